@@ -1,0 +1,1 @@
+"""The Run/Operate plane: deterministic runs, immutable artifacts, binding gates, one ledger."""

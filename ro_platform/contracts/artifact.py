@@ -1,0 +1,56 @@
+"""References to immutable bytes: by locator, and by the digests that make the locator checkable."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, NonNegativeInt, StringConstraints
+
+from ro_platform.contracts.base import Contract, Hex64, Name
+
+Locator = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=1024, pattern=r"^[^\x00-\x1f\x7f]+$"),
+    Field(description="Where the bytes are found: a path in the store, or beside a manifest."),
+]
+MediaType = Annotated[
+    str, StringConstraints(pattern=r"^[a-z0-9.+\-]+/[a-z0-9.+\-]+$", max_length=128)
+]
+
+
+class ArtifactRef(Contract):
+    """What identifies an artifact. Foreign refs may lack all but ``ref``; ours are complete."""
+
+    ref: Locator
+    digest: Hex64 | None = None
+    digest_alg: Literal["sha256"] | None = None
+    size_bytes: NonNegativeInt | None = None
+    media_type: MediaType | None = None
+    schema_version: Name | None = None
+    blake3: Hex64 | None = Field(default=None, description="A second digest of the same bytes.")
+
+
+class BoundRef(ArtifactRef):
+    """A complete reference, as this plane writes it: every field but the schema is present."""
+
+    digest: Hex64
+    digest_alg: Literal["sha256"] = "sha256"
+    size_bytes: NonNegativeInt
+    media_type: MediaType
+    blake3: Hex64
+
+
+class TreeMember(Contract):
+    """One file of a multi-file artifact: its relative POSIX path and its bytes' digests."""
+
+    path: Annotated[str, StringConstraints(pattern=r"^(?!/)(?!.*\\)(?!.*\.\.).+$")]
+    digest: Hex64
+    size_bytes: NonNegativeInt
+    blake3: Hex64
+
+
+class ArtifactTree(Contract):
+    """The manifest blob of a multi-file artifact: members by path, so one digest covers all."""
+
+    kind: Literal["ro.artifact_tree.v0"] = "ro.artifact_tree.v0"
+    members: tuple[TreeMember, ...]

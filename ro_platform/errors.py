@@ -1,0 +1,282 @@
+"""Every error of the library: a stable code, a family with one exit code, and what to do next.
+
+Nothing else may be raised across a public boundary: a backend turns its vendor's exceptions into
+one of these. A caller can rely on ``code``, ``retryable`` and ``exit_code``; wording may improve.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+
+class RunOperateError(Exception):
+    """Root of all errors. ``next_step`` tells a person what to do about it."""
+
+    code: ClassVar[str] = "RO_INTERNAL"
+    exit_code: ClassVar[int] = 1
+    retryable: ClassVar[bool] = False
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        next_step: str = "",
+        correlation_ids: Mapping[str, str] | None = None,
+        **diagnostics: object,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.next_step = next_step
+        self.correlation_ids = dict(correlation_ids or {})
+        self._diagnostics = diagnostics
+
+    def diagnostics(self) -> dict[str, str]:
+        """Facts for an operator, as text: what was found, where, and what was expected."""
+        facts = {name: str(value) for name, value in self._diagnostics.items() if value is not None}
+        return facts | ({"next_step": self.next_step} if self.next_step else {})
+
+    def __str__(self) -> str:
+        hint = f" {self.next_step}" if self.next_step else ""
+        return f"{self.code}: {self.message}{hint}"
+
+
+# --- what was handed in is wrong: exit 3 ---------------------------------------------------------
+
+
+class InvalidInputError(RunOperateError):
+    """The caller's document, reference or argument is not acceptable as it stands."""
+
+    code = "RO_INVALID_INPUT"
+    exit_code = 3
+
+
+class DocumentSyntaxError(InvalidInputError):
+    """A file is not the YAML or JSON it should be (or uses what JSON cannot express)."""
+
+    code = "RO_DOCUMENT_SYNTAX"
+
+
+class NotCanonicalError(InvalidInputError):
+    """A value has no RFC 8785 form: NaN, an infinity, an unsafe integer, a lone surrogate."""
+
+    code = "RO_NOT_CANONICAL"
+
+
+class ContractError(InvalidInputError):
+    """A document does not follow its contract: an unknown, missing or ill-typed field."""
+
+    code = "RO_CONTRACT"
+
+
+class VolatileFieldError(InvalidInputError):
+    """A clock, host, user or environment value stands where it would enter an identity."""
+
+    code = "RO_VOLATILE_FIELD"
+
+
+class InputMismatchError(InvalidInputError):
+    """An input file's bytes are not those that the manifest names by digest."""
+
+    code = "RO_INPUT_MISMATCH"
+
+
+class InputMissingError(InvalidInputError):
+    """An input that the manifest names cannot be found by its ref nor in the store."""
+
+    code = "RO_INPUT_MISSING"
+
+
+class UnknownWorkloadError(InvalidInputError):
+    """The manifest names a workload that this deployment does not have."""
+
+    code = "RO_UNKNOWN_WORKLOAD"
+
+
+class VersionNotPinnedError(InvalidInputError):
+    """A run asked for a config that its manifest does not pin (or pins under other content)."""
+
+    code = "RO_VERSION_NOT_PINNED"
+
+
+class EncodingError(InvalidInputError):
+    """A value cannot be encoded (or decoded) by any deterministic encoding."""
+
+    code = "RO_ENCODING"
+
+
+class SettingsError(InvalidInputError):
+    """A setting of the deployment is missing, malformed or contradicts another."""
+
+    code = "RO_SETTINGS"
+
+
+# --- what was asked for does not exist: exit 4 ---------------------------------------------------
+
+
+class NotFoundError(RunOperateError):
+    """Nothing by that name, digest or number is recorded here."""
+
+    code = "RO_NOT_FOUND"
+    exit_code = 4
+
+
+class ArtifactNotFoundError(NotFoundError):
+    """No artifact is bound (or no blob stored) at that address."""
+
+    code = "RO_ARTIFACT_NOT_FOUND"
+
+
+class ManifestNotRegisteredError(NotFoundError):
+    """No manifest with that fingerprint has been registered."""
+
+    code = "RO_MANIFEST_NOT_REGISTERED"
+
+
+class ConfigNotFoundError(NotFoundError):
+    """No such config, or not in that version."""
+
+    code = "RO_CONFIG_NOT_FOUND"
+
+
+# --- no PASS, no read: exit 5 --------------------------------------------------------------------
+
+
+class GateRefusedError(RunOperateError):
+    """Bytes were not delivered because a gate does not stand as PASS for exactly that digest."""
+
+    code = "RO_GATE_REFUSED"
+    exit_code = 5
+
+
+class GateAbsentError(GateRefusedError):
+    """A gate that the producer declares has never judged this digest."""
+
+    code = "RO_GATE_ABSENT"
+
+
+class GateFailedError(GateRefusedError):
+    """A gate judged this digest and said FAIL."""
+
+    code = "RO_GATE_FAILED"
+
+
+class GateStaleError(GateRefusedError):
+    """A gate passed this digest, but under an older rule or config."""
+
+    code = "RO_GATE_STALE"
+
+
+class GateUndeclaredError(GateRefusedError):
+    """The producer has no recorded gate set, so nothing can vouch for its bytes."""
+
+    code = "RO_GATE_UNDECLARED"
+
+
+class ReceiptUnverifiableError(GateRefusedError):
+    """A receipt is missing from the store, unreadable, or differs from what the ledger recorded."""
+
+    code = "RO_RECEIPT_UNVERIFIABLE"
+
+
+class GateSetShrankError(GateRefusedError):
+    """A code location no longer declares a gate that is on record for its asset."""
+
+    code = "RO_GATE_SET_SHRANK"
+
+
+# --- what is stored is not what was recorded: exit 6 ---------------------------------------------
+
+
+class IntegrityError(RunOperateError):
+    """Stored facts contradict each other. The evidence is left where it is."""
+
+    code = "RO_INTEGRITY"
+    exit_code = 6
+
+
+class DigestMismatchError(IntegrityError):
+    """Stored bytes do not have the size or digest they are named by."""
+
+    code = "RO_DIGEST_MISMATCH"
+
+
+class LedgerCorruptError(IntegrityError):
+    """An entry, a node or an index of the ledger is not what the tree commits to."""
+
+    code = "RO_LEDGER_CORRUPT"
+
+
+# --- a second, different fact for one identity: exit 7 -------------------------------------------
+
+
+class ConflictError(RunOperateError):
+    """Something else is already recorded under that identity, and records do not change."""
+
+    code = "RO_CONFLICT"
+    exit_code = 7
+
+
+class AddressConflictError(ConflictError):
+    """Other bytes are bound at that address: the asset is not deterministic."""
+
+    code = "RO_ADDRESS_CONFLICT"
+
+
+class EntryConflictError(ConflictError):
+    """The ledger holds another entry under that idempotency key."""
+
+    code = "RO_ENTRY_CONFLICT"
+
+
+class ReplayDivergedError(ConflictError):
+    """A replay produced other bytes than the recorded run."""
+
+    code = "RO_REPLAY_DIVERGED"
+
+
+class InvalidTransitionError(ConflictError):
+    """An attempt cannot move between those two states."""
+
+    code = "RO_INVALID_TRANSITION"
+
+
+# --- a store, database or server does not serve: exit 8 ------------------------------------------
+
+
+class BackendUnavailableError(RunOperateError):
+    """Nothing was done; the same call may succeed later."""
+
+    code = "RO_BACKEND_UNAVAILABLE"
+    exit_code = 8
+    retryable = True
+
+
+class StoreNotWritableError(BackendUnavailableError):
+    """The store refuses writes: permissions, a read-only or a full file system."""
+
+    code = "RO_STORE_NOT_WRITABLE"
+
+
+class OutcomeUnknownError(RunOperateError):
+    """The reply was lost: the write may or may not have happened. Read back before a retry."""
+
+    code = "RO_OUTCOME_UNKNOWN"
+    exit_code = 10
+
+
+# --- the work itself failed: exit 9 --------------------------------------------------------------
+
+
+class RunFailedError(RunOperateError):
+    """An asset's own code failed, or one of its gates said FAIL."""
+
+    code = "RO_RUN_FAILED"
+    exit_code = 9
+
+
+class AttemptNotRecordedError(RunOperateError):
+    """A step runs on a Dagster instance that does not record attempts."""
+
+    code = "RO_ATTEMPT_NOT_RECORDED"
+    exit_code = 9

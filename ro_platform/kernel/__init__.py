@@ -1,0 +1,1 @@
+"""Pure foundations: canonical bytes, digests, identities, time as data, Merkle trees."""
