@@ -201,6 +201,12 @@ class DigestMismatchError(IntegrityError):
     code = "RO_DIGEST_MISMATCH"
 
 
+class BindingCorruptError(IntegrityError):
+    """A stored binding is unreadable, not canonical, or not the one its address names."""
+
+    code = "RO_BINDING_CORRUPT"
+
+
 class LedgerCorruptError(IntegrityError):
     """An entry, a node or an index of the ledger is not what the tree commits to."""
 
@@ -280,3 +286,13 @@ class AttemptNotRecordedError(RunOperateError):
 
     code = "RO_ATTEMPT_NOT_RECORDED"
     exit_code = 9
+
+
+def error_for(code: str) -> type[RunOperateError] | None:
+    """The error class with that code, for those who have only a record of it."""
+    kinds = [RunOperateError]
+    for kind in kinds:
+        if kind.code == code:
+            return kind
+        kinds.extend(kind.__subclasses__())
+    return None

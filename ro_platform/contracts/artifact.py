@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, NonNegativeInt, StringConstraints
 
-from ro_platform.contracts.base import Contract, Hex64, Name
+from ro_platform.contracts.base import AssetPath, Contract, Hex32, Hex64, Name
 
 Locator = Annotated[
     str,
@@ -40,10 +40,20 @@ class BoundRef(ArtifactRef):
     blake3: Hex64
 
 
+_ANY = r"[^/\\\x00-\x1f\x7f]"
+_PLAIN = r"[^./\\\x00-\x1f\x7f]"
+_SEGMENT = rf"({_PLAIN}{_ANY}*|\.{_PLAIN}{_ANY}*|\.\.{_ANY}+)"
+TreePath = Annotated[
+    str,
+    StringConstraints(pattern=rf"^{_SEGMENT}(/{_SEGMENT})*$", max_length=1024),
+    Field(description="Relative POSIX path; no empty, '.' or '..' part, no backslash."),
+]
+
+
 class TreeMember(Contract):
     """One file of a multi-file artifact: its relative POSIX path and its bytes' digests."""
 
-    path: Annotated[str, StringConstraints(pattern=r"^(?!/)(?!.*\\)(?!.*\.\.).+$")]
+    path: TreePath
     digest: Hex64
     size_bytes: NonNegativeInt
     blake3: Hex64
@@ -54,3 +64,12 @@ class ArtifactTree(Contract):
 
     kind: Literal["ro.artifact_tree.v0"] = "ro.artifact_tree.v0"
     members: tuple[TreeMember, ...]
+
+
+class ArtifactBound(Contract):
+    """The ledger's body for an artifact that an attempt bound to an asset under a manifest."""
+
+    asset: AssetPath
+    manifest_fingerprint: Hex64
+    attempt_id: Hex32
+    artifact: BoundRef

@@ -19,7 +19,10 @@ Hex64 = Annotated[str, StringConstraints(pattern=r"^[a-f0-9]{64}$")]
 Hex32 = Annotated[str, StringConstraints(pattern=r"^[a-f0-9]{32}$")]
 UtcTimestamp = Annotated[
     str,
-    StringConstraints(pattern=r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\.\d{6}Z$"),
+    StringConstraints(
+        pattern=r"^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])"
+        r"T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]\.[0-9]{6}Z$"
+    ),
     Field(description="UTC, always with six digits of a second."),
 ]
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.\-]+$", max_length=128)]
@@ -33,7 +36,11 @@ Actor = Annotated[
     StringConstraints(pattern=r"^(HUMAN|SYSTEM)::[A-Za-z0-9_.@\-]+$", max_length=256),
     Field(description="Who acts, as authentication says: HUMAN::id or SYSTEM::service."),
 ]
-Reason = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=2000)]
+Reason = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=2000, pattern=r"\S"),
+    Field(description="Why, in words: never blank."),
+]
 
 
 class Contract(BaseModel):

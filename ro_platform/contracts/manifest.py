@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, PlainSerializer, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    WithJsonSchema,
+    model_validator,
+)
 
 from ro_platform.contracts.artifact import ArtifactRef
 from ro_platform.contracts.base import Contract, Hex64, JsonObject, Name
@@ -40,20 +48,43 @@ Uint64 = Annotated[
     int,
     BeforeValidator(_read_uint64),
     PlainSerializer(_write_uint64, return_type=int | str, when_used="json"),
-    Field(
-        json_schema_extra={
+    WithJsonSchema(
+        {
             "anyOf": [
                 {"type": "integer", "minimum": 0, "maximum": MAX_SAFE_INTEGER},
                 {"type": "string", "pattern": "^[1-9][0-9]{15,19}$"},
-            ]
-        },
-        description="A uint64; beyond 2^53-1 it travels as a decimal string.",
+            ],
+            "description": "A uint64; beyond 2^53-1 it travels as a decimal string.",
+        }
     ),
 ]
 
 
+def _refuse_inexact(value: Any, position: str = "") -> Any:
+    """Refuse a float whose canonical form reads back as an integer beyond 2^53-1."""
+    if isinstance(value, float) and MAX_SAFE_INTEGER < abs(value) < 1e21:
+        raise ValueError(f"{position[1:]} is beyond 2^53-1: write it as a decimal string")
+    if isinstance(value, dict):
+        for key, item in value.items():
+            _refuse_inexact(item, f"{position}.{key}")
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            _refuse_inexact(item, f"{position}[{index}]")
+    return value
+
+
+def _has(name: str) -> JsonObject:
+    """The JSON Schema of an object in which that field is present and not null."""
+    return {"required": [name], "properties": {name: {"type": "string"}}}
+
+
 class ManifestInput(Contract):
     """A named input. Its digest is part of the run's identity, so it is required."""
+
+    # What the validator below demands, in the schema's words.
+    model_config = ConfigDict(
+        json_schema_extra={"allOf": [{"properties": {"ref": _has("digest")}}]}
+    )
 
     name: Name
     ref: ArtifactRef
@@ -67,6 +98,8 @@ class ManifestInput(Contract):
 
 class CodeRef(Contract):
     """Which code the run is about: a released version, a git commit, or both."""
+
+    model_config = ConfigDict(json_schema_extra={"anyOf": [_has("version"), _has("git_commit")]})
 
     version: Name | None = None
     git_commit: Annotated[str, Field(pattern=r"^[a-f0-9]{40}([a-f0-9]{24})?$")] | None = None
@@ -85,7 +118,7 @@ class RunManifest(Contract):
     workload: Name
     scenario_id: Name | None = None
     seed: Uint64 | None = None
-    parameters: JsonObject = Field(default_factory=dict)
+    parameters: Annotated[JsonObject, AfterValidator(_refuse_inexact)] = Field(default_factory=dict)
     inputs: tuple[ManifestInput, ...] = ()
     config_versions: tuple[PinnedConfigRef, ...] = ()
     code: CodeRef

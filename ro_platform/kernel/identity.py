@@ -36,5 +36,10 @@ def attempt_id(job: str, number: int) -> str:
     return _named("ro/attempt/v0", job, str(number))
 
 
+def admin_event_id(action: str, key: str) -> str:
+    """First 32 hex of SHA-256("ro/admin/v0" LF action LF idempotency key)."""
+    return _named("ro/admin/v0", action, key)
+
+
 def _named(*parts: str) -> str:
     return sha256_hex("\n".join(parts).encode())[:32]

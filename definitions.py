@@ -1,0 +1,16 @@
+"""The one Definitions of this deployment: assets, gates, jobs, sensors and schedules. No I/O."""
+
+import dagster as dg
+
+from assets import ASSETS, GATES, JOBS
+from resources import deployment_resources
+from sensors import manifest_inbox, nightly_verification, verification
+
+defs = dg.Definitions(
+    assets=ASSETS,
+    asset_checks=GATES,
+    jobs=[*JOBS, verification],
+    schedules=[nightly_verification],
+    sensors=[manifest_inbox(JOBS)],
+    resources=deployment_resources(ASSETS, GATES),
+)

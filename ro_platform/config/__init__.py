@@ -1,0 +1,1 @@
+"""Configuration: the deployment's settings, and the versioned configs that runs pin."""

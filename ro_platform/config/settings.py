@@ -1,0 +1,132 @@
+"""The deployment's settings. This module alone reads the environment.
+
+Everything has an embedded default below one folder, ``RO_HOME``, which is ``.ro`` in the
+deployment's root: the folder that holds ``dagster.yaml`` and ``workspace.yaml``.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from ro_platform.errors import SettingsError
+
+_MARKERS = ("dagster.yaml", "workspace.yaml")
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Where this deployment keeps what. URLs are ``file:///...`` and ``sqlite:///...``."""
+
+    root: Path
+    home: Path
+    store_url: str
+    ledger_url: str
+    manifest_inbox: Path
+    definitions_module: str
+    ui_url: str
+    actor: str
+
+    @classmethod
+    def load(
+        cls, environment: Mapping[str, str] | None = None, cwd: Path | None = None
+    ) -> Settings:
+        """Read the settings. Raises :class:`SettingsError` for one that cannot be meant."""
+        if _in_force and environment is None:
+            return _in_force[-1]
+        env = os.environ if environment is None else environment
+        root = _root(env, cwd or Path.cwd())
+        home = _folder(env, "RO_HOME", root / ".ro")
+        return cls(
+            root=root,
+            home=home,
+            store_url=env.get("RO_STORE_URL") or (home / "store").as_uri(),
+            ledger_url=env.get("RO_LEDGER_URL") or _sqlite_url(home / "ledger.sqlite"),
+            manifest_inbox=_folder(env, "RO_MANIFEST_INBOX", home / "inbox"),
+            definitions_module=env.get("RO_DEFINITIONS_MODULE") or "definitions",
+            ui_url=env.get("RO_UI_URL") or "http://127.0.0.1:3000",
+            actor=_system_user(),
+        )
+
+    @property
+    def dagster_state(self) -> Path:
+        """The folder of Dagster's own databases and logs, in the embedded mode."""
+        return self.home / "dagster"
+
+
+_in_force: list[Settings] = []
+
+
+@contextmanager
+def settings_in_force(settings: Settings) -> Iterator[Settings]:
+    """Within this process, whatever the environment says; for embedding and for tests."""
+    _in_force.append(settings)
+    try:
+        yield settings
+    finally:
+        _in_force.pop()
+
+
+def path_of(url: str, *, scheme: str, setting: str) -> Path:
+    """The local path that a ``file:`` or ``sqlite:`` URL names."""
+    parts = urlsplit(url)
+    path = Path(unquote(parts.path))
+    if parts.scheme != scheme or parts.netloc or not path.is_absolute():
+        raise SettingsError(
+            f"{setting} is {url!r}, which this version cannot open.",
+            next_step=f"Use {scheme}:///absolute/path, or leave {setting} unset.",
+            setting=setting,
+        )
+    return path
+
+
+def dagster_home(settings: Settings) -> Path:
+    """The folder whose ``dagster.yaml`` describes the Dagster instance."""
+    return _folder(os.environ, "DAGSTER_HOME", settings.root)
+
+
+def use_dagster_home(settings: Settings) -> Path:
+    """Make :func:`dagster_home` the one that Dagster finds in this process and its children."""
+    home = dagster_home(settings)
+    os.environ["DAGSTER_HOME"] = str(home)
+    return home
+
+
+def _root(env: Mapping[str, str], cwd: Path) -> Path:
+    if env.get("RO_ROOT"):
+        return _folder(env, "RO_ROOT", cwd)
+    for folder in (cwd, *cwd.parents):
+        if all((folder / marker).is_file() for marker in _MARKERS):
+            return folder
+    return _folder(env, "DAGSTER_HOME", cwd)
+
+
+def _folder(env: Mapping[str, str], name: str, default: Path) -> Path:
+    text = env.get(name)
+    path = Path(text) if text else default
+    if not path.is_absolute():
+        raise SettingsError(
+            f"{name} is {text!r}, a relative path, which would mean another folder elsewhere.",
+            next_step=f"Set {name} to an absolute path, or leave it unset.",
+            setting=name,
+        )
+    return path
+
+
+def _sqlite_url(path: Path) -> str:
+    return path.as_uri().replace("file:", "sqlite:", 1)
+
+
+def _system_user() -> str:
+    """Who the operating system says is running this: by user id, not by a variable."""
+    try:
+        name = pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        name = f"uid-{os.getuid()}"
+    return "HUMAN::" + re.sub(r"[^A-Za-z0-9_.@\-]", "_", name)

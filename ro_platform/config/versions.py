@@ -1,0 +1,184 @@
+"""Versioned configs: published with a reason, numbered 1, 2, 3 ..., read only by pinned digest.
+
+A version's content is a blob of the artifact store (canonical JSON); that it was published, by
+whom and why, is in the ledger. The two are checked against each other on every read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from ro_platform.artifacts.addressing import blob_name
+from ro_platform.artifacts.store import ArtifactStore
+from ro_platform.contracts import (
+    AdminActionType,
+    ArtifactRef,
+    ConfigPublished,
+    EntryKind,
+    LedgerEntry,
+    PinnedConfigRef,
+)
+from ro_platform.errors import ConfigNotFoundError, ContractError, VersionNotPinnedError
+from ro_platform.kernel.canonical import canonical_bytes, parse_canonical
+from ro_platform.kernel.clock import Clock
+from ro_platform.kernel.digest import sha256_hex
+from ro_platform.ledger.entry import EntryDraft
+from ro_platform.ledger.events import admin_event_draft
+from ro_platform.ledger.log import Ledger
+from ro_platform.ledger.reader import LedgerReader
+
+CONFIG_MEDIA_TYPE = "application/json"
+
+
+@dataclass(frozen=True, slots=True)
+class PublishedConfig:
+    """A version as the ledger has it, and whether this call is what published it."""
+
+    version: PinnedConfigRef
+    reason: str
+    actor: str
+    published_at_utc: str
+    new: bool = False
+
+
+class ConfigVersions:
+    """All published configs of one environment."""
+
+    def __init__(self, store: ArtifactStore, ledger: Ledger, clock: Clock) -> None:
+        self._store = store
+        self._ledger = ledger
+        self._clock = clock
+
+    def publish(self, name: str, content: Any, *, reason: str, actor: str) -> PublishedConfig:
+        """Publish content (any JSON value) as the next version of a config.
+
+        Content equal to the newest version's is that version: nothing is recorded. A crash leaves
+        either the whole version or, at worst, a blob that no entry names.
+        """
+        data = canonical_bytes(content)
+        digest = sha256_hex(data)
+        _checked(name, digest, reason)
+        if (newest := self._newest(self._ledger, name)) and newest.version.digest == digest:
+            return newest
+        ref = self._store.put_bytes(data, media_type=CONFIG_MEDIA_TYPE).ref
+
+        def build(log: LedgerReader) -> Sequence[EntryDraft]:
+            previous = self._newest(log, name)
+            if previous and previous.version.digest == digest:
+                return []
+            number = previous.version.config_version + 1 if previous else 1
+            body = ConfigPublished(
+                version=PinnedConfigRef(
+                    config_name=name, config_version=number, digest=digest, ref=ref
+                ),
+                previous_digest=previous.version.digest if previous else None,
+                reason=reason,
+            )
+            return [_draft(body, actor), _admin_draft(body, actor, self._clock())]
+
+        entries = self._ledger.append_with(build)
+        return _published(entries[0], new=True) if entries else self.find(name)
+
+    def list(self, name: str | None = None) -> Iterator[PublishedConfig]:
+        """All versions, or those of one config, oldest first."""
+        subject = _subject(name) if name else None
+        for entry in self._ledger.scan(kind=EntryKind.CONFIG_PUBLISHED, subject=subject):
+            yield _published(entry)
+
+    def find(self, name: str, version: int | None = None) -> PublishedConfig:
+        """One version, by default the newest. Raises :class:`ConfigNotFoundError`."""
+        for published in self.list(name) if version else ():
+            if published.version.config_version == version:
+                return published
+        newest = None if version else self._newest(self._ledger, name)
+        if newest is None:
+            raise ConfigNotFoundError(
+                f"config {name!r} has no version {version or 'at all'}.",
+                next_step="See `ro config list`, or publish it with `ro config publish`.",
+                config_name=name,
+            )
+        return newest
+
+    def read(self, pin: PinnedConfigRef) -> Any:
+        """The content of a pinned version, checked against its digest and the publication.
+
+        Raises :class:`VersionNotPinnedError` when what was published under that number has another
+        digest, :class:`DigestMismatchError` when the stored bytes were altered.
+        """
+        self.check(pin)
+        ref = ArtifactRef(ref=blob_name(pin.digest), digest=pin.digest, digest_alg="sha256")
+        return parse_canonical(self._store.read(ref))
+
+    def is_first_of(self, pin: PinnedConfigRef) -> bool:
+        """Whether the pin is version 1 of a config that was never published."""
+        return pin.config_version == 1 and self._newest(self._ledger, pin.config_name) is None
+
+    def check(self, pin: PinnedConfigRef) -> None:
+        """Raise unless that name, version and digest were published together."""
+        published = self.find(pin.config_name, pin.config_version).version
+        if published.digest != pin.digest:
+            raise VersionNotPinnedError(
+                f"config {pin.config_name!r} version {pin.config_version} is pinned with digest "
+                f"{pin.digest}, but was published as {published.digest}.",
+                next_step=f"See `ro config show {pin.config_name} --version {pin.config_version}` "
+                "and pin the digest it prints.",
+                config_name=pin.config_name,
+            )
+
+    @staticmethod
+    def _newest(log: LedgerReader, name: str) -> PublishedConfig | None:
+        entry = log.latest(EntryKind.CONFIG_PUBLISHED, _subject(name))
+        return _published(entry) if entry else None
+
+
+def _checked(name: str, digest: str, reason: str) -> None:
+    """Refuse a bad name or an empty reason before anything is written."""
+    try:
+        ConfigPublished(
+            version=PinnedConfigRef(config_name=name, config_version=1, digest=digest),
+            reason=reason,
+        )
+    except ValueError:
+        raise ContractError(
+            f"config {name!r} with reason {reason!r} cannot be published.",
+            next_step="A name is letters, digits, '_', '.', '-'; a reason is a sentence.",
+        ) from None
+
+
+def _subject(name: str) -> str:
+    return f"config/{name}"
+
+
+def _draft(body: ConfigPublished, actor: str) -> EntryDraft:
+    version = body.version
+    return EntryDraft(
+        kind=EntryKind.CONFIG_PUBLISHED,
+        subject=_subject(version.config_name),
+        key=f"config/{version.config_name}/{version.config_version}",
+        actor=actor,
+        body=body.to_json_value(),
+    )
+
+
+def _admin_draft(body: ConfigPublished, actor: str, moment: datetime) -> EntryDraft:
+    version = body.version
+    target = f"{_subject(version.config_name)}/{version.config_version}"
+    return admin_event_draft(
+        AdminActionType.PUBLISH_CONFIG,
+        key=target,
+        subject=_subject(version.config_name),
+        actor=actor,
+        reason=body.reason,
+        moment=moment,
+        targets=(target,),
+        before={"digest": body.previous_digest},
+        after={"digest": version.digest},
+    )
+
+
+def _published(entry: LedgerEntry, *, new: bool = False) -> PublishedConfig:
+    body = ConfigPublished.from_json(canonical_bytes(entry.body), where=f"entry {entry.seq}")
+    return PublishedConfig(body.version, body.reason, entry.actor, entry.recorded_at_utc, new)

@@ -1,0 +1,1 @@
+"""Gates: verdicts bound to exact bytes, and the guard that lets nothing past without them."""

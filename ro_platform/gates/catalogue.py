@@ -1,0 +1,100 @@
+"""Which gates an asset has, as recorded facts: a code location can add to them, never take away.
+
+A gate that disappears from the code stays on record and goes on to refuse, until dropping it has
+been recorded with an actor and a reason. So nobody walks around a gate by deleting it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ro_platform.contracts import EntryKind, GateRule, GateSetDeclared
+from ro_platform.errors import GateSetShrankError, NotFoundError
+from ro_platform.kernel.canonical import canonical_bytes
+from ro_platform.ledger.entry import EntryDraft
+from ro_platform.ledger.log import Ledger
+from ro_platform.ledger.reader import LedgerReader
+
+Rules = tuple[GateRule, ...]
+
+
+class GateCatalogue:
+    """The gate sets of one environment."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+
+    def declare(self, asset: str, gates: Rules, *, actor: str) -> None:
+        """Record that an asset has these gates, if that is news.
+
+        Raises :class:`GateSetShrankError` when a recorded gate is missing from them.
+        """
+        gates = tuple(sorted(gates, key=lambda rule: rule.gate_id))
+
+        def build(log: LedgerReader) -> Sequence[EntryDraft]:
+            recorded = _recorded(log, asset)
+            if recorded == gates:
+                return []
+            kept = {rule.gate_id for rule in gates}
+            gone = sorted(rule.gate_id for rule in recorded or () if rule.gate_id not in kept)
+            if gone:
+                raise GateSetShrankError(
+                    f"asset {asset!r} no longer declares its gate {gone[0]!r}.",
+                    next_step="Declare the gate again, or record that it is dropped: "
+                    f"`ro gate drop {gone[0]} --asset {asset} --reason ...`.",
+                    asset=asset,
+                    gate=gone[0],
+                )
+            return [_draft(GateSetDeclared(asset=asset, gates=gates), actor)]
+
+        if self.gates_of(asset) != gates:
+            self._ledger.append_with(build)
+
+    def drop(self, asset: str, gate_id: str, *, reason: str, actor: str) -> None:
+        """Record that an asset no longer has a gate. Raises :class:`NotFoundError`."""
+
+        def build(log: LedgerReader) -> Sequence[EntryDraft]:
+            recorded = _recorded(log, asset) or ()
+            left = tuple(rule for rule in recorded if rule.gate_id != gate_id)
+            if left == recorded:
+                raise NotFoundError(
+                    f"asset {asset!r} has no gate {gate_id!r} on record.",
+                    next_step="See `ro gate list` for the gates that are.",
+                )
+            return [_draft(GateSetDeclared(asset=asset, gates=left, reason=reason), actor)]
+
+        self._ledger.append_with(build)
+
+    def gates_of(self, asset: str) -> Rules | None:
+        """The gates on record, by id; None if the asset never declared any set."""
+        return _recorded(self._ledger, asset)
+
+    def assets(self) -> dict[str, Rules]:
+        """Every asset's gates on record."""
+        sets: dict[str, Rules] = {}
+        for entry in self._ledger.scan(kind=EntryKind.GATE_SET_DECLARED):
+            declared = _declared(entry.body)
+            sets[declared.asset] = declared.gates
+        return sets
+
+
+def _recorded(log: LedgerReader, asset: str) -> Rules | None:
+    entry = log.latest(EntryKind.GATE_SET_DECLARED, _subject(asset))
+    return _declared(entry.body).gates if entry else None
+
+
+def _declared(body: object) -> GateSetDeclared:
+    return GateSetDeclared.from_json(canonical_bytes(body), where="gate set")
+
+
+def _subject(asset: str) -> str:
+    return f"asset/{asset}"
+
+
+def _draft(body: GateSetDeclared, actor: str) -> EntryDraft:
+    return EntryDraft(
+        kind=EntryKind.GATE_SET_DECLARED,
+        subject=_subject(body.asset),
+        actor=actor,
+        body=body.to_json_value(),
+    )

@@ -1,0 +1,98 @@
+"""Receipts: one verdict of one gate on exact bytes, written once to the store and the ledger.
+
+The receipt is written before the ledger's entry; a crash between the two leaves a receipt that no
+entry names, which counts for nothing.
+"""
+
+from __future__ import annotations
+
+from ro_platform.artifacts.store import ArtifactStore
+from ro_platform.contracts import (
+    CorrelationIds,
+    EntryKind,
+    GateReceipt,
+    GateRule,
+    ReceiptRecorded,
+    ResolvedRule,
+    RunManifest,
+)
+from ro_platform.errors import VersionNotPinnedError
+from ro_platform.kernel.canonical import canonical_bytes
+from ro_platform.kernel.digest import sha256_hex
+from ro_platform.ledger.entry import EntryDraft
+from ro_platform.ledger.log import Ledger
+
+
+def rule_digest(rule: GateRule, manifest: RunManifest) -> str:
+    """SHA-256 of the rule with its configs as the manifest pins them: what a verdict speaks under.
+
+    Raises :class:`VersionNotPinnedError` when the gate needs a config that is not pinned.
+    """
+    pins = []
+    for name in sorted(rule.configs):
+        pin = manifest.pin(name)
+        if pin is None:
+            raise VersionNotPinnedError(
+                f"gate {rule.gate_id!r} reads config {name!r}, which the manifest does not pin.",
+                next_step=f"Add {name!r} with version and digest to config_versions.",
+                config_name=name,
+            )
+        pins.append(pin.model_copy(update={"ref": None}))
+    resolved = ResolvedRule(
+        gate_id=rule.gate_id, code_version=rule.code_version, config_versions=tuple(pins)
+    )
+    return sha256_hex(canonical_bytes(resolved))
+
+
+class Receipts:
+    """All verdicts of one environment."""
+
+    def __init__(self, store: ArtifactStore, ledger: Ledger) -> None:
+        self._store = store
+        self._ledger = ledger
+
+    def record(
+        self, receipt: GateReceipt, *, actor: str, correlation_ids: CorrelationIds
+    ) -> ReceiptRecorded:
+        """Write a verdict. Recording the same one again changes nothing."""
+        ref = self._store.put_receipt(receipt)
+        body = ReceiptRecorded(
+            asset=receipt.scope.asset,
+            manifest_fingerprint=receipt.scope.manifest_fingerprint,
+            gate_id=receipt.gate_id,
+            status=receipt.status,
+            subject_digest=receipt.subject.digest,
+            rule_digest=receipt.rule_digest,
+            receipt=ref,
+        )
+        self._ledger.append(
+            EntryDraft(
+                kind=EntryKind.GATE_RECEIPT,
+                subject=_subject(body.gate_id, body.manifest_fingerprint, body.subject_digest),
+                key=f"receipt/{receipt.attempt_id}/{receipt.gate_id}",
+                actor=actor,
+                correlation_ids=correlation_ids,
+                body=body.to_json_value(),
+            )
+        )
+        return body
+
+    def latest(self, gate_id: str, fingerprint: str, subject_digest: str) -> ReceiptRecorded | None:
+        """The newest verdict of a gate on those bytes under that manifest, as the ledger has it."""
+        entry = self._ledger.latest(
+            EntryKind.GATE_RECEIPT, _subject(gate_id, fingerprint, subject_digest)
+        )
+        if entry is None:
+            return None
+        return ReceiptRecorded.from_json(canonical_bytes(entry.body), where=f"entry {entry.seq}")
+
+    def read(self, recorded: ReceiptRecorded) -> GateReceipt:
+        """The receipt itself, checked against the ledger's digest of it.
+
+        Raises :class:`ReceiptUnverifiableError`.
+        """
+        return self._store.read_receipt(recorded.receipt)
+
+
+def _subject(gate_id: str, fingerprint: str, subject_digest: str) -> str:
+    return f"gate/{gate_id}/{fingerprint}/{subject_digest}"

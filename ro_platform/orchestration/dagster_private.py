@@ -1,0 +1,152 @@
+"""Everything this library takes from Dagster that Dagster does not promise, in one place.
+
+``tests/orchestration/test_dagster_private.py`` shows each of these to mean what is assumed here,
+so that a new Dagster that changes one fails there, loudly, and not in somebody's run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import dagster as dg
+from dagster._config import Field, StringSource
+from dagster._core.definitions.asset_checks.asset_check_evaluation import (
+    AssetCheckEvaluationPlanned,
+)
+from dagster._core.events import (
+    AssetMaterializationPlannedData,
+    StepMaterializationData,
+)
+from dagster._core.execution.plan.objects import StepFailureData, StepRetryData
+from dagster._core.storage.event_log import SqliteEventLogStorage
+from dagster._core.storage.local_compute_log_manager import LocalComputeLogManager
+from dagster._core.storage.root import LocalArtifactStorage
+from dagster._core.storage.sqlite_storage import DagsterSqliteStorage
+from dagster._serdes import ConfigurableClassData
+from dagster_shared.error import SerializableErrorInfo
+
+__all__ = [
+    "ConfigurableClassData",
+    "DagsterSqliteStorage",
+    "Field",
+    "LocalArtifactStorage",
+    "LocalComputeLogManager",
+    "SqliteEventLogStorage",
+    "StringSource",
+    "asset_order",
+    "checks_of_step",
+    "code_version_of",
+    "dagster_run_of_input",
+    "error_of",
+    "execution_set",
+    "job_gates",
+    "planned_units",
+    "step_key_of",
+    "step_key_of_input",
+    "subset_of",
+]
+
+
+def step_key_of(context: dg.AssetCheckExecutionContext) -> str:
+    """The key of the step that a check executes in."""
+    return str(context.get_step_execution_context().step.key)
+
+
+def checks_of_step(context: dg.InputContext) -> frozenset[dg.AssetCheckKey]:
+    """The checks that the reading step evaluates, if evaluating checks is all it does."""
+    try:
+        step = context.step_context
+    except dg.DagsterInvariantViolationError:
+        return frozenset()
+    definition = step.job_def.asset_layer.get_assets_def_for_node(step.node_handle)
+    if definition is None or definition.keys:
+        return frozenset()
+    return frozenset(definition.check_keys)
+
+
+def step_key_of_input(context: dg.InputContext) -> str | None:
+    """The key of the reading step; None outside a run (``Definitions.load_asset_value``)."""
+    try:
+        return context.step_context.step.key
+    except dg.DagsterInvariantViolationError:
+        return None
+
+
+def dagster_run_of_input(context: dg.InputContext) -> str | None:
+    """The Dagster run that reads; None outside a run."""
+    try:
+        return context.step_context.run_id
+    except dg.DagsterInvariantViolationError:
+        return None
+
+
+def planned_units(event: dg.DagsterEvent) -> Iterator[tuple[str, str]]:
+    """What a planned event announces: (partition key, unit). Nothing for other events.
+
+    A unit is the asset key, its parts joined by a slash, or for a check the asset key, ``#`` and
+    the check's name.
+    """
+    match event.event_specific_data:
+        case AssetMaterializationPlannedData(asset_key=key, partition=partition) as planned:
+            unit = "/".join(key.path)
+            subset = planned.partitions_subset
+        case AssetCheckEvaluationPlanned(asset_key=key, check_name=name) as evaluation:
+            unit, partition = f"{'/'.join(key.path)}#{name}", None
+            subset = evaluation.partitions_subset
+        case _:
+            return
+    for partition_key in (
+        [partition] if partition else (subset.get_partition_keys() if subset else [])
+    ):
+        yield partition_key, unit
+
+
+def code_version_of(event: dg.DagsterEvent, dagster_run_id: str) -> str | None:
+    """The asset's code version, from its materialization event; None if it declares none.
+
+    For an asset without one Dagster writes the run's id in its place.
+    """
+    data = event.event_specific_data
+    if not isinstance(data, StepMaterializationData):
+        return None
+    version = (data.materialization.tags or {}).get("dagster/code_version")
+    return None if version == dagster_run_id else version
+
+
+def error_of(event: dg.DagsterEvent) -> SerializableErrorInfo | None:
+    """The innermost error of a failed or restarted step."""
+    data = event.event_specific_data
+    if not isinstance(data, StepFailureData | StepRetryData) or data.error is None:
+        return None
+    error = data.error
+    while error.cause is not None:
+        error = error.cause
+    return error
+
+
+def asset_order(job: dg.JobDefinition) -> list[dg.AssetKey]:
+    """The assets that a job materializes, producers before consumers."""
+    selected = job.asset_layer.executable_asset_keys
+    return [key for key in job.asset_layer.asset_graph.toposorted_asset_keys if key in selected]
+
+
+def job_gates(job: dg.JobDefinition, asset: dg.AssetKey) -> frozenset[dg.AssetCheckKey]:
+    """The checks of an asset that a job evaluates."""
+    return frozenset(
+        key for key in job.asset_layer.asset_graph.asset_check_keys if key.asset_key == asset
+    )
+
+
+def execution_set(job: dg.JobDefinition, asset: dg.AssetKey) -> frozenset[dg.AssetKey]:
+    """The assets that must be materialized together with one, itself included."""
+    keys = job.asset_layer.asset_graph.get_execution_set_asset_and_check_keys(asset)
+    return frozenset(key for key in keys if isinstance(key, dg.AssetKey))
+
+
+def subset_of(
+    job: dg.JobDefinition,
+    assets: Sequence[dg.AssetKey],
+    checks: Sequence[dg.AssetCheckKey],
+) -> dg.JobDefinition:
+    """The job reduced to these assets and checks, under its own name."""
+    return job.get_subset(asset_selection=set(assets), asset_check_selection=set(checks))

@@ -1,0 +1,181 @@
+"""``ro run``: carry one manifest through its workload, in this process, and say what came of it.
+
+What already stands under the guard's law is not computed again. A replay computes everything once
+more and must bind the very same bytes, or it names the first asset that diverged.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import dagster as dg
+
+from ro_platform.config.settings import Settings
+from ro_platform.contracts import JobAttemptRecord, JobStatus
+from ro_platform.errors import (
+    AddressConflictError,
+    GateFailedError,
+    ReplayDivergedError,
+    RunFailedError,
+    RunOperateError,
+    error_for,
+)
+from ro_platform.orchestration.dagster_private import execution_set, subset_of
+from ro_platform.orchestration.partitions import unit_of
+from ro_platform.orchestration.registration import register_manifest
+from ro_platform.orchestration.workloads import (
+    Workload,
+    find_workload,
+    load_definitions,
+    open_instance,
+)
+from ro_platform.plane import DAGSTER_ACTOR, Plane, shared_plane
+from ro_platform.runs.manifest import ManifestFile
+from ro_platform.runs.plan import AssetStanding
+
+
+@dataclass(frozen=True)
+class RunOutcome:
+    """What one call did: how every asset stands, what was computed, and the first failure."""
+
+    fingerprint: str
+    run_id: str
+    workload: str
+    replay: bool
+    registered: bool
+    dagster_run_id: str | None
+    executed: tuple[str, ...]
+    standings: tuple[AssetStanding, ...]
+    attempts: tuple[JobAttemptRecord, ...]
+    error: RunOperateError | None = None
+
+
+@dataclass
+class GovernedRun:
+    """A manifest on its way: prepared, then executed once."""
+
+    settings: Settings
+    plane: Plane
+    instance: dg.DagsterInstance
+    workload: Workload
+    file: ManifestFile
+    replay: bool
+    registered: bool
+    assets: list[dg.AssetKey] = field(default_factory=list)
+    checks: list[dg.AssetCheckKey] = field(default_factory=list)
+
+    @classmethod
+    def prepare(cls, settings: Settings, file: ManifestFile, *, replay: bool) -> GovernedRun:
+        """Load the deployment, register the manifest and find out what is left to do.
+
+        Raises before anything is written if the manifest, its inputs, its configs or its workload
+        are not acceptable; raises :class:`DigestMismatchError` if a bound artifact was altered.
+        """
+        definitions = load_definitions(settings)
+        workload = find_workload(definitions, file.manifest.workload)
+        plane, instance = shared_plane(settings), open_instance(settings)
+        new = register_manifest(
+            plane,
+            instance,
+            file,
+            workloads=[workload.name],
+            actor=settings.actor,
+            publish_first_versions=True,
+        )
+        for asset in workload.assets:
+            plane.gates.declare(unit_of(asset), workload.rules(asset), actor=DAGSTER_ACTOR)
+        run = cls(settings, plane, instance, workload, file, replay, new)
+        run._plan()
+        return run
+
+    @property
+    def units(self) -> list[str]:
+        """The units of work that :meth:`execute` will carry out: assets and gates."""
+        gates = [f"{unit_of(check.asset_key)}#{check.name}" for check in self.checks]
+        return [*map(unit_of, self.assets), *gates]
+
+    def execute(self) -> RunOutcome:
+        """Carry out what is left to do, in this process."""
+        if not self.units:
+            return self._outcome(None)
+        job = subset_of(self.workload.job, self.assets, self.checks)
+        result = job.execute_in_process(
+            instance=self.instance,
+            partition_key=self.file.fingerprint,
+            run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+            tags={"ro/actor": self.settings.actor, "ro/replay": str(self.replay).lower()},
+            raise_on_error=False,
+        )
+        return self._outcome(result.run_id)
+
+    def standings(self) -> tuple[AssetStanding, ...]:
+        """How every asset of the workload stands now."""
+        return self.plane.planner.standings(
+            self.file.fingerprint, self.file.manifest, self.workload.asset_names
+        )
+
+    def _plan(self) -> None:
+        standings = dict(zip(self.workload.assets, self.standings(), strict=True))
+        if not self.replay:
+            for _ in self.plane.planner.verified(list(standings.values())):
+                pass
+        compute: set[dg.AssetKey] = set()
+        for key, standing in standings.items():
+            if self.replay or standing.ref is None:
+                compute |= execution_set(self.workload.job, key)
+        judge = compute | {key for key, standing in standings.items() if not standing.stands}
+        self.assets = [key for key in self.workload.assets if key in compute]
+        self.checks = sorted(
+            (check for key in judge for check in self.workload.gates[key]),
+            key=lambda check: check.to_user_string(),
+        )
+
+    def _outcome(self, dagster_run_id: str | None) -> RunOutcome:
+        fingerprint = self.file.fingerprint
+        attempts = tuple(self.plane.attempts.of_run(fingerprint))
+        mine = [a for a in attempts if a.correlation_ids.dagster_run_id == dagster_run_id]
+        executed = {a.unit for a in mine if a.status is JobStatus.SUCCEEDED}
+        scope = self.plane.scope(fingerprint)
+        return RunOutcome(
+            fingerprint=fingerprint,
+            run_id=scope.run_id,
+            workload=self.workload.name,
+            replay=self.replay,
+            registered=self.registered,
+            dagster_run_id=dagster_run_id,
+            executed=tuple(name for name in self.workload.asset_names if name in executed),
+            standings=self.standings(),
+            attempts=attempts,
+            error=self._first_failure(mine) if dagster_run_id else None,
+        )
+
+    def _first_failure(self, attempts: list[JobAttemptRecord]) -> RunOperateError | None:
+        failed = [a for a in attempts if a.status is not JobStatus.SUCCEEDED]
+        first = min(failed, key=_severity, default=None)
+        return _as_error(first, replay=self.replay) if first else None
+
+
+def _severity(attempt: JobAttemptRecord) -> tuple[bool, str]:
+    """What failed comes before what was cancelled because of it; then the earliest."""
+    return attempt.status is not JobStatus.FAILED, attempt.updated_at_utc
+
+
+def _as_error(attempt: JobAttemptRecord, *, replay: bool) -> RunOperateError:
+    kind = error_for(attempt.error_code or "") or RunFailedError
+    words = (attempt.error or f"it ended {attempt.status}").strip()
+    if kind is AddressConflictError and replay:
+        return ReplayDivergedError(
+            f"the replay diverged first at {attempt.unit!r}: {words}",
+            next_step="Find what the asset depends on beyond its manifest, or declare it "
+            "non-deterministic.",
+            unit=attempt.unit,
+        )
+    if kind is GateFailedError:
+        asset, _, gate = attempt.unit.partition("#")
+        return GateFailedError(
+            f"gate {gate!r} said FAIL to {asset!r}; nothing downstream of it was computed.",
+            next_step="See its evidence in the Dagster UI: other data, or another rule, is "
+            "another manifest.",
+            unit=attempt.unit,
+        )
+    return kind(f"{attempt.unit!r} failed: {words}", unit=attempt.unit)

@@ -1,0 +1,147 @@
+"""The IO manager: writes content-addressed artifacts, and reads through the guard.
+
+What an asset returns is encoded by its type, stored under its digest, bound to (asset, manifest)
+and recorded, in that order; a crash in between leaves blobs that nothing refers to, or a binding
+that running again finds and completes. What an asset loads has passed every gate on record for its
+producer, for exactly those bytes, in this run or any other.
+
+An asset says more about its output in its ``metadata``: ``ro/deterministic: False`` (other bytes
+become the next revision instead of a conflict), ``ro/encoding`` and ``ro/schema_version``.
+"""
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+
+from ro_platform.artifacts.encodings import PICKLE, decode, encode
+from ro_platform.contracts import (
+    ArtifactBound,
+    AttemptTransition,
+    BoundRef,
+    CorrelationIds,
+    EntryKind,
+    NamedArtifact,
+)
+from ro_platform.errors import ArtifactNotFoundError, AttemptNotRecordedError, EncodingError
+from ro_platform.kernel.identity import run_id
+from ro_platform.ledger.entry import EntryDraft
+from ro_platform.orchestration.dagster_private import (
+    checks_of_step,
+    dagster_run_of_input,
+    step_key_of_input,
+)
+from ro_platform.orchestration.failures import shown_by_dagster
+from ro_platform.orchestration.partitions import unit_of
+from ro_platform.orchestration.resource import PlaneResource
+from ro_platform.orchestration.sessions import find_session, require_session
+from ro_platform.orchestration.shown import shown_artifact
+from ro_platform.plane import DAGSTER_ACTOR, Plane
+
+
+class ArtifactIOManager(dg.ConfigurableIOManager):
+    """Every governed asset's IO manager."""
+
+    plane: dg.ResourceDependency[PlaneResource]
+
+    def handle_output(self, context: dg.OutputContext, obj: Any) -> None:
+        """Encode, store, bind and record what an asset returned.
+
+        Raises the step's failure for a value no encoding takes, and for other bytes than those
+        already bound: the asset is not deterministic.
+        """
+        with shown_by_dagster():
+            asset, fingerprint = unit_of(context.asset_key), _one_partition(context)
+            plane = self.plane.plane
+            session = require_session(plane, context.run_id, context.step_key)
+            attempt = session.attempt(fingerprint, asset)
+            if attempt is None:
+                raise AttemptNotRecordedError(f"asset {asset!r} has no attempt of its own here.")
+            plane.gates.declare(asset, self.plane.gates_of(asset), actor=DAGSTER_ACTOR)
+            ref = _publish(plane, asset, fingerprint, obj, context.definition_metadata)
+            plane.ledger.append(_bound_draft(asset, fingerprint, ref, attempt, context.run_id))
+            session.outputs.append(NamedArtifact(name=asset, artifact=ref))
+            context.add_output_metadata(
+                shown_artifact(plane.store, ref, obj, attempt_id=attempt.attempt_id)
+            )
+
+    def load_input(self, context: dg.InputContext) -> Any:
+        """The verified value of an upstream asset, if every gate of it stands.
+
+        One partition gives the value itself; several give a dict by partition key. Only the checks
+        of that very asset read it before it has passed: they are what makes it pass.
+        """
+        with shown_by_dagster():
+            values = {key: self._load(context, key) for key in context.asset_partition_keys}
+        return next(iter(values.values())) if len(values) == 1 else values
+
+    def _load(self, context: dg.InputContext, fingerprint: str) -> Any:
+        plane, asset = self.plane.plane, unit_of(context.asset_key)
+        judged = any(key.asset_key == context.asset_key for key in checks_of_step(context))
+        ref = _unjudged(plane, asset, fingerprint) if judged else _passed(plane, asset, fingerprint)
+        session = find_session(dagster_run_of_input(context), step_key_of_input(context))
+        value = decode(
+            plane.store,
+            ref,
+            context.dagster_type.typing_type,
+            folder=session.folder() if session else Path(tempfile.mkdtemp(prefix="ro-input-")),
+            allow_pickle=ref.media_type == PICKLE,
+        )
+        if session is not None:
+            session.inputs.append(NamedArtifact(name=asset, artifact=ref))
+        return value
+
+
+def _passed(plane: Plane, asset: str, fingerprint: str) -> BoundRef:
+    return plane.guard.require(asset, plane.runs.manifest(fingerprint), fingerprint)
+
+
+def _unjudged(plane: Plane, asset: str, fingerprint: str) -> BoundRef:
+    ref = plane.store.binding(asset, fingerprint)
+    if ref is None:
+        raise ArtifactNotFoundError(
+            f"asset {asset!r} has no artifact to judge under manifest {fingerprint}.",
+            next_step="Materialize the asset for this manifest first.",
+        )
+    return ref
+
+
+def _publish(plane: Plane, asset: str, fingerprint: str, value: Any, options: Any) -> BoundRef:
+    encoding = options.get("ro/encoding")
+    ref = encode(
+        plane.store, value, encoding=encoding, schema_version=options.get("ro/schema_version")
+    )
+    deterministic = bool(options.get("ro/deterministic", True))
+    return plane.store.bind(
+        asset,
+        fingerprint,
+        ref,
+        deterministic=deterministic and ref.media_type != PICKLE,
+    )
+
+
+def _bound_draft(
+    asset: str, fingerprint: str, ref: BoundRef, attempt: AttemptTransition, dagster_run_id: str
+) -> EntryDraft:
+    body = ArtifactBound(
+        asset=asset, manifest_fingerprint=fingerprint, attempt_id=attempt.attempt_id, artifact=ref
+    )
+    return EntryDraft(
+        kind=EntryKind.ARTIFACT_BOUND,
+        subject=f"digest/{ref.digest}",
+        key=f"bound/{attempt.attempt_id}/{ref.ref}",
+        actor=DAGSTER_ACTOR,
+        correlation_ids=CorrelationIds(run_id=run_id(fingerprint), dagster_run_id=dagster_run_id),
+        body=body.to_json_value(),
+    )
+
+
+def _one_partition(context: dg.OutputContext) -> str:
+    keys = context.asset_partition_keys if context.has_asset_partitions else ()
+    if len(keys) != 1:
+        raise EncodingError(
+            f"asset {unit_of(context.asset_key)!r} ran for {len(keys)} partitions at once.",
+            next_step="Partition it by MANIFESTS, and run one partition at a time.",
+        )
+    return keys[0]

@@ -1,0 +1,156 @@
+"""Dagster's event log, read as it is written: every execution of a governed step leaves an attempt.
+
+| Dagster's event | the attempt |
+|---|---|
+| materialization or check planned | QUEUED |
+| step started, step restarted | RUNNING |
+| step succeeded | SUCCEEDED, with digests in and out |
+| step failed, step up for retry | FAILED, with the error's code |
+| step skipped | CANCELED |
+| run ended | what is still QUEUED was CANCELED; what still RUNS is LOST, or CANCELED with the run |
+
+An event that cannot be recorded raises, so Dagster does not go on: no execution without a record.
+"""
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import dagster as dg
+
+from ro_platform.contracts import AttemptTransition, GateStatus, JobStatus
+from ro_platform.errors import GateFailedError, error_for
+from ro_platform.orchestration import sessions
+from ro_platform.orchestration.dagster_private import code_version_of, error_of, planned_units
+from ro_platform.orchestration.partitions import is_fingerprint
+from ro_platform.plane import Plane
+from ro_platform.runs.runtime import runtime_fingerprint
+
+_CODE = re.compile(r"\b(RO_[A-Z_]+): ")
+_MAX_ERROR_CHARS = 2000
+_Event = dg.DagsterEventType
+
+
+class AttemptRecorder:
+    """Turns the events of this process into transitions. ``plane`` is opened at the first one."""
+
+    def __init__(self, plane: Callable[[], Plane]) -> None:
+        self._plane = plane
+
+    def observe(self, entry: dg.EventLogEntry) -> None:
+        """Record what an event means for attempts; most mean nothing."""
+        event = entry.dagster_event
+        if event is None:
+            return
+        step = event.step_key or ""
+        match event.event_type:
+            case _Event.ASSET_MATERIALIZATION_PLANNED | _Event.ASSET_CHECK_EVALUATION_PLANNED:
+                self._queue(event, entry.run_id)
+            case _Event.STEP_START | _Event.STEP_RESTARTED:
+                self._start(entry.run_id, step)
+            case _Event.ASSET_MATERIALIZATION:
+                if session := sessions.find_session(entry.run_id, step):
+                    session.code_version = (
+                        code_version_of(event, entry.run_id) or session.code_version
+                    )
+            case _Event.STEP_SUCCESS:
+                self._end(entry.run_id, step, JobStatus.SUCCEEDED)
+            case _Event.STEP_FAILURE | _Event.STEP_UP_FOR_RETRY:
+                self._end(entry.run_id, step, JobStatus.FAILED, **_failure(event))
+            case _Event.STEP_SKIPPED:
+                self._end(entry.run_id, step, JobStatus.CANCELED)
+            case _Event.RUN_SUCCESS | _Event.RUN_FAILURE:
+                self._end_run(entry.run_id, running=JobStatus.LOST)
+            case _Event.RUN_CANCELED:
+                self._end_run(entry.run_id, running=JobStatus.CANCELED)
+
+    def _queue(self, event: dg.DagsterEvent, dagster_run_id: str) -> None:
+        for fingerprint, unit in planned_units(event):
+            if is_fingerprint(fingerprint):
+                self._plane().attempts.begin(
+                    fingerprint,
+                    unit,
+                    step_key=event.step_key or "",
+                    dagster_run_id=dagster_run_id,
+                )
+
+    def _start(self, dagster_run_id: str, step: str) -> None:
+        history = self._plane().attempts
+        planned = history.of_dagster_run(dagster_run_id).get(step, ())
+        facts: dict[str, Any] = {"runtime": runtime_fingerprint()}
+        started = []
+        for attempt in planned:
+            if attempt.status is JobStatus.QUEUED:
+                started.append(
+                    history.move(attempt, JobStatus.RUNNING, dagster_run_id=dagster_run_id, **facts)
+                )
+            else:  # Dagster runs the step again in the same run: that is another attempt
+                started.append(
+                    history.begin(
+                        attempt.manifest_fingerprint,
+                        attempt.unit,
+                        step_key=step,
+                        dagster_run_id=dagster_run_id,
+                        status=JobStatus.RUNNING,
+                        **facts,
+                    )
+                )
+        if started:
+            sessions.open_session(dagster_run_id, step, tuple(started))
+
+    def _end(self, dagster_run_id: str, step: str, status: JobStatus, **facts: Any) -> None:
+        session = sessions.close_session(dagster_run_id, step)
+        if session:
+            attempts = session.attempts
+            facts |= {
+                "inputs": tuple(session.inputs),
+                "outputs": tuple(session.outputs),
+                "code_version": session.code_version,
+            }
+        else:
+            attempts = self._plane().attempts.of_dagster_run(dagster_run_id).get(step, ())
+        for attempt in attempts:
+            self._close(attempt, dagster_run_id, status, **facts)
+
+    def _end_run(self, dagster_run_id: str, *, running: JobStatus) -> None:
+        for attempts in self._plane().attempts.of_dagster_run(dagster_run_id).values():
+            for attempt in attempts:
+                queued = attempt.status is JobStatus.QUEUED
+                self._close(attempt, dagster_run_id, JobStatus.CANCELED if queued else running)
+
+    def _close(
+        self, attempt: AttemptTransition, dagster_run_id: str, status: JobStatus, **facts: Any
+    ) -> None:
+        if attempt.status in (JobStatus.QUEUED, JobStatus.RUNNING):
+            self._plane().attempts.move(
+                attempt, status, dagster_run_id=dagster_run_id, **_own(attempt, facts)
+            )
+
+
+def _own(attempt: AttemptTransition, facts: dict[str, Any]) -> dict[str, Any]:
+    """Of a step's facts, those about this unit: a multi-asset's outputs belong to one each."""
+    outputs = facts.get("outputs")
+    if outputs is None:
+        return facts
+    own = tuple(item for item in outputs if item.name == attempt.unit)
+    return facts | {"outputs": own}
+
+
+def _failure(event: dg.DagsterEvent) -> dict[str, Any]:
+    """What a failed step says about itself: a stable code, the words, and whether to retry."""
+    error = error_of(event)
+    if error is None:
+        return {"error_code": "RO_STEP_FAILED", "retryable": False}
+    if error.cls_name == "DagsterAssetCheckFailedError":
+        code = GateFailedError.code
+        text = f"a gate said {GateStatus.FAIL}"
+    else:
+        found = _CODE.search(error.message)
+        code = found.group(1) if found else "RO_STEP_FAILED"
+        text = error.message[found.end() if found else 0 :].strip()
+    kind = error_for(code)
+    return {
+        "error_code": code,
+        "error": text[:_MAX_ERROR_CHARS],
+        "retryable": kind.retryable if kind else event.event_type is _Event.STEP_UP_FOR_RETRY,
+    }

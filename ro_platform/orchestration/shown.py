@@ -1,0 +1,68 @@
+"""What the Dagster UI shows of an artifact: digests, size, locator, schema and a preview."""
+
+import json
+from typing import Any
+
+import dagster as dg
+import pandas as pd
+import pyarrow as pa
+
+from ro_platform.artifacts.encodings import preview
+from ro_platform.artifacts.store import ArtifactStore
+from ro_platform.contracts import BoundRef
+
+PREVIEW_ROWS = 10
+_MAX_CELL_CHARS = 60
+
+
+def shown_artifact(
+    store: ArtifactStore, ref: BoundRef, value: Any, *, attempt_id: str
+) -> dict[str, Any]:
+    """Metadata for a materialization event. ``value`` spares reading a table back."""
+    shown: dict[str, Any] = {
+        "ro/sha256": ref.digest,
+        "ro/blake3": ref.blake3,
+        "ro/locator": dg.MetadataValue.path(ref.ref),
+        "ro/media_type": ref.media_type,
+        "ro/attempt_id": attempt_id,
+        "size_bytes": dg.MetadataValue.int(ref.size_bytes),
+    }
+    head = _head(value)
+    if head is not None:
+        shown["dagster/row_count"] = dg.MetadataValue.int(len(value))
+        shown["dagster/column_schema"] = dg.TableSchema(
+            columns=[dg.TableColumn(field.name, str(field.type)) for field in head.schema]
+        )
+        shown["preview"] = dg.MetadataValue.md(_markdown(head.to_pylist()))
+    elif (first := preview(store, ref, PREVIEW_ROWS)) is not None:
+        shown["preview"] = (
+            dg.MetadataValue.md(_markdown(first))
+            if isinstance(first, list) and first and isinstance(first[0], dict)
+            else dg.MetadataValue.json(first)
+        )
+    return shown
+
+
+def _head(value: Any) -> pa.Table | None:
+    match value:
+        case pa.Table():
+            return value.slice(0, PREVIEW_ROWS)
+        case pd.DataFrame():
+            return pa.Table.from_pandas(value.head(PREVIEW_ROWS), preserve_index=False)
+    return None
+
+
+def _markdown(rows: list[dict[str, Any]]) -> str:
+    """A Markdown table; one row a dict."""
+    if not rows:
+        return "_no rows_"
+    names = list(rows[0])
+    lines: list[list[Any]] = [names, ["---"] * len(names)]
+    lines += [[row.get(name) for name in names] for row in rows]
+    return "\n".join("| " + " | ".join(map(_cell, line)) + " |" for line in lines)
+
+
+def _cell(value: Any) -> str:
+    text = value if isinstance(value, str) else json.dumps(value, default=str)
+    text = text.replace("|", "\\|").replace("\n", " ")
+    return text if len(text) <= _MAX_CELL_CHARS else text[: _MAX_CELL_CHARS - 1] + "…"

@@ -1,0 +1,109 @@
+"""Workloads: the asset jobs of this deployment that a manifest can name."""
+
+import importlib
+import sys
+from dataclasses import dataclass
+
+import dagster as dg
+
+from ro_platform.config.settings import Settings, use_dagster_home
+from ro_platform.contracts import GateRule
+from ro_platform.errors import SettingsError
+from ro_platform.orchestration.dagster_private import asset_order, job_gates
+from ro_platform.orchestration.partitions import MANIFESTS, unit_of
+from ro_platform.orchestration.registration import require_workload
+from ro_platform.orchestration.resource import PlaneResource
+
+
+@dataclass(frozen=True)
+class Workload:
+    """One workload: its job, its assets in order, and the checks of each."""
+
+    name: str
+    job: dg.JobDefinition
+    assets: tuple[dg.AssetKey, ...]
+    gates: dict[dg.AssetKey, frozenset[dg.AssetCheckKey]]
+    plane: PlaneResource
+
+    @property
+    def asset_names(self) -> tuple[str, ...]:
+        """The assets as the plane names them, producers first."""
+        return tuple(unit_of(key) for key in self.assets)
+
+    def rules(self, asset: dg.AssetKey) -> tuple[GateRule, ...]:
+        """The gates that the code declares for an asset."""
+        return self.plane.gates_of(unit_of(asset))
+
+
+def load_definitions(settings: Settings) -> dg.Definitions:
+    """This deployment's Definitions: ``defs`` of the module that the settings name.
+
+    Raises :class:`SettingsError` when there is none.
+    """
+    if str(settings.root) not in sys.path:
+        sys.path.insert(0, str(settings.root))
+    name = settings.definitions_module
+    try:
+        module = importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name != name:
+            raise
+        raise SettingsError(
+            f"there is no module {name!r} in {settings.root}.",
+            next_step="Run from the deployment's folder, or set RO_DEFINITIONS_MODULE.",
+        ) from None
+    defs = getattr(module, "defs", None)
+    if not isinstance(defs, dg.Definitions):
+        raise SettingsError(
+            f"module {name!r} has no `defs` that is a dagster Definitions.",
+            next_step="Define `defs = govern(dg.Definitions(...))` in it.",
+        )
+    return defs
+
+
+def workload_names(definitions: dg.Definitions) -> list[str]:
+    """The jobs that are partitioned by manifests: what a manifest's ``workload`` can name."""
+    return sorted(
+        job.name
+        for job in definitions.resolve_all_job_defs()
+        if not job.name.startswith("__") and _is_workload(job)
+    )
+
+
+def find_workload(definitions: dg.Definitions, name: str) -> Workload:
+    """A workload by name. Raises :class:`UnknownWorkloadError`, which lists those that exist."""
+    require_workload(name, workload_names(definitions))
+    job = definitions.resolve_job_def(name)
+    assets = tuple(asset_order(job))
+    return Workload(
+        name=name,
+        job=job,
+        assets=assets,
+        gates={key: job_gates(job, key) for key in assets},
+        plane=_plane_of(definitions),
+    )
+
+
+def open_instance(settings: Settings) -> dg.DagsterInstance:
+    """The Dagster instance that the deployment's dagster.yaml describes."""
+    home = use_dagster_home(settings)
+    if not (home / "dagster.yaml").is_file():
+        raise SettingsError(
+            f"{home} has no dagster.yaml.",
+            next_step="Run from the deployment's folder, or set DAGSTER_HOME to it.",
+        )
+    return dg.DagsterInstance.get()
+
+
+def _is_workload(job: dg.JobDefinition) -> bool:
+    return job.partitions_def == MANIFESTS
+
+
+def _plane_of(definitions: dg.Definitions) -> PlaneResource:
+    plane = (definitions.resources or {}).get("plane")
+    if not isinstance(plane, PlaneResource):
+        raise SettingsError(
+            "these Definitions have no `plane` resource.",
+            next_step="Put govern(...) around them.",
+        )
+    return plane

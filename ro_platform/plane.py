@@ -1,0 +1,121 @@
+"""The plane: the one place that wires backends into the rooms."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from functools import lru_cache
+
+from ro_platform.artifacts.backends.base import BlobBackend
+from ro_platform.artifacts.backends.filesystem import FilesystemBackend
+from ro_platform.artifacts.backends.memory import MemoryBackend
+from ro_platform.artifacts.store import ArtifactStore
+from ro_platform.config.settings import Settings, path_of
+from ro_platform.config.versions import ConfigVersions
+from ro_platform.contracts import AdminActionType, JsonObject, LedgerEntry
+from ro_platform.gates.catalogue import GateCatalogue
+from ro_platform.gates.guard import Guard
+from ro_platform.gates.receipts import Receipts
+from ro_platform.kernel.clock import Clock, system_clock
+from ro_platform.ledger.backends.base import LedgerBackend
+from ro_platform.ledger.backends.memory import MemoryLedgerBackend
+from ro_platform.ledger.backends.sqlite import SqliteLedgerBackend
+from ro_platform.ledger.events import admin_event_draft
+from ro_platform.ledger.log import Ledger
+from ro_platform.runs.history import AttemptHistory
+from ro_platform.runs.plan import RunPlanner
+from ro_platform.runs.registry import RunRegistry
+from ro_platform.runs.scope import RunScope
+
+DAGSTER_ACTOR = "SYSTEM::dagster"
+
+
+@dataclass(frozen=True)
+class Plane:
+    """Every room of one environment, open for use."""
+
+    store: ArtifactStore
+    ledger: Ledger
+    configs: ConfigVersions
+    gates: GateCatalogue
+    receipts: Receipts
+    guard: Guard
+    runs: RunRegistry
+    attempts: AttemptHistory
+    planner: RunPlanner
+    clock: Clock
+
+    @classmethod
+    def open(cls, settings: Settings, *, clock: Clock = system_clock) -> Plane:
+        """Open the backends that the settings name. Creates nothing before the first write."""
+        root = path_of(settings.store_url, scheme="file", setting="RO_STORE_URL")
+        database = path_of(settings.ledger_url, scheme="sqlite", setting="RO_LEDGER_URL")
+        return cls.over(FilesystemBackend(root), SqliteLedgerBackend(database), clock=clock)
+
+    @classmethod
+    def in_memory(cls, *, clock: Clock = system_clock) -> Plane:
+        """A plane that keeps nothing, for tests."""
+        return cls.over(MemoryBackend(), MemoryLedgerBackend(), clock=clock)
+
+    @classmethod
+    def over(cls, blobs: BlobBackend, log: LedgerBackend, *, clock: Clock = system_clock) -> Plane:
+        """A plane over these backends."""
+        store, ledger = ArtifactStore(blobs), Ledger(log, clock)
+        configs = ConfigVersions(store, ledger, clock)
+        gates, receipts = GateCatalogue(ledger), Receipts(store, ledger)
+        guard = Guard(store, gates, receipts)
+        return cls(
+            store=store,
+            ledger=ledger,
+            configs=configs,
+            gates=gates,
+            receipts=receipts,
+            guard=guard,
+            runs=RunRegistry(store, ledger, configs),
+            attempts=AttemptHistory(ledger, actor=DAGSTER_ACTOR),
+            planner=RunPlanner(store, guard),
+            clock=clock,
+        )
+
+    def scope(self, fingerprint: str) -> RunScope:
+        """One run as its assets and gates see it. Raises :class:`ManifestNotRegisteredError`."""
+        manifest = self.runs.manifest(fingerprint)
+        return RunScope(fingerprint, manifest, self.store, self.configs, self.guard)
+
+    def record_admin_event(
+        self,
+        action: AdminActionType,
+        *,
+        key: str,
+        subject: str,
+        actor: str,
+        reason: str,
+        before: JsonObject | None = None,
+        after: JsonObject | None = None,
+        result: str = "done",
+    ) -> LedgerEntry:
+        """Record one administrative action; the same ``key`` is the same event."""
+        draft = admin_event_draft(
+            action,
+            key=key,
+            subject=subject,
+            actor=actor,
+            reason=reason,
+            moment=self.clock(),
+            before=before,
+            after=after,
+            result=result,
+        )
+        # The first record stands: repeating the call later must not conflict over its time.
+        assert draft.key is not None
+        return self.ledger.find(draft.key) or self.ledger.append(draft)
+
+
+def shared_plane(settings: Settings) -> Plane:
+    """The one plane of this process for those settings; a forked child opens its own."""
+    return _opened(settings, os.getpid())
+
+
+@lru_cache(maxsize=64)
+def _opened(settings: Settings, _pid: int) -> Plane:
+    return Plane.open(settings)

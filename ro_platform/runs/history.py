@@ -1,0 +1,120 @@
+"""The history of attempts in the ledger: every execution leaves one, and none is ever rewritten."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ro_platform.contracts import (
+    AttemptTransition,
+    CorrelationIds,
+    EntryKind,
+    JobAttemptRecord,
+    JobStatus,
+)
+from ro_platform.kernel.identity import attempt_id, job_id, run_id
+from ro_platform.ledger.entry import EntryDraft
+from ro_platform.ledger.log import Ledger
+from ro_platform.ledger.reader import LedgerReader
+from ro_platform.runs.attempt import check_move, project, transition_of
+
+StepAttempts = tuple[AttemptTransition, ...]
+"""The newest transition of each attempt of one step: one, unless the step spans partitions."""
+
+
+class AttemptHistory:
+    """All attempts of one environment. ``actor`` is who records them."""
+
+    def __init__(self, ledger: Ledger, *, actor: str) -> None:
+        self._ledger = ledger
+        self._actor = actor
+
+    def begin(
+        self,
+        fingerprint: str,
+        unit: str,
+        *,
+        step_key: str,
+        dagster_run_id: str,
+        status: JobStatus = JobStatus.QUEUED,
+        **facts: Any,
+    ) -> AttemptTransition:
+        """Begin the next attempt of a unit of work. Its number is taken inside the append."""
+        check_move(None, status)
+        job = job_id(run_id(fingerprint), unit)
+
+        def build(log: LedgerReader) -> Sequence[EntryDraft]:
+            last = log.latest(EntryKind.ATTEMPT_TRANSITION, _subject(job))
+            number = transition_of(last).number + 1 if last else 1
+            move = AttemptTransition(
+                job_id=job,
+                attempt_id=attempt_id(job, number),
+                unit=unit,
+                step_key=step_key,
+                manifest_fingerprint=fingerprint,
+                number=number,
+                status=status,
+                **facts,
+            )
+            return [self._draft(move, dagster_run_id)]
+
+        return transition_of(self._ledger.append_with(build)[0])
+
+    def move(
+        self, attempt: AttemptTransition, status: JobStatus, *, dagster_run_id: str, **facts: Any
+    ) -> AttemptTransition:
+        """Record an attempt's next state. Raises :class:`InvalidTransitionError`."""
+        check_move(attempt.status, status)
+        moved = AttemptTransition(
+            job_id=attempt.job_id,
+            attempt_id=attempt.attempt_id,
+            unit=attempt.unit,
+            step_key=attempt.step_key,
+            manifest_fingerprint=attempt.manifest_fingerprint,
+            number=attempt.number,
+            status=status,
+            **facts,
+        )
+        self._ledger.append(self._draft(moved, dagster_run_id))
+        return moved
+
+    def of_dagster_run(self, dagster_run_id: str) -> Mapping[str, StepAttempts]:
+        """The newest attempts of each step (by step key) of one Dagster run."""
+        entries = self._ledger.scan(
+            kind=EntryKind.ATTEMPT_TRANSITION, dagster_run_id=dagster_run_id
+        )
+        newest: dict[tuple[str, str], AttemptTransition] = {}
+        for move in map(transition_of, entries):
+            newest[move.step_key, move.job_id] = move
+        steps: dict[str, list[AttemptTransition]] = {}
+        for (step_key, _), move in newest.items():
+            steps.setdefault(step_key, []).append(move)
+        return {step: tuple(moves) for step, moves in steps.items()}
+
+    def of_run(self, fingerprint: str) -> list[JobAttemptRecord]:
+        """Every attempt under one manifest, in the order in which they began."""
+        return project(
+            self._ledger.scan(kind=EntryKind.ATTEMPT_TRANSITION, run_id=run_id(fingerprint))
+        )
+
+    def newest(self, fingerprint: str, unit: str) -> AttemptTransition | None:
+        """The newest transition of the newest attempt of a unit of work."""
+        job = job_id(run_id(fingerprint), unit)
+        entry = self._ledger.latest(EntryKind.ATTEMPT_TRANSITION, _subject(job))
+        return transition_of(entry) if entry else None
+
+    def _draft(self, move: AttemptTransition, dagster_run_id: str) -> EntryDraft:
+        return EntryDraft(
+            kind=EntryKind.ATTEMPT_TRANSITION,
+            subject=_subject(move.job_id),
+            key=f"attempt/{move.attempt_id}/{move.status}",
+            actor=self._actor,
+            correlation_ids=CorrelationIds(
+                run_id=run_id(move.manifest_fingerprint), dagster_run_id=dagster_run_id
+            ),
+            body=move.to_json_value(),
+        )
+
+
+def _subject(job: str) -> str:
+    return f"job/{job}"

@@ -1,0 +1,209 @@
+"""Registered runs: a manifest becomes a run when its blob, its inputs and its entry are recorded.
+
+Everything is checked before anything is written: the pinned configs, and each input's bytes
+against its digest. A crash in between leaves at worst blobs that no entry names; registering again
+completes it.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from ro_platform.artifacts.addressing import blob_name
+from ro_platform.artifacts.store import ArtifactStore
+from ro_platform.config.versions import ConfigVersions
+from ro_platform.contracts import (
+    ArtifactRef,
+    CorrelationIds,
+    EntryKind,
+    ManifestInput,
+    PinnedConfigRef,
+    RegisteredManifest,
+    RunManifest,
+)
+from ro_platform.errors import (
+    InputMismatchError,
+    InputMissingError,
+    ManifestNotRegisteredError,
+)
+from ro_platform.kernel.canonical import canonical_bytes
+from ro_platform.kernel.digest import Digests, StreamingHasher, sha256_hex
+from ro_platform.kernel.documents import parse_document
+from ro_platform.kernel.identity import parameter_hash, run_id
+from ro_platform.ledger.entry import EntryDraft
+from ro_platform.ledger.log import Ledger
+from ro_platform.runs.manifest import ManifestFile
+
+MANIFEST_MEDIA_TYPE = "application/json"
+DEFAULT_MEDIA_TYPE = "application/octet-stream"
+_CHUNK_BYTES = 1 << 20
+
+
+class RunRegistry:
+    """The manifests that runs of this environment are about."""
+
+    def __init__(self, store: ArtifactStore, ledger: Ledger, configs: ConfigVersions) -> None:
+        self._store = store
+        self._ledger = ledger
+        self._configs = configs
+
+    def register(
+        self, file: ManifestFile, *, actor: str, publish_first_versions: bool = False
+    ) -> bool:
+        """Register a manifest. True if it is new; registering it again changes nothing.
+
+        With ``publish_first_versions``, a config that was never published may come with the
+        manifest: version 1, from the file that the pin's ``ref`` names, if it has the pinned
+        digest. Later versions are always published on their own.
+
+        Raises :class:`InputMissingError`, :class:`InputMismatchError`, or what
+        :meth:`ConfigVersions.check` raises, before anything is written.
+        """
+        manifest, fingerprint = file.manifest, file.fingerprint
+        unpublished = []
+        for pin in manifest.config_versions:
+            if publish_first_versions and self._configs.is_first_of(pin) and pin.ref:
+                unpublished.append((pin, _config_content(file, pin)))
+            else:
+                self._configs.check(pin)
+        missing = [
+            (item, path) for item in manifest.inputs if (path := self._to_import(file, item))
+        ]
+        if not missing and self.is_registered(fingerprint):
+            return False
+        for pin, content in unpublished:
+            reason = f"first version, published with manifest {fingerprint}"
+            self._configs.publish(pin.config_name, content, reason=reason, actor=actor)
+        for item, path in missing:
+            self._import(item, path)
+        data = canonical_bytes(manifest)
+        self._store.put_bytes(data, media_type=MANIFEST_MEDIA_TYPE)
+        return self._record(manifest, fingerprint, len(data), actor)
+
+    def is_registered(self, fingerprint: str) -> bool:
+        """Whether a manifest with that fingerprint is on record."""
+        return self._ledger.find(_key(fingerprint)) is not None
+
+    def manifest(self, fingerprint: str) -> RunManifest:
+        """A registered manifest, from its own bytes. Raises :class:`ManifestNotRegisteredError`."""
+        if not self.is_registered(fingerprint):
+            raise ManifestNotRegisteredError(
+                f"no manifest with fingerprint {fingerprint} is registered.",
+                next_step="Register it: `ro manifest register FILE`.",
+                manifest_fingerprint=fingerprint,
+            )
+        return RunManifest.from_json(
+            self._store.read(_ref(fingerprint)), where=f"manifest {fingerprint}"
+        )
+
+    def registered(self) -> Iterator[RegisteredManifest]:
+        """All registered manifests, oldest first."""
+        for entry in self._ledger.scan(kind=EntryKind.RUN_REGISTERED):
+            yield RegisteredManifest.from_json(
+                canonical_bytes(entry.body), where=f"entry {entry.seq}"
+            )
+
+    def _to_import(self, file: ManifestFile, item: ManifestInput) -> Path | None:
+        """The file to import for an input, checked; None if the store has the bytes already."""
+        assert item.ref.digest is not None
+        if self._store.has(_ref(item.ref.digest)):
+            self._store.verify(_ref(item.ref.digest))
+            return None
+        path = file.locate(item.ref.ref)
+        try:
+            found = _digests_of_file(path)
+        except OSError as error:
+            raise InputMissingError(
+                f"input {item.name!r}: {path} cannot be read: {error.strerror}.",
+                next_step="Put the file where the manifest's ref says, beside the manifest.",
+                input=item.name,
+            ) from None
+        if found.sha256 != item.ref.digest or item.ref.size_bytes not in (None, found.size_bytes):
+            raise InputMismatchError(
+                f"input {item.name!r}: {path} has sha256:{found.sha256} "
+                f"({found.size_bytes} bytes), the manifest names sha256:{item.ref.digest}.",
+                next_step="Restore the file, or name its new digest: that is another run.",
+                input=item.name,
+                expected=item.ref.digest,
+                found=found.sha256,
+            )
+        return path
+
+    def _import(self, item: ManifestInput, path: Path) -> None:
+        with (
+            path.open("rb") as source,
+            self._store.writer(media_type=item.ref.media_type or DEFAULT_MEDIA_TYPE) as writer,
+        ):
+            shutil.copyfileobj(source, writer, _CHUNK_BYTES)
+        if writer.ref.digest != item.ref.digest:
+            raise InputMismatchError(
+                f"input {item.name!r}: {path} changed while it was read.",
+                next_step="Let nothing write to the file, and register again.",
+                input=item.name,
+            )
+
+    def _record(self, manifest: RunManifest, fingerprint: str, size: int, actor: str) -> bool:
+        body = RegisteredManifest(
+            manifest_fingerprint=fingerprint,
+            parameter_hash=parameter_hash(manifest),
+            workload=manifest.workload,
+            scenario_id=manifest.scenario_id,
+            size_bytes=size,
+        )
+        before = self._ledger.size()
+        entry = self._ledger.append(
+            EntryDraft(
+                kind=EntryKind.RUN_REGISTERED,
+                subject=f"run/{run_id(fingerprint)}",
+                key=_key(fingerprint),
+                actor=actor,
+                correlation_ids=CorrelationIds(run_id=run_id(fingerprint)),
+                body=body.to_json_value(),
+            )
+        )
+        return entry.seq >= before
+
+
+def _config_content(file: ManifestFile, pin: PinnedConfigRef) -> Any:
+    """The content that a pin's file holds. Raises unless it has the pinned digest."""
+    path = file.locate(pin.ref or "")
+    try:
+        content = parse_document(path.read_bytes(), str(path)).value
+    except OSError as error:
+        raise InputMissingError(
+            f"config {pin.config_name!r}: {path} cannot be read: {error.strerror}.",
+            next_step="Put the file where the pin's ref says, or publish the config.",
+            config_name=pin.config_name,
+        ) from None
+    if (found := sha256_hex(canonical_bytes(content))) != pin.digest:
+        raise InputMismatchError(
+            f"config {pin.config_name!r}: {path} has content sha256:{found}, the manifest pins "
+            f"sha256:{pin.digest}.",
+            next_step="Restore the file, or pin its new digest: that is another run.",
+            config_name=pin.config_name,
+        )
+    return content
+
+
+def input_ref(item: ManifestInput) -> ArtifactRef:
+    """The stored blob of a manifest's input: named by digest, wherever the manifest found it."""
+    assert item.ref.digest is not None
+    return _ref(item.ref.digest)
+
+
+def _digests_of_file(path: Path) -> Digests:
+    with path.open("rb") as source, StreamingHasher() as hasher:
+        while chunk := source.read(_CHUNK_BYTES):
+            hasher.update(chunk)
+        return hasher.digests()
+
+
+def _ref(digest: str) -> ArtifactRef:
+    return ArtifactRef(ref=blob_name(digest), digest=digest, digest_alg="sha256")
+
+
+def _key(fingerprint: str) -> str:
+    return f"run/{fingerprint}"

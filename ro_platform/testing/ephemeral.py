@@ -1,0 +1,81 @@
+"""An ephemeral plane: real store, real ledger and a Dagster instance that records attempts."""
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+
+from ro_platform.config.settings import Settings, settings_in_force
+from ro_platform.contracts import CodeRef, PinnedConfigRef, RunManifest
+from ro_platform.kernel.identity import manifest_fingerprint
+from ro_platform.orchestration.registration import register_manifest
+from ro_platform.plane import Plane, shared_plane
+from ro_platform.runs.manifest import ManifestFile
+
+TEST_ACTOR = "HUMAN::tester"
+
+
+@dataclass(frozen=True)
+class EphemeralPlane:
+    """A plane and the Dagster instance that belongs to it. Hand ``instance`` to Dagster."""
+
+    settings: Settings
+    plane: Plane
+    instance: dg.DagsterInstance
+
+    def register(
+        self,
+        workload: str = "test",
+        *,
+        parameters: dict[str, Any] | None = None,
+        seed: int | None = None,
+        config_versions: Sequence[PinnedConfigRef] = (),
+    ) -> str:
+        """Register a manifest and its partition; answers its fingerprint, the partition key."""
+        manifest = RunManifest(
+            kind="ro.run_manifest.v0",
+            workload=workload,
+            parameters=parameters or {},
+            seed=seed,
+            config_versions=tuple(config_versions),
+            code=CodeRef(version="test"),
+        )
+        file = ManifestFile(manifest, manifest_fingerprint(manifest), folder=None)
+        register_manifest(self.plane, self.instance, file, workloads=[workload], actor=TEST_ACTOR)
+        return file.fingerprint
+
+    def publish(self, name: str, content: dict[str, Any]) -> PinnedConfigRef:
+        """Publish the next version of a config, and pin it."""
+        return self.plane.configs.publish(
+            name, content, reason="for a test", actor=TEST_ACTOR
+        ).version
+
+
+@contextmanager
+def ephemeral_plane(folder: Path | None = None) -> Iterator[EphemeralPlane]:
+    """A plane in ``folder``, or in a temporary one that is removed afterwards."""
+    with ExitStack() as stack:
+        home = folder or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ro-")))
+        settings = Settings.load({"RO_ROOT": str(home), "RO_HOME": str(home)}, cwd=home)
+        stack.enter_context(settings_in_force(settings))
+        (home / "dagster").mkdir(parents=True, exist_ok=True)
+        instance = stack.enter_context(
+            dg.DagsterInstance.local_temp(
+                str(home / "dagster"),
+                overrides={
+                    "storage": {
+                        "custom": {
+                            "module": "ro_platform.orchestration.storage",
+                            "class": "RecordingSqliteStorage",
+                            "config": {"base_dir": str(home / "dagster")},
+                        }
+                    },
+                    "telemetry": {"enabled": False},
+                },
+            )
+        )
+        yield EphemeralPlane(settings, shared_plane(settings), instance)

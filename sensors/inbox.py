@@ -1,0 +1,75 @@
+"""The manifest inbox: a manifest that is put into a folder is registered once and launched."""
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import dagster as dg
+
+from ro_platform.config.settings import Settings
+from ro_platform.errors import RunOperateError
+from ro_platform.kernel.digest import sha256_hex
+from ro_platform.orchestration import PlaneResource
+from ro_platform.orchestration.registration import register_manifest
+from ro_platform.runs.manifest import read_manifest_file
+
+INBOX_ACTOR = "SYSTEM::manifest-inbox"
+MANIFESTS_A_TICK = 25
+_SUFFIXES = {".yaml", ".yml", ".json"}
+
+
+def manifest_inbox(jobs: Sequence[dg.UnresolvedAssetJobDefinition]) -> dg.SensorDefinition:
+    """A sensor over the folder ``RO_MANIFEST_INBOX`` that launches these workloads.
+
+    The cursor holds the digest of each file that was dealt with, so a file is looked at again only
+    when it changes. A manifest that is refused is left where it is, and said why in the sensor's
+    log; the others go on.
+    """
+    workloads = [job.name for job in jobs]
+
+    @dg.sensor(
+        jobs=list(jobs),
+        minimum_interval_seconds=15,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Registers and launches the manifests that are put into the inbox folder.",
+    )
+    def manifest_inbox(
+        context: dg.SensorEvaluationContext, plane: PlaneResource
+    ) -> dg.SensorResult:
+        seen: dict[str, str] = json.loads(context.cursor) if context.cursor else {}
+        requests = []
+        for path, digest in _unseen(Settings.load().manifest_inbox, seen):
+            seen[path.name] = digest
+            try:
+                file = read_manifest_file(path)
+                register_manifest(
+                    plane.plane, context.instance, file, workloads=workloads, actor=INBOX_ACTOR
+                )
+            except RunOperateError as error:
+                context.log.error(f"{path.name} was refused. {error}")
+                continue
+            requests.append(
+                dg.RunRequest(
+                    run_key=file.fingerprint,
+                    job_name=file.manifest.workload,
+                    partition_key=file.fingerprint,
+                    tags={"ro/actor": INBOX_ACTOR},
+                )
+            )
+        return dg.SensorResult(run_requests=requests, cursor=json.dumps(seen, sort_keys=True))
+
+    return manifest_inbox
+
+
+def _unseen(folder: Path, seen: dict[str, str]) -> Iterator[tuple[Path, str]]:
+    """Files that are new or changed, a bounded batch in the order of their names."""
+    found = 0
+    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+        if path.suffix not in _SUFFIXES or path.name.startswith(".") or not path.is_file():
+            continue
+        digest = sha256_hex(path.read_bytes())
+        if seen.get(path.name) != digest:
+            yield path, digest
+            found += 1
+        if found == MANIFESTS_A_TICK:
+            return

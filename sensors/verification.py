@@ -1,0 +1,48 @@
+"""Scheduled verification: every night the store and the ledger are read and recomputed."""
+
+import dagster as dg
+
+from ro_platform.artifacts.audit import audit
+from ro_platform.errors import IntegrityError
+from ro_platform.orchestration import PlaneResource
+from ro_platform.orchestration.failures import shown_by_dagster
+
+
+@dg.op(description="Read every bound artifact and receipt against its digest.")
+def verify_artifacts(context: dg.OpExecutionContext, plane: PlaneResource) -> None:
+    """Fails, naming the first, if any stored bytes are not what they are named by."""
+    with shown_by_dagster():
+        findings = list(audit(plane.plane.store))
+        altered = [finding for finding in findings if finding.error]
+        context.add_output_metadata({"verified": len(findings), "altered": len(altered)})
+        for finding in altered:
+            context.log.error(str(finding.error))
+        if altered:
+            raise IntegrityError(
+                f"{len(altered)} of {len(findings)} stored objects are not what was recorded; "
+                f"first: {altered[0].locator}.",
+                next_step="Run `ro artifact verify --all`; keep the files as evidence.",
+            )
+
+
+@dg.op(description="Recompute the ledger's Merkle tree from its entries.")
+def verify_ledger(context: dg.OpExecutionContext, plane: PlaneResource) -> None:
+    """Fails, naming the first bad entry, if the ledger is not what its tree commits to."""
+    with shown_by_dagster():
+        verification = plane.plane.ledger.verify()
+        context.add_output_metadata({"entries": verification.size, "root": verification.root.hex()})
+
+
+@dg.job(description="`ro artifact verify --all` and `ro ledger verify`.")
+def verification() -> None:
+    """Verify the store and the ledger, each whatever the other says."""
+    verify_artifacts()
+    verify_ledger()
+
+
+nightly_verification = dg.ScheduleDefinition(
+    name="nightly_verification",
+    job=verification,
+    cron_schedule="0 3 * * *",
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+)
