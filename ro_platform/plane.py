@@ -23,6 +23,7 @@ from ro_platform.ledger.backends.sqlite import SqliteLedgerBackend
 from ro_platform.ledger.events import admin_event_draft
 from ro_platform.ledger.log import Ledger
 from ro_platform.runs.history import AttemptHistory
+from ro_platform.runs.lookup import Lookup
 from ro_platform.runs.plan import RunPlanner
 from ro_platform.runs.registry import RunRegistry
 from ro_platform.runs.scope import RunScope
@@ -43,6 +44,7 @@ class Plane:
     runs: RunRegistry
     attempts: AttemptHistory
     planner: RunPlanner
+    lookup: Lookup
     clock: Clock
 
     @classmethod
@@ -64,6 +66,7 @@ class Plane:
         configs = ConfigVersions(store, ledger, clock)
         gates, receipts = GateCatalogue(ledger), Receipts(store, ledger)
         guard = Guard(store, gates, receipts)
+        runs = RunRegistry(store, ledger, configs)
         return cls(
             store=store,
             ledger=ledger,
@@ -71,9 +74,10 @@ class Plane:
             gates=gates,
             receipts=receipts,
             guard=guard,
-            runs=RunRegistry(store, ledger, configs),
+            runs=runs,
             attempts=AttemptHistory(ledger, actor=DAGSTER_ACTOR),
             planner=RunPlanner(store, guard),
+            lookup=Lookup(store, ledger, runs, guard),
             clock=clock,
         )
 

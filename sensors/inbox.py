@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 
@@ -18,7 +19,7 @@ MANIFESTS_A_TICK = 25
 _SUFFIXES = {".yaml", ".yml", ".json"}
 
 
-def manifest_inbox(jobs: Sequence[dg.UnresolvedAssetJobDefinition]) -> dg.SensorDefinition:
+def manifest_inbox(jobs: Sequence[Any]) -> dg.SensorDefinition:
     """A sensor over the folder ``RO_MANIFEST_INBOX`` that launches these workloads.
 
     The cursor holds the digest of each file that was dealt with, so a file is looked at again only

@@ -54,6 +54,10 @@ class Settings:
             actor=_system_user(),
         )
 
+    def run_address(self, dagster_run_id: str) -> str:
+        """Where the Dagster UI of this deployment shows a run, while it is up."""
+        return f"{self.ui_url.rstrip('/')}/runs/{dagster_run_id}"
+
     @property
     def dagster_state(self) -> Path:
         """The folder of Dagster's own databases and logs, in the embedded mode."""

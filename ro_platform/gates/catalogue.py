@@ -50,6 +50,20 @@ class GateCatalogue:
         if self.gates_of(asset) != gates:
             self._ledger.append_with(build)
 
+    def amend(self, asset: str, rule: GateRule, *, actor: str) -> None:
+        """Record that an asset has this gate, under this rule, beside those on record."""
+
+        def build(log: LedgerReader) -> Sequence[EntryDraft]:
+            recorded = _recorded(log, asset) or ()
+            if rule in recorded:
+                return []
+            others = [item for item in recorded if item.gate_id != rule.gate_id]
+            gates = tuple(sorted((*others, rule), key=lambda item: item.gate_id))
+            return [_draft(GateSetDeclared(asset=asset, gates=gates), actor)]
+
+        if rule not in (self.gates_of(asset) or ()):
+            self._ledger.append_with(build)
+
     def drop(self, asset: str, gate_id: str, *, reason: str, actor: str) -> None:
         """Record that an asset no longer has a gate. Raises :class:`NotFoundError`."""
 

@@ -21,6 +21,7 @@ from ro_platform.errors import (
     GateStaleError,
     GateUndeclaredError,
     ReceiptUnverifiableError,
+    VersionNotPinnedError,
 )
 from ro_platform.gates.catalogue import GateCatalogue
 from ro_platform.gates.receipts import Receipts, rule_digest
@@ -70,10 +71,14 @@ class Guard:
                 asset=asset,
                 manifest_fingerprint=fingerprint,
             )
+        self.check(asset, manifest, fingerprint, ref)
+        return ref
+
+    def check(self, asset: str, manifest: RunManifest, fingerprint: str, ref: BoundRef) -> None:
+        """Raise the first :class:`GateRefusedError` unless all gates stand for that artifact."""
         for standing in self.standings(asset, manifest, fingerprint, ref):
             if standing.refusal:
                 raise standing.refusal
-        return ref
 
     def standings(
         self, asset: str, manifest: RunManifest, fingerprint: str, ref: BoundRef
@@ -108,9 +113,13 @@ class Guard:
         recorded = self._receipts.latest(rule.gate_id, fingerprint, ref.digest)
         if recorded is None:
             refuse(GateAbsentError, "has never judged", evaluate)
-        receipt = self._receipts.read(recorded)
+        try:
+            receipt = self._receipts.read(recorded)
+        except ReceiptUnverifiableError as error:
+            refuse(ReceiptUnverifiableError, f"cannot vouch ({error.message}) for", error.next_step)
         if (
             receipt.gate_id != rule.gate_id
+            or receipt.scope.asset != asset
             or receipt.subject.digest != ref.digest
             or receipt.scope.manifest_fingerprint != fingerprint
             or receipt.status != recorded.status
@@ -127,8 +136,13 @@ class Guard:
                 "said FAIL to",
                 "Correct the cause: other data or another rule is another manifest.",
             )
-        if receipt.rule_digest != rule_digest(rule, manifest):
-            refuse(GateStaleError, "passed only under an older rule or config the bytes", evaluate)
+        older = "passed only under an older rule or config the bytes"
+        try:
+            current = rule_digest(rule, manifest)
+        except VersionNotPinnedError as error:
+            refuse(GateStaleError, older, f"{error.message} {error.next_step}")
+        if receipt.rule_digest != current:
+            refuse(GateStaleError, older, evaluate)
 
 
 def _undeclared(asset: str, ref: BoundRef) -> GateUndeclaredError:

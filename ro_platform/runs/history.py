@@ -63,8 +63,11 @@ class AttemptHistory:
     def move(
         self, attempt: AttemptTransition, status: JobStatus, *, dagster_run_id: str, **facts: Any
     ) -> AttemptTransition:
-        """Record an attempt's next state. Raises :class:`InvalidTransitionError`."""
-        check_move(attempt.status, status)
+        """Record an attempt's next state. The same move again changes nothing.
+
+        Raises :class:`InvalidTransitionError`, judging by the ledger: an attempt that somebody
+        else has ended meanwhile stays ended.
+        """
         moved = AttemptTransition(
             job_id=attempt.job_id,
             attempt_id=attempt.attempt_id,
@@ -75,7 +78,14 @@ class AttemptHistory:
             status=status,
             **facts,
         )
-        self._ledger.append(self._draft(moved, dagster_run_id))
+
+        def build(log: LedgerReader) -> Sequence[EntryDraft]:
+            recorded = _newest_of(log, attempt)
+            if recorded is None or recorded.status is not status:
+                check_move(recorded.status if recorded else None, status)
+            return [self._draft(moved, dagster_run_id)]
+
+        self._ledger.append_with(build)
         return moved
 
     def of_dagster_run(self, dagster_run_id: str) -> Mapping[str, StepAttempts]:
@@ -114,6 +124,16 @@ class AttemptHistory:
             ),
             body=move.to_json_value(),
         )
+
+
+def _newest_of(log: LedgerReader, attempt: AttemptTransition) -> AttemptTransition | None:
+    """Where an attempt stands. Usually the first entry: later ones belong to later attempts."""
+    moves = log.scan(
+        kind=EntryKind.ATTEMPT_TRANSITION, subject=_subject(attempt.job_id), newest_first=True
+    )
+    return next(
+        (move for move in map(transition_of, moves) if move.attempt_id == attempt.attempt_id), None
+    )
 
 
 def _subject(job: str) -> str:

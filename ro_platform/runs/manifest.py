@@ -41,8 +41,8 @@ _VOLATILE_NAME = re.compile(
     re.IGNORECASE,
 )
 _VOLATILE_VALUE = re.compile(
-    r"""(?xi)^( now(\(\))? | today(\(\))? | yesterday | tomorrow | current_(date|time|timestamp)
-    | utcnow(\(\))? | latest )$ | \$\{[^}]*\} | \{\{.*\}\} | ^\$[A-Z_][A-Z0-9_]*$"""
+    r"""(?xi)^\s*( now(\(\))? | today(\(\))? | yesterday | tomorrow | current_(date|time|timestamp)
+    | utcnow(\(\))? | latest )\s*$ | \$\{[^}]*\} | \$\([^)]*\) | \{\{.*\}\} | ^\$[A-Z_][A-Z0-9_]*$"""
 )
 
 
@@ -101,7 +101,7 @@ def parse_manifest(data: bytes, source: str) -> RunManifest:
 
 def _validated(document: Document) -> RunManifest:
     try:
-        data = canonical_bytes(_seed_as_text(document.value))
+        data = canonical_bytes(_with_safe_seed(document))
     except NotCanonicalError as error:
         field = str(error.diagnostics().get("position", "$")).removeprefix("$").removeprefix(".")
         raise NotCanonicalError(
@@ -119,16 +119,22 @@ def _validated(document: Document) -> RunManifest:
 
 
 def _line(document: Document, field: str) -> str:
-    place = document.lines.get(re.sub(r"\.(\d+)", r"[\1]", field))
-    return f", line {place[0]}, column {place[1]}" if place and field else ""
+    path = re.sub(r"\.(\d+)", r"[\1]", field)
+    while path:
+        if place := document.lines.get(path):
+            return f", line {place[0]}, column {place[1]}"
+        path = path[: max(path.rfind("."), path.rfind("["), 0)]
+    return ""
 
 
-def _seed_as_text(value: dict[str, Any]) -> dict[str, Any]:
-    """Leave a too large seed to the contract, whose words for it are better."""
+def _with_safe_seed(document: Document) -> dict[str, Any]:
+    """The document's fields; a too large seed is told how to be written, not only refused."""
+    value: dict[str, Any] = document.value
     seed = value.get("seed")
     if isinstance(seed, int) and not isinstance(seed, bool) and abs(seed) > 2**53 - 1:
         raise ContractError(
-            f'seed is {seed}, beyond 2^53-1: write it as a decimal string, "{seed}".',
+            f'{document.where("seed")} is {seed}, beyond 2^53-1: write it as a decimal string, '
+            f'"{seed}".',
             next_step="JSON numbers lose digits beyond 2^53-1.",
             field="seed",
         )

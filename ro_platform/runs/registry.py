@@ -7,7 +7,6 @@ completes it.
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -40,6 +39,7 @@ from ro_platform.runs.manifest import ManifestFile
 MANIFEST_MEDIA_TYPE = "application/json"
 DEFAULT_MEDIA_TYPE = "application/octet-stream"
 _CHUNK_BYTES = 1 << 20
+_MANIFESTS_KEPT = 256
 
 
 class RunRegistry:
@@ -49,6 +49,7 @@ class RunRegistry:
         self._store = store
         self._ledger = ledger
         self._configs = configs
+        self._verified: dict[str, RunManifest] = {}
 
     def register(
         self, file: ManifestFile, *, actor: str, publish_first_versions: bool = False
@@ -88,16 +89,29 @@ class RunRegistry:
         return self._ledger.find(_key(fingerprint)) is not None
 
     def manifest(self, fingerprint: str) -> RunManifest:
-        """A registered manifest, from its own bytes. Raises :class:`ManifestNotRegisteredError`."""
-        if not self.is_registered(fingerprint):
+        """A registered manifest, from its own bytes. Raises :class:`ManifestNotRegisteredError`.
+
+        Its bytes are verified the first time; what a fingerprint names cannot change after that.
+        """
+        if (known := self._verified.get(fingerprint)) is not None:
+            return known
+        self.require_registered(fingerprint)
+        manifest = RunManifest.from_json(
+            self._store.read(_ref(fingerprint)), where=f"manifest {fingerprint}"
+        )
+        if len(self._verified) >= _MANIFESTS_KEPT:
+            self._verified.clear()
+        self._verified[fingerprint] = manifest
+        return manifest
+
+    def require_registered(self, fingerprint: str) -> None:
+        """Raise :class:`ManifestNotRegisteredError` unless that manifest is on record."""
+        if fingerprint not in self._verified and not self.is_registered(fingerprint):
             raise ManifestNotRegisteredError(
                 f"no manifest with fingerprint {fingerprint} is registered.",
                 next_step="Register it: `ro manifest register FILE`.",
                 manifest_fingerprint=fingerprint,
             )
-        return RunManifest.from_json(
-            self._store.read(_ref(fingerprint)), where=f"manifest {fingerprint}"
-        )
 
     def registered(self) -> Iterator[RegisteredManifest]:
         """All registered manifests, oldest first."""
@@ -109,8 +123,9 @@ class RunRegistry:
     def _to_import(self, file: ManifestFile, item: ManifestInput) -> Path | None:
         """The file to import for an input, checked; None if the store has the bytes already."""
         assert item.ref.digest is not None
-        if self._store.has(_ref(item.ref.digest)):
-            self._store.verify(_ref(item.ref.digest))
+        stored = _ref(item.ref.digest).model_copy(update={"size_bytes": item.ref.size_bytes})
+        if item.ref.blake3 is None and self._store.has(stored):
+            self._store.verify(stored)
             return None
         path = file.locate(item.ref.ref)
         try:
@@ -121,7 +136,11 @@ class RunRegistry:
                 next_step="Put the file where the manifest's ref says, beside the manifest.",
                 input=item.name,
             ) from None
-        if found.sha256 != item.ref.digest or item.ref.size_bytes not in (None, found.size_bytes):
+        if (
+            found.sha256 != item.ref.digest
+            or item.ref.size_bytes not in (None, found.size_bytes)
+            or item.ref.blake3 not in (None, found.blake3)
+        ):
             raise InputMismatchError(
                 f"input {item.name!r}: {path} has sha256:{found.sha256} "
                 f"({found.size_bytes} bytes), the manifest names sha256:{item.ref.digest}.",
@@ -133,12 +152,8 @@ class RunRegistry:
         return path
 
     def _import(self, item: ManifestInput, path: Path) -> None:
-        with (
-            path.open("rb") as source,
-            self._store.writer(media_type=item.ref.media_type or DEFAULT_MEDIA_TYPE) as writer,
-        ):
-            shutil.copyfileobj(source, writer, _CHUNK_BYTES)
-        if writer.ref.digest != item.ref.digest:
+        ref = self._store.put_file(path, media_type=item.ref.media_type or DEFAULT_MEDIA_TYPE)
+        if ref.digest != item.ref.digest:
             raise InputMismatchError(
                 f"input {item.name!r}: {path} changed while it was read.",
                 next_step="Let nothing write to the file, and register again.",
@@ -153,18 +168,18 @@ class RunRegistry:
             scenario_id=manifest.scenario_id,
             size_bytes=size,
         )
-        before = self._ledger.size()
-        entry = self._ledger.append(
-            EntryDraft(
-                kind=EntryKind.RUN_REGISTERED,
-                subject=f"run/{run_id(fingerprint)}",
-                key=_key(fingerprint),
-                actor=actor,
-                correlation_ids=CorrelationIds(run_id=run_id(fingerprint)),
-                body=body.to_json_value(),
-            )
+        draft = EntryDraft(
+            kind=EntryKind.RUN_REGISTERED,
+            subject=f"run/{run_id(fingerprint)}",
+            key=_key(fingerprint),
+            actor=actor,
+            correlation_ids=CorrelationIds(run_id=run_id(fingerprint)),
+            body=body.to_json_value(),
         )
-        return entry.seq >= before
+        # Asked inside the append, so that of two who register at once only one hears "new".
+        return bool(
+            self._ledger.append_with(lambda log: [] if log.find(_key(fingerprint)) else [draft])
+        )
 
 
 def _config_content(file: ManifestFile, pin: PinnedConfigRef) -> Any:

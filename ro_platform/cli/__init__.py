@@ -1,0 +1,1 @@
+"""``ro``: the command line of the plane, one module a noun."""

@@ -1,0 +1,197 @@
+"""``ro artifact``: what is bound, what it looks like, a copy of it, and whether it is intact.
+
+Reading goes through the guard: what its gates have not passed is listed and verified here, but
+neither copied out nor previewed.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.progress import Progress
+
+from ro_platform.artifacts.audit import Finding, audit
+from ro_platform.cli.output import (
+    err,
+    fails_clearly,
+    fields,
+    json_option,
+    out,
+    say_json,
+    short,
+    size,
+    table,
+    word,
+)
+from ro_platform.config.settings import Settings
+from ro_platform.contracts import ErrorResponse
+from ro_platform.errors import GateRefusedError, IntegrityError, InvalidInputError
+from ro_platform.plane import Plane, shared_plane
+from ro_platform.runs.lookup import Located
+
+_TARGET = click.argument("target", metavar="TARGET")
+_PREVIEW_ROWS = 10
+
+
+@click.group()
+def command() -> None:
+    """List, show, get and verify artifacts.
+
+    \b
+    A TARGET is one of
+      ASSET@FINGERPRINT   an asset under a manifest (the first digits do)
+      refs/...json        a locator, as `ro artifact list` prints it
+      SHA-256             the digest of its bytes
+    """
+
+
+@command.command("list")
+@click.option("--asset", default="", help="Only this asset and those below it.")
+@click.option("--manifest", default="", help="Only under manifests that begin with these digits.")
+@json_option
+@fails_clearly
+def list_artifacts(asset: str, manifest: str, as_json: bool) -> None:
+    """List what is bound: asset, manifest, revision, digest, size."""
+    found = [
+        item
+        for item in shared_plane(Settings.load()).store.bindings(asset)
+        if item[1].startswith(manifest)
+    ]
+    if as_json:
+        say_json([_binding_facts(*item) for item in found])
+        return
+    table(
+        ["asset", "manifest", "rev", "sha256", "size", "media type"],
+        [
+            [name, short(print_), str(rev), short(ref.digest), size(ref.size_bytes), ref.media_type]
+            for name, print_, rev, ref in found
+        ],
+        empty="Nothing is bound yet.",
+    )
+
+
+@command.command()
+@_TARGET
+@json_option
+@fails_clearly
+def show(target: str, as_json: bool) -> None:
+    """Show an artifact: digests, where it is bound, who made it, its gates and a preview."""
+    plane = shared_plane(Settings.load())
+    found = plane.lookup.find(target)
+    first = found[0]
+    gates = plane.lookup.standings(first)
+    makers = [bound.attempt_id for bound in plane.lookup.makers(first.ref.digest)]
+    preview = _preview(plane, target)
+    if as_json:
+        say_json(
+            {
+                "artifact": first.ref.to_json_value(),
+                "bound": [item.ref.ref for item in found],
+                "attempts": makers,
+                "gates": {gate.gate_id: gate.word for gate in gates},
+                "preview": preview,
+            }
+        )
+        return
+    rows = [["asset", first.asset]]
+    rows += [[name, str(value)] for name, value in first.ref.to_json_value().items()]
+    rows += [["also bound as", item.ref.ref] for item in found[1:]]
+    rows += [["made by attempt", maker] for maker in makers]
+    rows += [[f"gate {gate.gate_id}", word(gate.word)] for gate in gates]
+    fields(rows)
+    if preview is None:
+        out.print("no preview: its gates have not passed, or it is no table or document")
+    else:
+        out.print_json(data=preview)
+
+
+@command.command()
+@_TARGET
+@click.argument("destination", type=click.Path(path_type=Path))
+@json_option
+@fails_clearly
+def get(target: str, destination: Path, as_json: bool) -> None:
+    """Copy an artifact to DESTINATION, verified while it streams; refused without PASS."""
+    plane = shared_plane(Settings.load())
+    located = plane.lookup.readable(target)
+    with err.status(f"copying {size(located.ref.size_bytes)} ..."):
+        plane.store.copy_to(located.ref, destination)
+    if as_json:
+        say_json({"artifact": located.ref.to_json_value(), "destination": str(destination)})
+    else:
+        out.print(f"{destination}: sha256:{located.ref.digest}", markup=False)
+
+
+@command.command()
+@click.argument("target", metavar="TARGET", required=False)
+@click.option("--all", "everything", is_flag=True, help="Verify everything that is bound.")
+@click.option("--full", is_flag=True, help="Check both digests, not only the faster one.")
+@json_option
+@fails_clearly
+def verify(target: str | None, everything: bool, full: bool, as_json: bool) -> None:
+    """Read artifacts and check every byte against the digests they are named by."""
+    if (target is None) != everything:
+        raise InvalidInputError("name one TARGET, or --all.", next_step="Try `--all`.")
+    plane = shared_plane(Settings.load())
+    if target is not None:
+        located = plane.lookup.find(target)
+        for item in located:
+            plane.store.verify(item.ref, full=full)
+        findings = [Finding(x.asset, x.fingerprint, 0, x.ref) for x in located]
+    else:
+        findings = _audit(plane, full=full)
+    altered = [finding for finding in findings if finding.error]
+    if as_json:
+        say_json(_audit_facts(findings))
+    elif altered:
+        table(
+            ["altered", "what is wrong"],
+            [[finding.locator, str(finding.error)] for finding in altered],
+            empty="",
+        )
+    else:
+        total = size(sum(finding.ref.size_bytes or 0 for finding in findings))
+        out.print(f"[green]verified[/green]: {len(findings)} artifacts, {total}")
+    if altered:
+        raise click.exceptions.Exit(IntegrityError.exit_code)
+
+
+def _audit(plane: Plane, *, full: bool) -> list[Finding]:
+    findings = []
+    with Progress(console=err, transient=True) as progress:
+        task = progress.add_task("verifying", total=None)
+        for finding in audit(plane.store, full=full):
+            findings.append(finding)
+            progress.update(task, advance=1, description=finding.asset)
+    return findings
+
+
+def _preview(plane: Plane, target: str) -> Any:
+    """The first rows of what may be read; nothing of what may not."""
+    from ro_platform.artifacts.encodings import preview  # pandas: only where it is needed
+
+    try:
+        located: Located = plane.lookup.readable(target)
+    except GateRefusedError:
+        return None
+    return preview(plane.store, located.ref, _PREVIEW_ROWS)
+
+
+def _binding_facts(asset: str, fingerprint: str, revision: int, ref: Any) -> dict[str, Any]:
+    return {
+        "asset": asset,
+        "manifest_fingerprint": fingerprint,
+        "revision": revision,
+        "artifact": ref.to_json_value(),
+    }
+
+
+def _audit_facts(findings: list[Finding]) -> dict[str, Any]:
+    altered = [
+        {"ref": finding.locator, "error": ErrorResponse.of(finding.error).to_json_value()}
+        for finding in findings
+        if finding.error
+    ]
+    return {"verified": len(findings) - len(altered), "altered": altered}

@@ -1,0 +1,78 @@
+"""The entry point of ``ro``. Importing it imports neither Dagster nor pandas."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import traceback
+
+import click
+
+from ro_platform.cli.output import err
+
+_NOUNS = {
+    "run": "Carry a manifest through its workload, governed.",
+    "manifest": "Fingerprint, show and register manifests.",
+    "artifact": "List, show, get and verify artifacts.",
+    "config": "Publish and show versioned configs.",
+    "gate": "List gates, and drop one with a reason.",
+    "ledger": "Read, verify and prove the ledger.",
+}
+
+_EXIT_CODES = """\b
+Exit codes
+  0   done
+  1   a fault of this program
+  2   the command line is wrong
+  3   what was handed in is not acceptable (manifest, config, input, setting)
+  4   there is nothing by that name
+  5   refused: no PASS, no read
+  6   stored facts are not what was recorded
+  7   another fact is recorded under that identity (conflict, replay diverged)
+  8   a store or database does not serve; try again later
+  9   the work itself failed
+  10  it is unknown whether a write happened; read back first
+"""
+
+
+class _Nouns(click.Group):
+    """Loads a noun's module when it is asked for, so that each command starts fast."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        """The nouns in the order in which one meets them."""
+        return list(_NOUNS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        """The command of a noun."""
+        if cmd_name not in _NOUNS:
+            return None
+        module = importlib.import_module(f"ro_platform.cli.{cmd_name}")
+        command: click.Command = module.command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        """The nouns and what they are for, without loading any."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(_NOUNS.items()))
+
+
+@click.command(cls=_Nouns, epilog=_EXIT_CODES, context_settings={"max_content_width": 100})
+@click.version_option(package_name="ro-platform", prog_name="ro")
+def ro() -> None:
+    """The Run/Operate plane: deterministic runs, immutable artifacts, binding gates, one ledger."""
+
+
+def main() -> None:
+    """Run ``ro``; a fault of the program itself exits with 1 and says where it happened."""
+    try:
+        ro()
+    except Exception as error:  # noqa: BLE001 - the outermost frame: nothing may escape unsaid
+        err.print(f"[bold red]RO_INTERNAL[/bold red] {type(error).__name__}", end=" ")
+        err.print(str(error), markup=False)
+        err.print("  [bold]next:[/bold] this is a fault of the program; report it with this trace:")
+        err.print("".join(traceback.format_exception(error)), markup=False)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

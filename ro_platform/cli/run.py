@@ -1,0 +1,203 @@
+"""``ro run``: one manifest, governed from end to end, with progress and a table of what stands."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from ro_platform.cli.output import (
+    err,
+    fails_clearly,
+    json_option,
+    out,
+    say_error,
+    say_json,
+    short,
+    size,
+    table,
+    word,
+)
+from ro_platform.config.settings import Settings
+from ro_platform.contracts import ErrorResponse, JobAttemptRecord, JobStatus
+from ro_platform.plane import shared_plane
+from ro_platform.runs.attempt import is_open
+from ro_platform.runs.manifest import read_manifest_file
+
+if TYPE_CHECKING:
+    from ro_platform.orchestration.execution import GovernedRun, RunOutcome
+    from ro_platform.runs.plan import AssetStanding
+
+_POLL_SECONDS = 0.25
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--replay", is_flag=True, help="Execute again and prove every artifact identical.")
+@json_option
+@fails_clearly
+def command(file: Path, replay: bool, as_json: bool) -> None:
+    """Carry the manifest in FILE through its workload.
+
+    What already stands (bound, and passed by every gate) is not computed again.
+    """
+    settings = Settings.load()
+    manifest = read_manifest_file(file)
+    with err.status("loading the deployment ..."):
+        from ro_platform.orchestration.execution import GovernedRun
+
+        run = GovernedRun.prepare(settings, manifest, replay=replay)
+    with _progress(run):
+        outcome = run.execute()
+    if as_json:
+        say_json(_facts(outcome, settings))
+    else:
+        _show(outcome, settings)
+        if outcome.error:
+            say_error(outcome.error, as_json=False)
+    if outcome.error:
+        raise click.exceptions.Exit(outcome.error.exit_code)
+
+
+@contextmanager
+def _progress(run: GovernedRun) -> Iterator[None]:
+    """Show how far the run is, as the ledger tells it, until the block ends."""
+    units = run.units
+    if not units:
+        yield
+        return
+    known = {attempt.attempt_id for attempt in run.plane.attempts.of_run(run.file.fingerprint)}
+    finished = threading.Event()
+    bar = Progress(
+        TextColumn("{task.description:<34}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        console=err,
+    )
+    task = bar.add_task("starting", total=len(units))
+
+    def look() -> None:
+        records = run.plane.attempts.of_run(run.file.fingerprint)
+        attempts = [record for record in records if record.attempt_id not in known]
+        running = [item.unit for item in attempts if item.status is JobStatus.RUNNING]
+        ended = sum(not is_open(item.status) for item in attempts)
+        bar.update(task, completed=ended, description=running[0] if running else "...")
+
+    def watch() -> None:
+        while not finished.wait(_POLL_SECONDS):
+            look()
+
+    watcher = threading.Thread(target=watch, name="ro-progress", daemon=True)
+    with bar:
+        watcher.start()
+        try:
+            yield
+        finally:
+            finished.set()
+            watcher.join()
+            look()
+            bar.update(task, description="done")
+
+
+def _show(outcome: RunOutcome, settings: Settings) -> None:
+    out.print(f"[bold]{outcome.workload}[/bold] under manifest {outcome.fingerprint}")
+    newest = {attempt.unit: attempt for attempt in outcome.attempts}
+    table(
+        ["asset", "attempt", "status", "result", "sha256", "size", "gates"],
+        [_row(item, newest.get(item.asset), outcome) for item in outcome.standings],
+        empty="This workload has no assets.",
+    )
+    ledger = shared_plane(settings).ledger
+    out.print(_conclusion(outcome))
+    out.print(f"ledger: {ledger.size()} entries, root {ledger.root().hex()}")
+    if run_id := _last_dagster_run(outcome):
+        out.print(f"see it: `make ui`, then {settings.run_address(run_id)}")
+
+
+def _row(
+    standing: AssetStanding, attempt: JobAttemptRecord | None, outcome: RunOutcome
+) -> list[str]:
+    return [
+        standing.asset,
+        f"#{attempt.number} {attempt.attempt_id[:8]}" if attempt else "-",
+        word(attempt.status) if attempt else "-",
+        _result(standing, outcome),
+        short(standing.ref.digest) if standing.ref else "-",
+        size(standing.ref.size_bytes) if standing.ref else "-",
+        _gates(standing),
+    ]
+
+
+def _result(standing: AssetStanding, outcome: RunOutcome) -> str:
+    """What this call did about an asset."""
+    if standing.asset in outcome.executed:
+        return "identical" if outcome.replay else "computed"
+    return "kept" if standing.ref else "missing"
+
+
+def _gates(standing: AssetStanding) -> str:
+    """``2 PASS``, or the gates that do not stand by name: they are what a person looks for."""
+    refused = [gate for gate in standing.gates if gate.refusal]
+    if not refused:
+        return f"{len(standing.gates)} {word('PASS')}" if standing.ref else "-"
+    return ", ".join(f"{word(gate.word)} {gate.gate_id.rpartition('.')[2]}" for gate in refused)
+
+
+def _conclusion(outcome: RunOutcome) -> str:
+    if outcome.error:
+        return "[red]the run did not come to its end[/red]"
+    if outcome.replay:
+        return f"[green]replayed: all {len(outcome.executed)} artifacts are byte-identical[/green]"
+    if not outcome.dagster_run_id:
+        return "[green]everything stands: nothing was computed[/green]"
+    return f"[green]computed {len(outcome.executed)} of {len(outcome.standings)} assets[/green]"
+
+
+def _last_dagster_run(outcome: RunOutcome) -> str | None:
+    """This call's Dagster run, or the one that computed what was kept."""
+    if outcome.dagster_run_id or not outcome.attempts:
+        return outcome.dagster_run_id
+    return outcome.attempts[-1].correlation_ids.dagster_run_id
+
+
+def _facts(outcome: RunOutcome, settings: Settings) -> dict[str, Any]:
+    newest = {attempt.unit: attempt for attempt in outcome.attempts}
+    ledger = shared_plane(settings).ledger
+    run_id = _last_dagster_run(outcome)
+    return {
+        "manifest_fingerprint": outcome.fingerprint,
+        "run_id": outcome.run_id,
+        "workload": outcome.workload,
+        "registered": outcome.registered,
+        "replay": outcome.replay,
+        "identical": outcome.error is None if outcome.replay else None,
+        "executed": list(outcome.executed),
+        "dagster_run_id": outcome.dagster_run_id,
+        "assets": [_asset_facts(item, newest.get(item.asset)) for item in outcome.standings],
+        "ledger": {"size": ledger.size(), "root": ledger.root().hex()},
+        "ui": settings.run_address(run_id) if run_id else None,
+        "error": ErrorResponse.of(outcome.error).to_json_value() if outcome.error else None,
+    }
+
+
+def _asset_facts(standing: AssetStanding, attempt: JobAttemptRecord | None) -> dict[str, Any]:
+    return {
+        "asset": standing.asset,
+        "stands": standing.stands,
+        "artifact": standing.ref.to_json_value() if standing.ref else None,
+        "attempt": attempt.to_json_value() if attempt else None,
+        "gates": [
+            {
+                "gate_id": gate.gate_id,
+                "status": gate.word,
+                "refusal": ErrorResponse.of(gate.refusal).to_json_value() if gate.refusal else None,
+            }
+            for gate in standing.gates
+        ],
+    }
