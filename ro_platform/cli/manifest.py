@@ -91,12 +91,9 @@ def register(file: Path, as_json: bool) -> None:
     settings = Settings.load()
     found = read_manifest_file(file)
     with err.status("loading the deployment ..."):
+        from ro_platform.orchestration.instances import open_instance
         from ro_platform.orchestration.registration import register_manifest
-        from ro_platform.orchestration.workloads import (
-            load_definitions,
-            open_instance,
-            workload_names,
-        )
+        from ro_platform.orchestration.workloads import load_definitions, workload_names
 
         known = workload_names(load_definitions(settings))
         new = register_manifest(

@@ -37,7 +37,7 @@ __all__ = [
     "checks_of_step",
     "code_version_of",
     "dagster_run_of_input",
-    "error_of",
+    "errors_of",
     "execution_set",
     "job_gates",
     "planned_units",
@@ -113,15 +113,16 @@ def code_version_of(event: dg.DagsterEvent, dagster_run_id: str) -> str | None:
     return None if version == dagster_run_id else version
 
 
-def error_of(event: dg.DagsterEvent) -> SerializableErrorInfo | None:
-    """The innermost error of a failed or restarted step."""
+def errors_of(event: dg.DagsterEvent) -> list[SerializableErrorInfo]:
+    """The errors of a failed or restarted step, each followed by its cause."""
     data = event.event_specific_data
-    if not isinstance(data, StepFailureData | StepRetryData) or data.error is None:
-        return None
-    error = data.error
-    while error.cause is not None:
+    if not isinstance(data, StepFailureData | StepRetryData):
+        return []
+    errors, error = [], data.error
+    while error is not None:
+        errors.append(error)
         error = error.cause
-    return error
+    return errors
 
 
 def asset_order(job: dg.JobDefinition) -> list[dg.AssetKey]:

@@ -21,13 +21,13 @@ from ro_platform.errors import (
     error_for,
 )
 from ro_platform.orchestration.dagster_private import execution_set, subset_of
+from ro_platform.orchestration.instances import open_instance
 from ro_platform.orchestration.partitions import unit_of
 from ro_platform.orchestration.registration import register_manifest
 from ro_platform.orchestration.workloads import (
     Workload,
     find_workload,
     load_definitions,
-    open_instance,
 )
 from ro_platform.plane import DAGSTER_ACTOR, Plane, shared_plane
 from ro_platform.runs.manifest import ManifestFile

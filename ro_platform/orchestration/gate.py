@@ -78,9 +78,8 @@ def gate(
                 asset=asset,
                 name=check_name,
                 blocking=True,
-                partitions_def=options.pop("partitions_def", MANIFESTS),
                 metadata={**(metadata or {}), GATE_METADATA: rule.to_json_value()},
-                **options,
+                **{"partitions_def": MANIFESTS, **options},
             )(judge)
 
     return decorate
@@ -127,6 +126,7 @@ class _Judgement:
 
     def of(self, check: Callable[[], dg.AssetCheckResult]) -> dg.AssetCheckResult:
         """Let the check judge, write the receipt, and say what it is bound to."""
+        self.plane.gates.amend(self.asset, self.rule, actor=DAGSTER_ACTOR)
         digest = rule_digest(self.rule, self.scope.manifest)
         with only_declared_configs(frozenset(self.rule.configs)):
             result = check()
@@ -143,7 +143,7 @@ class _Judgement:
         recorded = self._record(GateStatus.PASS if result.passed else GateStatus.FAIL, digest)
         return dg.AssetCheckResult(
             passed=result.passed,
-            severity=result.severity,
+            severity=dg.AssetCheckSeverity.ERROR,  # a gate's FAIL binds, whatever it is called
             description=result.description,
             metadata={**(result.metadata or {}), **_shown(recorded)},
         )

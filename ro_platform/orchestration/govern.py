@@ -5,7 +5,7 @@ and refuses to load what would only look governed: a blocking check that leaves 
 gates of one name, a gate on an asset without manifests as partitions.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import dagster as dg
@@ -14,22 +14,29 @@ from ro_platform.contracts import GateRule
 from ro_platform.errors import SettingsError
 from ro_platform.orchestration.gate import rule_of
 from ro_platform.orchestration.io_manager import ArtifactIOManager
-from ro_platform.orchestration.partitions import unit_of
+from ro_platform.orchestration.partitions import MANIFESTS, unit_of
 from ro_platform.orchestration.resource import DeclaredGate, DeclaredGates, PlaneResource
 
 
 def govern(definitions: dg.Definitions) -> dg.Definitions:
     """The same definitions, with every asset and gate of theirs bound to the plane.
 
-    Raises :class:`SettingsError` for a blocking check that is not a gate.
+    Raises :class:`SettingsError` for a blocking check that is not a gate, for two gates of one
+    name, and for a gated asset that is not partitioned by manifests or not kept by the plane.
     """
-    resources = plane_resources(definitions.assets or (), definitions.asset_checks or ())
+    assets, checks = list(definitions.assets or ()), list(definitions.asset_checks or ())
+    resources = plane_resources(assets, checks)
+    if taken := sorted(resources.keys() & (definitions.resources or {}).keys()):
+        raise SettingsError(
+            f"these Definitions bring a resource {taken[0]!r} of their own.",
+            next_step="Leave it out: `govern` provides it.",
+        )
     return dg.Definitions.merge(definitions, dg.Definitions(resources=resources))
 
 
 def plane_resources(assets: Iterable[Any], checks: Iterable[Any]) -> dict[str, Any]:
     """The resources ``plane`` and ``io_manager`` for these assets and checks."""
-    gates: dict[str, list[GateRule]] = {}
+    assets, gates = list(assets), dict[str, list[GateRule]]()
     for spec in _check_specs(assets, checks):
         rule = rule_of(spec)
         if rule is not None:
@@ -42,6 +49,9 @@ def plane_resources(assets: Iterable[Any], checks: Iterable[Any]) -> dict[str, A
                 "@asset_check(asset=..., blocking=True).",
             )
     _refuse_twins(gates)
+    for definition in assets:
+        if isinstance(definition, dg.AssetsDefinition):
+            _refuse_unbound(definition, gates)
     plane = PlaneResource(declared=[_declared(asset, gates[asset]) for asset in sorted(gates)])
     return {"plane": plane, "io_manager": ArtifactIOManager(plane=plane)}
 
@@ -50,6 +60,23 @@ def _check_specs(assets: Iterable[Any], checks: Iterable[Any]) -> Iterable[dg.As
     for definition in (*assets, *checks):
         if isinstance(definition, dg.AssetsDefinition):
             yield from definition.check_specs
+
+
+def _refuse_unbound(definition: dg.AssetsDefinition, gates: Mapping[str, object]) -> None:
+    """A gate judges bytes that the plane holds for a manifest; of others it can say nothing."""
+    for key, spec in definition.specs_by_key.items():
+        if unit_of(key) not in gates or not definition.is_executable:
+            continue
+        if spec.partitions_def != MANIFESTS:
+            raise SettingsError(
+                f"asset {unit_of(key)!r} has a gate, but its partitions are not manifests.",
+                next_step="Give it partitions_def=MANIFESTS.",
+            )
+        if definition.get_io_manager_key_for_asset_key(key) != "io_manager":
+            raise SettingsError(
+                f"asset {unit_of(key)!r} has a gate, but another IO manager keeps its bytes.",
+                next_step="Leave out its io_manager_key, or its gate.",
+            )
 
 
 def _refuse_twins(gates: dict[str, list[GateRule]]) -> None:

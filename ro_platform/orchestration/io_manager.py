@@ -10,6 +10,7 @@ become the next revision instead of a conflict), ``ro/encoding`` and ``ro/schema
 """
 
 import tempfile
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,12 @@ from ro_platform.contracts import (
     EntryKind,
     NamedArtifact,
 )
-from ro_platform.errors import ArtifactNotFoundError, AttemptNotRecordedError, EncodingError
+from ro_platform.errors import (
+    ArtifactNotFoundError,
+    AttemptNotRecordedError,
+    EncodingError,
+    ManifestNotRegisteredError,
+)
 from ro_platform.kernel.identity import run_id
 from ro_platform.ledger.entry import EntryDraft
 from ro_platform.orchestration.dagster_private import (
@@ -33,7 +39,7 @@ from ro_platform.orchestration.dagster_private import (
     step_key_of_input,
 )
 from ro_platform.orchestration.failures import shown_by_dagster
-from ro_platform.orchestration.partitions import unit_of
+from ro_platform.orchestration.partitions import is_fingerprint, unit_of
 from ro_platform.orchestration.resource import PlaneResource
 from ro_platform.orchestration.sessions import find_session, require_session
 from ro_platform.orchestration.shown import shown_artifact
@@ -52,8 +58,9 @@ class ArtifactIOManager(dg.ConfigurableIOManager):
         already bound: the asset is not deterministic.
         """
         with shown_by_dagster():
-            asset, fingerprint = unit_of(context.asset_key), _one_partition(context)
+            asset, fingerprint = _asset_of(context), _one_partition(context)
             plane = self.plane.plane
+            plane.runs.require_registered(fingerprint)
             session = require_session(plane, context.run_id, context.step_key)
             attempt = session.attempt(fingerprint, asset)
             if attempt is None:
@@ -78,6 +85,9 @@ class ArtifactIOManager(dg.ConfigurableIOManager):
 
     def _load(self, context: dg.InputContext, fingerprint: str) -> Any:
         plane, asset = self.plane.plane, unit_of(context.asset_key)
+        if declared := self.plane.gates_of(asset):
+            # A gate or rule that is new in the code binds from here on, not from the next write.
+            plane.gates.declare(asset, declared, actor=DAGSTER_ACTOR)
         judged = any(key.asset_key == context.asset_key for key in checks_of_step(context))
         ref = _unjudged(plane, asset, fingerprint) if judged else _passed(plane, asset, fingerprint)
         session = find_session(dagster_run_of_input(context), step_key_of_input(context))
@@ -85,12 +95,22 @@ class ArtifactIOManager(dg.ConfigurableIOManager):
             plane.store,
             ref,
             context.dagster_type.typing_type,
-            folder=session.folder() if session else Path(tempfile.mkdtemp(prefix="ro-input-")),
+            folder=session.folder() if session else _folder_outside_runs(),
             allow_pickle=ref.media_type == PICKLE,
         )
         if session is not None:
             session.inputs.append(NamedArtifact(name=asset, artifact=ref))
         return value
+
+
+@lru_cache(maxsize=1)
+def _keeper() -> "tempfile.TemporaryDirectory[str]":
+    return tempfile.TemporaryDirectory(prefix="ro-inputs-")
+
+
+def _folder_outside_runs() -> Path:
+    """Where files are copied that are loaded outside a run; gone when the process ends."""
+    return Path(_keeper().name)
 
 
 def _passed(plane: Plane, asset: str, fingerprint: str) -> BoundRef:
@@ -137,11 +157,28 @@ def _bound_draft(
     )
 
 
+def _asset_of(context: dg.OutputContext) -> str:
+    if not context.has_asset_key:
+        raise EncodingError(
+            f"output {context.name!r} of step {context.step_key!r} is no asset's, and only what "
+            "is bound to an asset and a manifest is kept.",
+            next_step="Give the output an io_manager_key of its own, such as Dagster's "
+            "mem_io_manager.",
+        )
+    return unit_of(context.asset_key)
+
+
 def _one_partition(context: dg.OutputContext) -> str:
     keys = context.asset_partition_keys if context.has_asset_partitions else ()
     if len(keys) != 1:
         raise EncodingError(
             f"asset {unit_of(context.asset_key)!r} ran for {len(keys)} partitions at once.",
             next_step="Partition it by MANIFESTS, and run one partition at a time.",
+        )
+    if not is_fingerprint(keys[0]):
+        raise ManifestNotRegisteredError(
+            f"asset {unit_of(context.asset_key)!r} ran for partition {keys[0]!r}, which is no "
+            "manifest's fingerprint.",
+            next_step="Partition it by MANIFESTS: `ro manifest register FILE` adds the partition.",
         )
     return keys[0]

@@ -21,7 +21,7 @@ import dagster as dg
 from ro_platform.contracts import AttemptTransition, GateStatus, JobStatus
 from ro_platform.errors import GateFailedError, error_for
 from ro_platform.orchestration import sessions
-from ro_platform.orchestration.dagster_private import code_version_of, error_of, planned_units
+from ro_platform.orchestration.dagster_private import code_version_of, errors_of, planned_units
 from ro_platform.orchestration.partitions import is_fingerprint
 from ro_platform.plane import Plane
 from ro_platform.runs.runtime import runtime_fingerprint
@@ -138,19 +138,26 @@ def _own(attempt: AttemptTransition, facts: dict[str, Any]) -> dict[str, Any]:
 
 def _failure(event: dg.DagsterEvent) -> dict[str, Any]:
     """What a failed step says about itself: a stable code, the words, and whether to retry."""
-    error = error_of(event)
-    if error is None:
+    errors = errors_of(event)
+    if not errors:
         return {"error_code": "RO_STEP_FAILED", "retryable": False}
-    if error.cls_name == "DagsterAssetCheckFailedError":
-        code = GateFailedError.code
-        text = f"a gate said {GateStatus.FAIL}"
+    if errors[-1].cls_name == "DagsterAssetCheckFailedError":
+        code, text = GateFailedError.code, f"a gate said {GateStatus.FAIL}"
     else:
-        found = _CODE.search(error.message)
-        code = found.group(1) if found else "RO_STEP_FAILED"
-        text = error.message[found.end() if found else 0 :].strip()
+        # The library's own words come before what caused them; else the cause says it best.
+        own = next(filter(None, (_own_words(error.message) for error in errors)), None)
+        code, text = own or ("RO_STEP_FAILED", errors[-1].message.strip())
     kind = error_for(code)
     return {
         "error_code": code,
         "error": text[:_MAX_ERROR_CHARS],
         "retryable": kind.retryable if kind else event.event_type is _Event.STEP_UP_FOR_RETRY,
     }
+
+
+def _own_words(message: str) -> tuple[str, str] | None:
+    """The code and the words of an error of this library; None for any other's."""
+    found = _CODE.search(message)
+    if found is None or error_for(found.group(1)) is None:
+        return None
+    return found.group(1), message[found.end() :].strip()

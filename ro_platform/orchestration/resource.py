@@ -1,10 +1,13 @@
 """The plane as a Dagster resource: what assets and gates use, and what is recorded through."""
 
+from pathlib import Path
+
 import dagster as dg
 from pydantic import Field
 
 from ro_platform.config.settings import Settings
-from ro_platform.contracts import AdminActionType, GateRule, JsonObject, LedgerEntry
+from ro_platform.contracts import AdminActionType, BoundRef, GateRule, JsonObject, LedgerEntry
+from ro_platform.orchestration.failures import shown_by_dagster
 from ro_platform.plane import DAGSTER_ACTOR, Plane, shared_plane
 from ro_platform.runs.scope import RunScope
 
@@ -24,6 +27,30 @@ class DeclaredGates(dg.Config):
     gates: list[DeclaredGate] = Field(default_factory=list)
 
 
+class DagsterRunScope(RunScope):
+    """The same, for code that Dagster executes: a permanent error is never retried."""
+
+    def config(self, name: str) -> JsonObject:
+        """See :class:`RunScope`."""
+        with shown_by_dagster():
+            return super().config(name)
+
+    def input_bytes(self, name: str) -> bytes:
+        """See :class:`RunScope`."""
+        with shown_by_dagster():
+            return super().input_bytes(name)
+
+    def copy_input(self, name: str, destination: Path) -> None:
+        """See :class:`RunScope`."""
+        with shown_by_dagster():
+            super().copy_input(name, destination)
+
+    def artifact(self, asset: str) -> BoundRef:
+        """See :class:`RunScope`."""
+        with shown_by_dagster():
+            return super().artifact(asset)
+
+
 class PlaneResource(dg.ConfigurableResource):  # type: ignore[type-arg]
     """The run at hand, attempts and admin events. Where it keeps them is in the settings.
 
@@ -41,9 +68,13 @@ class PlaneResource(dg.ConfigurableResource):  # type: ignore[type-arg]
     def run(self, context: dg.AssetExecutionContext | dg.AssetCheckExecutionContext) -> RunScope:
         """The run that the context's partition names: manifest, pinned configs, inputs.
 
-        Raises :class:`ManifestNotRegisteredError`.
+        An error of the library is the step's failure, and is not retried when it is permanent.
         """
-        return self.plane.scope(context.partition_key)
+        with shown_by_dagster():
+            plane = self.plane
+            fingerprint = context.partition_key
+            manifest = plane.runs.manifest(fingerprint)
+            return DagsterRunScope(fingerprint, manifest, plane.store, plane.configs, plane.guard)
 
     def gates_of(self, asset: str) -> tuple[GateRule, ...]:
         """The gates that this code location declares for an asset."""

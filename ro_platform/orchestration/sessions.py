@@ -9,7 +9,7 @@ import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ro_platform.contracts import AttemptTransition, BoundRef, NamedArtifact
+from ro_platform.contracts import AttemptTransition, BoundRef, JobStatus, NamedArtifact
 from ro_platform.errors import AttemptNotRecordedError
 from ro_platform.plane import Plane
 from ro_platform.runs.history import StepAttempts
@@ -77,11 +77,13 @@ def require_session(plane: Plane, dagster_run_id: str, step_key: str) -> StepSes
     Nothing is published by an execution that leaves no record.
     """
     session = find_session(dagster_run_id, step_key)
-    if session is None and (attempts := plane.attempts.of_dagster_run(dagster_run_id)):
-        session = open_session(dagster_run_id, step_key, attempts.get(step_key, ()))
-    if session is None or not session.attempts:
+    if session is None:
+        recorded = plane.attempts.of_dagster_run(dagster_run_id).get(step_key, ())
+        running = tuple(item for item in recorded if item.status is JobStatus.RUNNING)
+        session = open_session(dagster_run_id, step_key, running) if running else None
+    if session is None:
         raise AttemptNotRecordedError(
-            f"step {step_key!r} of Dagster run {dagster_run_id} has no attempt on record.",
+            f"step {step_key!r} of Dagster run {dagster_run_id} has no running attempt on record.",
             next_step="Configure `storage` in dagster.yaml as this library's documentation shows, "
             "or use ro_platform.testing in tests: what is not recorded may not publish.",
             dagster_run_id=dagster_run_id,

@@ -7,12 +7,13 @@ import dagster as dg
 import pandas as pd
 import pyarrow as pa
 
-from ro_platform.artifacts.encodings import preview
+from ro_platform.artifacts.encodings import JSON, preview
 from ro_platform.artifacts.store import ArtifactStore
 from ro_platform.contracts import BoundRef
 
 PREVIEW_ROWS = 10
 _MAX_CELL_CHARS = 60
+_MAX_JSON_BYTES = 16 << 10
 
 
 def shown_artifact(
@@ -34,13 +35,18 @@ def shown_artifact(
             columns=[dg.TableColumn(field.name, str(field.type)) for field in head.schema]
         )
         shown["preview"] = dg.MetadataValue.md(_markdown(head.to_pylist()))
-    elif (first := preview(store, ref, PREVIEW_ROWS)) is not None:
+    elif _is_shown(ref) and (first := preview(store, ref, PREVIEW_ROWS)) is not None:
         shown["preview"] = (
             dg.MetadataValue.md(_markdown(first))
             if isinstance(first, list) and first and isinstance(first[0], dict)
             else dg.MetadataValue.json(first)
         )
     return shown
+
+
+def _is_shown(ref: BoundRef) -> bool:
+    """Dagster keeps what is shown for every run, so a large document is only referred to."""
+    return ref.media_type != JSON or ref.size_bytes <= _MAX_JSON_BYTES
 
 
 def _head(value: Any) -> pa.Table | None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import dagster as dg
 
-from ro_platform.config.settings import Settings, use_dagster_home
+from ro_platform.config.settings import Settings
 from ro_platform.contracts import GateRule
 from ro_platform.errors import SettingsError
 from ro_platform.orchestration.dagster_private import asset_order, job_gates
@@ -82,17 +82,6 @@ def find_workload(definitions: dg.Definitions, name: str) -> Workload:
         gates={key: job_gates(job, key) for key in assets},
         plane=_plane_of(definitions),
     )
-
-
-def open_instance(settings: Settings) -> dg.DagsterInstance:
-    """The Dagster instance that the deployment's dagster.yaml describes."""
-    home = use_dagster_home(settings)
-    if not (home / "dagster.yaml").is_file():
-        raise SettingsError(
-            f"{home} has no dagster.yaml.",
-            next_step="Run from the deployment's folder, or set DAGSTER_HOME to it.",
-        )
-    return dg.DagsterInstance.get()
 
 
 def _is_workload(job: dg.JobDefinition) -> bool:

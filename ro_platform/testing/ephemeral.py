@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import dagster as dg
-
 from ro_platform.config.settings import Settings, settings_in_force
 from ro_platform.contracts import CodeRef, PinnedConfigRef, RunManifest
 from ro_platform.kernel.identity import manifest_fingerprint
+from ro_platform.orchestration.instances import Instance, recording_instance
 from ro_platform.orchestration.registration import register_manifest
 from ro_platform.plane import Plane, shared_plane
 from ro_platform.runs.manifest import ManifestFile
@@ -25,7 +24,7 @@ class EphemeralPlane:
 
     settings: Settings
     plane: Plane
-    instance: dg.DagsterInstance
+    instance: Instance
 
     def register(
         self,
@@ -62,20 +61,5 @@ def ephemeral_plane(folder: Path | None = None) -> Iterator[EphemeralPlane]:
         home = folder or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ro-")))
         settings = Settings.load({"RO_ROOT": str(home), "RO_HOME": str(home)}, cwd=home)
         stack.enter_context(settings_in_force(settings))
-        (home / "dagster").mkdir(parents=True, exist_ok=True)
-        instance = stack.enter_context(
-            dg.DagsterInstance.local_temp(
-                str(home / "dagster"),
-                overrides={
-                    "storage": {
-                        "custom": {
-                            "module": "ro_platform.orchestration.storage",
-                            "class": "RecordingSqliteStorage",
-                            "config": {"base_dir": str(home / "dagster")},
-                        }
-                    },
-                    "telemetry": {"enabled": False},
-                },
-            )
-        )
+        instance = stack.enter_context(recording_instance(settings.dagster_state))
         yield EphemeralPlane(settings, shared_plane(settings), instance)

@@ -1,0 +1,38 @@
+"""Dagster instances that record attempts: the deployment's own, and one in a folder of its own."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import dagster as dg
+
+from ro_platform.config.settings import Settings, use_dagster_home
+from ro_platform.errors import SettingsError
+from ro_platform.orchestration.storage import RecordingSqliteStorage
+
+Instance = dg.DagsterInstance
+
+
+def open_instance(settings: Settings) -> dg.DagsterInstance:
+    """The Dagster instance that the deployment's dagster.yaml describes."""
+    home = use_dagster_home(settings)
+    if not (home / "dagster.yaml").is_file():
+        raise SettingsError(
+            f"{home} has no dagster.yaml.",
+            next_step="Run from the deployment's folder, or set DAGSTER_HOME to it.",
+        )
+    return dg.DagsterInstance.get()
+
+
+@contextmanager
+def recording_instance(folder: Path) -> Iterator[Instance]:
+    """A Dagster instance that keeps everything in ``folder`` and records attempts."""
+    folder.mkdir(parents=True, exist_ok=True)
+    storage = {
+        "module": RecordingSqliteStorage.__module__,
+        "class": RecordingSqliteStorage.__name__,
+        "config": {"base_dir": str(folder)},
+    }
+    overrides = {"storage": {"custom": storage}, "telemetry": {"enabled": False}}
+    with dg.DagsterInstance.local_temp(str(folder), overrides=overrides) as instance:
+        yield instance
