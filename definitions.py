@@ -13,4 +13,6 @@ defs = dg.Definitions(
     schedules=[nightly_verification],
     sensors=[manifest_inbox(JOBS)],
     resources=deployment_resources(ASSETS, GATES),
+    # Steps of the reference workload are shorter than starting a process for each would be.
+    executor=dg.in_process_executor,
 )

@@ -1,6 +1,7 @@
 """The manifest inbox: a manifest that is put into a folder is registered once and launched."""
 
 import json
+import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ from typing import Any
 import dagster as dg
 
 from ro_platform.config.settings import Settings
-from ro_platform.errors import RunOperateError
+from ro_platform.errors import BackendUnavailableError, OutcomeUnknownError, RunOperateError
 from ro_platform.kernel.digest import sha256_hex
 from ro_platform.orchestration import PlaneResource
 from ro_platform.orchestration.registration import register_manifest
@@ -39,7 +40,7 @@ def manifest_inbox(jobs: Sequence[Any]) -> dg.SensorDefinition:
     ) -> dg.SensorResult:
         seen: dict[str, str] = json.loads(context.cursor) if context.cursor else {}
         requests = []
-        for path, digest in _unseen(Settings.load().manifest_inbox, seen):
+        for path, digest in _unseen(Settings.load().manifest_inbox, seen, context.log):
             seen[path.name] = digest
             try:
                 file = read_manifest_file(path)
@@ -47,6 +48,8 @@ def manifest_inbox(jobs: Sequence[Any]) -> dg.SensorDefinition:
                     plane.plane, context.instance, file, workloads=workloads, actor=INBOX_ACTOR
                 )
             except RunOperateError as error:
+                if isinstance(error, BackendUnavailableError | OutcomeUnknownError):
+                    del seen[path.name]  # nothing is wrong with the manifest: try again
                 context.log.error(f"{path.name} was refused. {error}")
                 continue
             requests.append(
@@ -62,13 +65,17 @@ def manifest_inbox(jobs: Sequence[Any]) -> dg.SensorDefinition:
     return manifest_inbox
 
 
-def _unseen(folder: Path, seen: dict[str, str]) -> Iterator[tuple[Path, str]]:
+def _unseen(folder: Path, seen: dict[str, str], log: logging.Logger) -> Iterator[tuple[Path, str]]:
     """Files that are new or changed, a bounded batch in the order of their names."""
     found = 0
     for path in sorted(folder.iterdir()) if folder.is_dir() else ():
         if path.suffix not in _SUFFIXES or path.name.startswith(".") or not path.is_file():
             continue
-        digest = sha256_hex(path.read_bytes())
+        try:
+            digest = sha256_hex(path.read_bytes())
+        except OSError as error:
+            log.error(f"{path.name} cannot be read: {error.strerror}.")
+            continue
         if seen.get(path.name) != digest:
             yield path, digest
             found += 1

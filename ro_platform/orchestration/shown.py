@@ -69,6 +69,10 @@ def _markdown(rows: list[dict[str, Any]]) -> str:
 
 
 def _cell(value: Any) -> str:
-    text = value if isinstance(value, str) else json.dumps(value, default=str)
+    text = json.dumps(value, default=str) if isinstance(value, dict | list) else _plain(value)
     text = text.replace("|", "\\|").replace("\n", " ")
     return text if len(text) <= _MAX_CELL_CHARS else text[: _MAX_CELL_CHARS - 1] + "…"
+
+
+def _plain(value: Any) -> str:
+    return "" if value is None else str(value)

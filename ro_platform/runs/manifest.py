@@ -42,7 +42,8 @@ _VOLATILE_NAME = re.compile(
 )
 _VOLATILE_VALUE = re.compile(
     r"""(?xi)^\s*( now(\(\))? | today(\(\))? | yesterday | tomorrow | current_(date|time|timestamp)
-    | utcnow(\(\))? | latest )\s*$ | \$\{[^}]*\} | \$\([^)]*\) | \{\{.*\}\} | ^\$[A-Z_][A-Z0-9_]*$"""
+    | utcnow(\(\))? | latest )\s*$
+    | \$\{[^}]*\} | \$\([^)]*\) | \{\{.*\}\} | ^\$[A-Z_][A-Z0-9_]*$"""
 )
 
 
@@ -133,7 +134,7 @@ def _with_safe_seed(document: Document) -> dict[str, Any]:
     seed = value.get("seed")
     if isinstance(seed, int) and not isinstance(seed, bool) and abs(seed) > 2**53 - 1:
         raise ContractError(
-            f'{document.where("seed")} is {seed}, beyond 2^53-1: write it as a decimal string, '
+            f"{document.where('seed')} is {seed}, beyond 2^53-1: write it as a decimal string, "
             f'"{seed}".',
             next_step="JSON numbers lose digits beyond 2^53-1.",
             field="seed",

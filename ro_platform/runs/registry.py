@@ -49,7 +49,7 @@ class RunRegistry:
         self._store = store
         self._ledger = ledger
         self._configs = configs
-        self._verified: dict[str, RunManifest] = {}
+        self._verified: dict[str, bytes] = {}
 
     def register(
         self, file: ManifestFile, *, actor: str, publish_first_versions: bool = False
@@ -93,16 +93,14 @@ class RunRegistry:
 
         Its bytes are verified the first time; what a fingerprint names cannot change after that.
         """
-        if (known := self._verified.get(fingerprint)) is not None:
-            return known
-        self.require_registered(fingerprint)
-        manifest = RunManifest.from_json(
-            self._store.read(_ref(fingerprint)), where=f"manifest {fingerprint}"
-        )
-        if len(self._verified) >= _MANIFESTS_KEPT:
-            self._verified.clear()
-        self._verified[fingerprint] = manifest
-        return manifest
+        data = self._verified.get(fingerprint)
+        if data is None:
+            self.require_registered(fingerprint)
+            data = self._store.read(_ref(fingerprint))
+            if len(self._verified) >= _MANIFESTS_KEPT:
+                self._verified.clear()
+            self._verified[fingerprint] = data
+        return RunManifest.from_json(data, where=f"manifest {fingerprint}")
 
     def require_registered(self, fingerprint: str) -> None:
         """Raise :class:`ManifestNotRegisteredError` unless that manifest is on record."""
