@@ -22,7 +22,6 @@ class EntryKind(StrEnum):
     GATE_SET_DECLARED = "gate_set_declared"
     GATE_RECEIPT = "gate_receipt"
     CONFIG_PUBLISHED = "config_published"
-    INTEGRITY_FAILURE = "integrity_failure"
     ADMIN_EVENT = "admin_event"
 
 

@@ -8,7 +8,7 @@ import dagster as dg
 
 from ro_platform.config.settings import Settings, use_dagster_home
 from ro_platform.errors import SettingsError
-from ro_platform.orchestration.storage import RecordingSqliteStorage
+from ro_platform.orchestration.storage import RecordingSqliteEventLog, RecordingSqliteStorage
 
 Instance = dg.DagsterInstance
 
@@ -21,7 +21,14 @@ def open_instance(settings: Settings) -> dg.DagsterInstance:
             f"{home} has no dagster.yaml.",
             next_step="Run from the deployment's folder, or set DAGSTER_HOME to it.",
         )
-    return dg.DagsterInstance.get()
+    instance = dg.DagsterInstance.get()
+    if not isinstance(instance.event_log_storage, RecordingSqliteEventLog):
+        raise SettingsError(
+            f"{home / 'dagster.yaml'} names a storage that does not record attempts.",
+            next_step=f"Set storage: custom: module {RecordingSqliteStorage.__module__}, "
+            f"class {RecordingSqliteStorage.__name__}.",
+        )
+    return instance
 
 
 @contextmanager
