@@ -1,0 +1,134 @@
+"""The port behind the ledger: dumb, append-only rows. The log above it owns every rule of meaning.
+
+A backend keeps two tables. *Entries*: one row a leaf, at its ``seq``, with the canonical bytes (the
+one source of truth), the leaf hash, and columns copied from the bytes so that they can be found.
+*Nodes*: hashes of complete subtrees at the levels the log chooses to keep.
+
+What every backend promises:
+
+- Rows are only ever inserted. There is no update and no delete, and what is beneath refuses them.
+- Write transactions are serialised over all threads and processes: whoever is inside one sees every
+  committed row and nobody else's new ones, so the next ``seq`` can be computed without a race.
+- Leaving a transaction normally means *durable*: a crash after it loses nothing. Leaving it by an
+  exception, or a crash inside it, leaves nothing of it behind.
+- Reads outside a transaction see committed rows only. They create nothing, and answer an empty
+  ledger where none has been created yet.
+- No vendor exception escapes. ``BackendUnavailableError``: nothing was done, try again later;
+  ``StoreNotWritableError``: permissions or a full disk; ``OutcomeUnknownError``: the commit may
+  have happened; ``SettingsError``: the place named holds something that is not a ledger;
+  ``LedgerCorruptError``: it is one, and it is damaged.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from ro_platform.kernel.merkle import Node
+
+MAX_SEQ = 2**63 - 1
+
+
+class Row(NamedTuple):
+    """One entry as stored: its canonical bytes, its leaf hash (32 bytes), its index columns."""
+
+    seq: int
+    entry: bytes
+    leaf: bytes
+    kind: str
+    subject: str
+    key: str | None
+    run_id: str | None
+    dagster_run_id: str | None
+
+
+class Tip(NamedTuple):
+    """The end of the log: how many entries it has, and the last one's leaf hash."""
+
+    size: int
+    leaf: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which rows: ``start <= seq < end``, and every column that is given equal to it."""
+
+    start: int = 0
+    end: int = MAX_SEQ
+    kind: str | None = None
+    subject: str | None = None
+    run_id: str | None = None
+    dagster_run_id: str | None = None
+    newest_first: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Census:
+    """What is stored at one moment, counted rather than assumed.
+
+    ``rows`` counts entries wherever they are; ``nodes`` counts stored subtrees by level; ``faults``
+    says in words what the backend itself finds wrong (a missing trigger, a broken index).
+    """
+
+    size: int
+    rows: int
+    nodes: dict[int, int] = field(default_factory=dict)
+    faults: tuple[str, ...] = ()
+
+
+class LedgerRows(ABC):
+    """Reading, inside a transaction or outside one."""
+
+    @abstractmethod
+    def tip(self) -> Tip:
+        """The size (highest ``seq`` plus one) and the last leaf hash."""
+
+    @abstractmethod
+    def by_seq(self, seq: int) -> Row | None:
+        """The row at that place."""
+
+    @abstractmethod
+    def by_keys(self, keys: Collection[str]) -> dict[str, Row]:
+        """The rows that carry these idempotency keys, by key."""
+
+    @abstractmethod
+    def latest(self, kind: str, subject: str) -> Row | None:
+        """The row with the highest ``seq`` of that kind and subject."""
+
+    @abstractmethod
+    def page(self, selection: Selection, limit: int) -> list[Row]:
+        """The first ``limit`` rows of a selection, by ``seq`` (descending if ``newest_first``)."""
+
+    @abstractmethod
+    def hashes(self, level: int, start: int, end: int) -> list[bytes]:
+        """Stored subtree hashes at offsets ``start <= offset < end``, in order; level 0 is leaves.
+
+        Missing ones are left out, so a caller compares the count.
+        """
+
+    @abstractmethod
+    def census(self) -> Census:
+        """Count what is stored, in one snapshot, and check what the backend can check itself."""
+
+
+class LedgerTransaction(LedgerRows):
+    """The one writer of the moment. Reads see its own inserts."""
+
+    @abstractmethod
+    def insert(self, rows: Sequence[Row], nodes: Sequence[Node]) -> None:
+        """Add entries and subtrees. Raises ``LedgerCorruptError`` where one is already stored."""
+
+
+class LedgerBackend(LedgerRows):
+    """A place for one ledger. Safe to use from many threads, and after a fork."""
+
+    @abstractmethod
+    def transaction(self) -> AbstractContextManager[LedgerTransaction]:
+        """Become the writer: waits for the one before, creates the ledger if there is none."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Let go of connections. The next call opens them again."""

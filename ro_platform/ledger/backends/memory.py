@@ -1,0 +1,156 @@
+"""A ledger in this process's memory, for tests and for trying things out. Gone when it ends."""
+
+from __future__ import annotations
+
+import threading
+from bisect import bisect_left
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+
+from ro_platform.errors import LedgerCorruptError
+from ro_platform.kernel.merkle import Node
+from ro_platform.ledger.backends.base import (
+    Census,
+    LedgerBackend,
+    LedgerTransaction,
+    Row,
+    Selection,
+    Tip,
+)
+
+_COLUMNS = ("run_id", "dagster_run_id", "subject", "kind")
+
+
+class _MemoryTables(LedgerTransaction):
+    """Both tables and their indexes. Guarded by the backend's lock."""
+
+    def __init__(self) -> None:
+        self.rows: list[Row] = []
+        self.nodes: dict[int, list[bytes]] = {}
+        self.seq_by_key: dict[str, int] = {}
+        self.seqs_by_value: dict[tuple[str, str], list[int]] = {}
+
+    def tip(self) -> Tip:
+        return Tip(len(self.rows), self.rows[-1].leaf if self.rows else None)
+
+    def by_seq(self, seq: int) -> Row | None:
+        return self.rows[seq] if 0 <= seq < len(self.rows) else None
+
+    def by_keys(self, keys: Collection[str]) -> dict[str, Row]:
+        return {key: self.rows[self.seq_by_key[key]] for key in keys if key in self.seq_by_key}
+
+    def latest(self, kind: str, subject: str) -> Row | None:
+        found = self.page(Selection(kind=kind, subject=subject, newest_first=True), 1)
+        return found[0] if found else None
+
+    def page(self, selection: Selection, limit: int) -> list[Row]:
+        wanted = {
+            name: value for name in _COLUMNS if (value := getattr(selection, name)) is not None
+        }
+        candidates: Sequence[int] = range(len(self.rows))
+        if wanted:
+            candidates = min((self.seqs_by_value.get(item, []) for item in wanted.items()), key=len)
+        first, last = (
+            bisect_left(candidates, selection.start),
+            bisect_left(candidates, selection.end),
+        )
+        order = range(last - 1, first - 1, -1) if selection.newest_first else range(first, last)
+        found: list[Row] = []
+        for place in order:
+            row = self.rows[candidates[place]]
+            if all(getattr(row, name) == value for name, value in wanted.items()):
+                found.append(row)
+            if len(found) >= limit:
+                break
+        return found
+
+    def hashes(self, level: int, start: int, end: int) -> list[bytes]:
+        if level == 0:
+            return [row.leaf for row in self.rows[start:end]]
+        return self.nodes.get(level, [])[start:end]
+
+    def census(self) -> Census:
+        size = len(self.rows)
+        return Census(size, size, {level: len(hashes) for level, hashes in self.nodes.items()})
+
+    def insert(self, rows: Sequence[Row], nodes: Sequence[Node]) -> None:
+        for row in rows:
+            if row.seq != len(self.rows) or row.key in self.seq_by_key:
+                raise LedgerCorruptError(f"Entry {row.seq} or its key is already stored.")
+            self.rows.append(row)
+            if row.key is not None:
+                self.seq_by_key[row.key] = row.seq
+            for name in _COLUMNS:
+                if (value := getattr(row, name)) is not None:
+                    self.seqs_by_value.setdefault((name, value), []).append(row.seq)
+        for node in nodes:
+            self.nodes.setdefault(node.level, []).append(node.hash)
+
+    def cut(self, size: int, nodes: dict[int, int]) -> None:
+        """Back to an earlier state: what leaving a transaction by an exception means."""
+        for row in reversed(self.rows[size:]):
+            if row.key is not None:
+                del self.seq_by_key[row.key]
+            for name in _COLUMNS:
+                if (value := getattr(row, name)) is not None:
+                    self.seqs_by_value[name, value].pop()
+        del self.rows[size:]
+        for level, hashes in self.nodes.items():
+            del hashes[nodes.get(level, 0) :]
+
+
+class MemoryLedgerBackend(LedgerBackend):
+    """One ledger in memory, shared by the threads of this process."""
+
+    def __init__(self) -> None:
+        self._tables = _MemoryTables()
+        self._lock = threading.RLock()
+
+    @contextmanager
+    def transaction(self) -> Iterator[LedgerTransaction]:
+        """The tables themselves, under the lock; an exception takes back what it inserted."""
+        with self._lock:
+            before = self._tables.census()
+            try:
+                yield self._tables
+            except BaseException:
+                self._tables.cut(before.size, before.nodes)
+                raise
+
+    def close(self) -> None:
+        """Nothing is held open."""
+
+    def tip(self) -> Tip:
+        """See :class:`LedgerRows`."""
+        with self._lock:
+            return self._tables.tip()
+
+    def by_seq(self, seq: int) -> Row | None:
+        """See :class:`LedgerRows`."""
+        with self._lock:
+            return self._tables.by_seq(seq)
+
+    def by_keys(self, keys: Collection[str]) -> dict[str, Row]:
+        """See :class:`LedgerRows`."""
+        with self._lock:
+            return self._tables.by_keys(keys)
+
+    def latest(self, kind: str, subject: str) -> Row | None:
+        """See :class:`LedgerRows`."""
+        with self._lock:
+            return self._tables.latest(kind, subject)
+
+    def page(self, selection: Selection, limit: int) -> list[Row]:
+        """See :class:`LedgerRows`."""
+        with self._lock:
+            return self._tables.page(selection, limit)
+
+    def hashes(self, level: int, start: int, end: int) -> list[bytes]:
+        """See :class:`LedgerRows`."""
+        with self._lock:
+            return self._tables.hashes(level, start, end)
+
+    def census(self) -> Census:
+        """See :class:`LedgerRows`."""
+        with self._lock:
+            return self._tables.census()

@@ -1,0 +1,223 @@
+"""The ledger in one SQLite file: embedded, durable, shared by any number of processes.
+
+Write-ahead log with ``synchronous = FULL``: a transaction that returned survives a power cut.
+``BEGIN IMMEDIATE`` with a busy timeout serialises writers. Triggers refuse UPDATE, DELETE and
+REPLACE to every client of the file, and ``census`` compares them with the schema. The file is
+created by the first write, never by a read. It belongs on a local file system: SQLite's locks do
+not hold over NFS.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from abc import abstractmethod
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from functools import cache
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+from ro_platform.errors import StoreNotWritableError
+from ro_platform.kernel.merkle import Node
+from ro_platform.ledger.backends.base import (
+    Census,
+    LedgerBackend,
+    LedgerRows,
+    LedgerTransaction,
+    Row,
+    Selection,
+    Tip,
+)
+from ro_platform.ledger.backends.sqlite_errors import translated
+from ro_platform.ledger.backends.sqlite_file import Connection, create, schema_faults
+
+_COLUMNS = "seq, entry, leaf, kind, subject, key, run_id, dagster_run_id"
+_ENTRY_INTO = f"INSERT INTO entry ({_COLUMNS})"
+_NODE_INTO = "INSERT INTO node (level, position, hash)"
+_ROWS_A_STATEMENT = 100
+_MOST_SELECTIVE_FIRST = ("subject", "run_id", "dagster_run_id", "kind")
+
+
+class _SqliteRows(LedgerRows):
+    """The reading half, over whichever connection answers."""
+
+    @abstractmethod
+    def _query(self, sql: str, values: Sequence[Any] = ()) -> list[Any]:
+        """All result rows."""
+
+    def tip(self) -> Tip:
+        """See :class:`LedgerRows`."""
+        found = self._query("SELECT seq + 1, leaf FROM entry ORDER BY seq DESC LIMIT 1")
+        return Tip(*found[0]) if found else Tip(0, None)
+
+    def by_seq(self, seq: int) -> Row | None:
+        """See :class:`LedgerRows`."""
+        return self._one("WHERE seq = ?", [seq])
+
+    def by_keys(self, keys: Collection[str]) -> dict[str, Row]:
+        """See :class:`LedgerRows`."""
+        if not keys:
+            return {}
+        if len(keys) == 1:
+            rows = self._rows("WHERE key = ?", list(keys))
+        else:
+            sql = "WHERE key IN (SELECT value FROM json_each(?))"
+            rows = self._rows(sql, [json.dumps(list(keys), ensure_ascii=False)])
+        return {row.key: row for row in rows if row.key is not None}
+
+    def latest(self, kind: str, subject: str) -> Row | None:
+        """See :class:`LedgerRows`."""
+        return self._one(
+            "WHERE subject = ? AND kind = ? ORDER BY seq DESC LIMIT 1", [subject, kind]
+        )
+
+    def page(self, selection: Selection, limit: int) -> list[Row]:
+        """See :class:`LedgerRows`."""
+        conditions, values = ["seq >= ?", "seq < ?"], [selection.start, selection.end]
+        wanted: list[Any] = []
+        for column in _MOST_SELECTIVE_FIRST:
+            if (value := getattr(selection, column)) is not None:
+                # SQLite has no statistics here; a plus keeps it from walking the weaker index.
+                usable = not wanted or (column == "kind" and selection.subject is not None)
+                conditions.append(f"{'' if usable else '+'}{column} = ?")
+                wanted.append(value)
+        order = "DESC" if selection.newest_first else "ASC"
+        sql = f"WHERE {' AND '.join(conditions)} ORDER BY seq {order} LIMIT ?"
+        return self._rows(sql, [*values, *wanted, limit])
+
+    def hashes(self, level: int, start: int, end: int) -> list[bytes]:
+        """See :class:`LedgerRows`."""
+        if level == 0:
+            sql = "SELECT leaf FROM entry WHERE seq >= ? AND seq < ? ORDER BY seq"
+            found = self._query(sql, [start, end])
+        else:
+            sql = (
+                "SELECT hash FROM node WHERE level = ? AND position >= ? AND position < ? "
+                "ORDER BY position"
+            )
+            found = self._query(sql, [level, start, end])
+        return [value for (value,) in found]
+
+    def _rows(self, clause: str, values: Sequence[Any]) -> list[Row]:
+        return [Row(*row) for row in self._query(f"SELECT {_COLUMNS} FROM entry {clause}", values)]  # noqa: S608
+
+    def _one(self, clause: str, values: Sequence[Any]) -> Row | None:
+        rows = self._rows(clause, values)
+        return rows[0] if rows else None
+
+
+class _SqliteTransaction(_SqliteRows, LedgerTransaction):
+    def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
+        self._connection = connection
+        self._path = path
+
+    def insert(self, rows: Sequence[Row], nodes: Sequence[Node]) -> None:
+        with translated(self._path, writing=True):
+            _insert(self._connection, _ENTRY_INTO, rows)
+            _insert(self._connection, _NODE_INTO, nodes)
+
+    def census(self) -> Census:
+        with translated(self._path):
+            return _census(self._connection)
+
+    def _query(self, sql: str, values: Sequence[Any] = ()) -> list[Any]:
+        with translated(self._path):
+            return self._connection.execute(sql, values).fetchall()
+
+
+class SqliteLedgerBackend(_SqliteRows, LedgerBackend):
+    """A ledger in the file at ``path``, which the first write creates, with its folders.
+
+    A writer waits up to ``busy_timeout_seconds`` for the others before it gives up with
+    ``BackendUnavailableError``.
+    """
+
+    def __init__(self, path: Path, *, busy_timeout_seconds: float = 60.0) -> None:
+        self.path = path
+        timeout = busy_timeout_seconds
+        self._reader = Connection(path, writable=False, busy_timeout_seconds=timeout)
+        self._writer = Connection(path, writable=True, busy_timeout_seconds=timeout)
+
+    @contextmanager
+    def transaction(self) -> Iterator[LedgerTransaction]:
+        """``BEGIN IMMEDIATE`` to ``COMMIT``, or ``ROLLBACK`` on any exception."""
+        with self._writer.lock:
+            connection = self._writer.get()
+            if connection is None:
+                create(self.path)
+                connection = self._writer.get()
+            if connection is None:
+                raise StoreNotWritableError(f"The ledger {self.path} vanished as it was created.")
+            with translated(self.path, writing=True):
+                connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield _SqliteTransaction(connection, self.path)
+                with translated(self.path, writing=True, committing=True):
+                    connection.execute("COMMIT")
+            except BaseException:
+                self._roll_back(connection)
+                raise
+
+    def census(self) -> Census:
+        """See :class:`LedgerRows`."""
+        with self._reader.lock:
+            connection = self._reader.get()
+            if connection is None:
+                return Census(0, 0)
+            with translated(self.path):
+                connection.execute("BEGIN")
+                try:
+                    return _census(connection)
+                finally:
+                    with suppress(sqlite3.Error):
+                        connection.execute("ROLLBACK")
+
+    def close(self) -> None:
+        """See :class:`LedgerBackend`."""
+        for connection in (self._reader, self._writer):
+            with connection.lock:
+                connection.close()
+
+    def _roll_back(self, connection: sqlite3.Connection) -> None:
+        try:
+            connection.execute("ROLLBACK")
+        except sqlite3.Error:
+            # Some failures end the transaction themselves, others leave a connection that cannot
+            # be trusted: either way the next call begins with a new one.
+            self._writer.close()
+
+    def _query(self, sql: str, values: Sequence[Any] = ()) -> list[Any]:
+        with self._reader.lock:
+            connection = self._reader.get()
+            if connection is None:
+                return []
+            with translated(self.path):
+                return connection.execute(sql, values).fetchall()
+
+
+def _insert(connection: sqlite3.Connection, into: str, rows: Sequence[tuple[Any, ...]]) -> None:
+    # Where a trigger guards inserts, SQLite keeps an undo journal for each statement: many rows a
+    # statement cost a third of what one row a statement does.
+    for start in range(0, len(rows), _ROWS_A_STATEMENT):
+        some = rows[start : start + _ROWS_A_STATEMENT]
+        sql = _insert_sql(into, len(some[0]), len(some))
+        connection.execute(sql, list(chain.from_iterable(some)))
+
+
+@cache
+def _insert_sql(into: str, columns: int, rows: int) -> str:
+    one = f"({', '.join('?' * columns)})"
+    return f"{into} VALUES {', '.join([one] * rows)}"
+
+
+def _census(connection: sqlite3.Connection) -> Census:
+    faults = schema_faults(connection)
+    if faults:
+        return Census(0, 0, {}, tuple(faults))
+    size, rows = connection.execute(
+        "SELECT coalesce(max(seq) + 1, 0), count(*) FROM entry"
+    ).fetchone()
+    nodes = connection.execute("SELECT level, count(*) FROM node GROUP BY level").fetchall()
+    return Census(size, rows, dict(nodes))

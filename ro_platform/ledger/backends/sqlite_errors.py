@@ -1,0 +1,106 @@
+"""SQLite's error codes as this library's errors: what happened, where, and what to do next."""
+
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import dataclass
+from pathlib import Path
+
+from ro_platform.errors import (
+    BackendUnavailableError,
+    InvalidInputError,
+    LedgerCorruptError,
+    OutcomeUnknownError,
+    RunOperateError,
+    SettingsError,
+    StoreNotWritableError,
+)
+
+_PRIMARY_CODE = 0xFF
+_UNWRITABLE = {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_AUTH}
+_DAMAGED = {
+    sqlite3.SQLITE_CORRUPT,
+    sqlite3.SQLITE_CONSTRAINT,
+    sqlite3.SQLITE_MISMATCH,
+    sqlite3.SQLITE_ERROR,  # no such table or column: the schema is not what was opened
+    sqlite3.SQLITE_SCHEMA,
+}
+
+
+@dataclass(slots=True)
+class translated:  # noqa: N801  (it reads as the word it is: ``with translated(path):``)
+    """Let only documented errors out of the block."""
+
+    path: Path
+    writing: bool = False
+    committing: bool = False
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: object
+    ) -> None:
+        if isinstance(error, sqlite3.Error):
+            raise _meaning(
+                error, self.path, writing=self.writing, committing=self.committing
+            ) from None
+        if isinstance(error, UnicodeEncodeError):
+            raise InvalidInputError(
+                "The text asked for holds a lone surrogate, which no entry can contain.",
+                next_step="Correct the argument.",
+            ) from None
+
+
+def _meaning(
+    error: sqlite3.Error, path: Path, *, writing: bool, committing: bool
+) -> RunOperateError:
+    # Errors that the driver raises itself, such as a closed connection, carry no code.
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_INTERNAL) & _PRIMARY_CODE
+    if code == sqlite3.SQLITE_NOTADB:
+        return not_a_ledger(path, "is not an SQLite database (or its header was overwritten)")
+    if code in _DAMAGED:
+        return LedgerCorruptError(
+            f"The ledger {path} is damaged: {error}.",
+            next_step="Keep the file as evidence and restore it from a verified copy.",
+            ledger=path,
+        )
+    if code == sqlite3.SQLITE_FULL:
+        return StoreNotWritableError(
+            f"The ledger {path} cannot grow: the file system is full.",
+            next_step="Nothing was recorded. Make room and try again.",
+            ledger=path,
+        )
+    if code in _UNWRITABLE or (writing and code == sqlite3.SQLITE_CANTOPEN):
+        return StoreNotWritableError(
+            f"The ledger {path} cannot be written: {error}.",
+            next_step="Nothing was recorded. Make the file and its folder writable.",
+            ledger=path,
+        )
+    if committing and code == sqlite3.SQLITE_IOERR:
+        return OutcomeUnknownError(
+            f"The commit to the ledger {path} failed half-way: {error}.",
+            next_step="Check the disk, read back, and repeat the call with the same keys.",
+            ledger=path,
+        )
+    if code == sqlite3.SQLITE_CANTOPEN:
+        return BackendUnavailableError(
+            f"The ledger {path} cannot be opened: {error}.",
+            next_step="Check the permissions of the file and of its folder: SQLite shares state "
+            "between readers and writers in files beside it.",
+            ledger=path,
+        )
+    return BackendUnavailableError(
+        f"The ledger {path} does not answer: {error}.",
+        next_step="Nothing was recorded. Try again; see which process holds the file.",
+        ledger=path,
+    )
+
+
+def not_a_ledger(path: Path, why: str) -> SettingsError:
+    """The place named by the setting holds something else."""
+    return SettingsError(
+        f"The ledger {path} {why}.",
+        next_step="Correct RO_LEDGER_URL; the file was left as it is.",
+        ledger=path,
+    )

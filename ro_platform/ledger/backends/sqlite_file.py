@@ -1,0 +1,200 @@
+"""The ledger's SQLite file: how it comes into being, is recognised, and is connected to.
+
+A new file is built complete beside its place and linked into it, so that no process ever sees half
+a ledger and two creators cannot collide: the second one finds the first one's. A crash while
+creating leaves at most a folder ``.ledger-…`` beside it, which may be deleted.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+import tempfile
+import threading
+import weakref
+from functools import cache
+from pathlib import Path
+
+from ro_platform.errors import BackendUnavailableError, StoreNotWritableError
+from ro_platform.ledger.backends.sqlite_errors import not_a_ledger, translated
+
+APPLICATION_ID = 0x524F4C47
+"""``ROLG``, in the file's header (SQLite's ``application_id``)."""
+
+_VERSION = 1
+_SCHEMA_SQL = Path(__file__).with_name("sqlite_schema.sql")
+_OBJECTS = "SELECT type, name, sql FROM sqlite_schema WHERE name NOT LIKE 'sqlite_%'"
+_SETTINGS = "PRAGMA synchronous = FULL; PRAGMA cache_size = -32768; PRAGMA trusted_schema = OFF;"
+
+
+class Connection:
+    """One connection of one process, opened when needed, guarded by its lock.
+
+    SQLite connections must not cross a fork, so all of them are closed before one and opened again
+    after it, on both sides.
+    """
+
+    def __init__(self, path: Path, *, writable: bool, busy_timeout_seconds: float) -> None:
+        self.path = path
+        self.lock = threading.RLock()
+        self.writable = writable
+        self._timeout = busy_timeout_seconds
+        self._open: sqlite3.Connection | None = None
+        self._file: tuple[int, int] | None = None
+        _OPEN_HERE.add(self)
+
+    def get(self) -> sqlite3.Connection | None:
+        """The connection, or None if there is no such file. Call it with the lock held."""
+        found = _identity(self.path)
+        if found != self._file:
+            # The file was created, removed or replaced: what is open is not what the path names.
+            self.close()
+        if found is not None and self._open is None:
+            self._open, self._file = self._connect(), found
+        return self._open
+
+    def close(self) -> None:
+        """Close it. Call it with the lock held."""
+        if self._open is not None:
+            self._open.close()
+        self._open = self._file = None
+
+    def _connect(self) -> sqlite3.Connection:
+        if not self.path.is_file():
+            raise not_a_ledger(self.path, "is not a file")
+        mode = "rw" if self.writable else "ro"
+        with translated(self.path, writing=self.writable):
+            connection = sqlite3.connect(
+                f"{self.path.absolute().as_uri()}?mode={mode}",
+                uri=True,
+                timeout=self._timeout,
+                isolation_level=None,
+                check_same_thread=False,
+            )
+            try:
+                _require_ledger(connection, self.path)
+                connection.executescript(_SETTINGS)
+            except BaseException:
+                connection.close()
+                raise
+            return connection
+
+
+def create(path: Path) -> None:
+    """Make an empty ledger at that path unless a file is there. Durable when it returns."""
+    try:
+        _make_folder(path.parent)
+        with tempfile.TemporaryDirectory(prefix=".ledger-", dir=path.parent) as folder:
+            fresh = Path(folder) / "ledger.sqlite"
+            with translated(path, writing=True):
+                _build(fresh)
+            with contextlib.suppress(FileExistsError):
+                os.link(fresh, path)
+        _sync_folder(path.parent)
+    except OSError as error:
+        raise StoreNotWritableError(
+            f"The ledger {path} cannot be created: {error.strerror or error}.",
+            next_step="Nothing was recorded. Make its folder writable, or choose another place.",
+            ledger=path,
+        ) from None
+
+
+def schema_faults(connection: sqlite3.Connection) -> list[str]:
+    """How the tables, indexes and triggers differ from the schema, and what SQLite finds itself."""
+    found = {(kind, name): sql for kind, name, sql in connection.execute(_OBJECTS)}
+    expected = _expected_objects()
+    faults = [f"{kind} {name} is missing" for kind, name in expected.keys() - found.keys()]
+    faults += [f"{kind} {name} was added" for kind, name in found.keys() - expected.keys()]
+    faults += [
+        f"{kind} {name} was changed"
+        for (kind, name), sql in expected.items()
+        if found.get((kind, name), sql) != sql
+    ]
+    if not faults:
+        checks = connection.execute("PRAGMA integrity_check(3)").fetchall()
+        faults = [text for (text,) in checks if text != "ok"]
+    return sorted(faults)
+
+
+def _build(path: Path) -> None:
+    connection = sqlite3.connect(path, isolation_level=None)
+    try:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute(f"PRAGMA application_id = {APPLICATION_ID:d}")
+        connection.executescript(f"BEGIN; {_SCHEMA_SQL.read_text('utf-8')} COMMIT;")
+    finally:
+        connection.close()
+
+
+def _require_ledger(connection: sqlite3.Connection, path: Path) -> None:
+    (application,) = connection.execute("PRAGMA application_id").fetchone()
+    if application != APPLICATION_ID:
+        raise not_a_ledger(path, "is a file that is not a ledger")
+    versions = [version for (version,) in connection.execute("SELECT version FROM ledger_schema")]
+    if versions != [_VERSION]:
+        raise not_a_ledger(
+            path, f"has schema version {versions}, and this release reads {_VERSION}"
+        )
+
+
+@cache
+def _expected_objects() -> dict[tuple[str, str], str]:
+    connection = sqlite3.connect(":memory:")
+    try:
+        connection.executescript(_SCHEMA_SQL.read_text("utf-8"))
+        return {(kind, name): sql for kind, name, sql in connection.execute(_OBJECTS)}
+    finally:
+        connection.close()
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        status = os.stat(path)  # noqa: PTH116  (asked before every call: Path.stat costs twice)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise BackendUnavailableError(
+            f"The ledger {path} cannot be reached: {error.strerror or error}.",
+            next_step="Nothing was done. Make its folder accessible and try again.",
+            ledger=path,
+        ) from None
+    return status.st_dev, status.st_ino
+
+
+def _make_folder(folder: Path) -> None:
+    missing = [place for place in (folder, *folder.parents) if not place.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    for place in missing:
+        _sync_folder(place.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+_OPEN_HERE: weakref.WeakSet[Connection] = weakref.WeakSet()
+_HELD_FOR_FORK: list[Connection] = []
+
+
+def _before_fork() -> None:
+    # A child that inherits SQLite's idea of the file locks would corrupt or deadlock; with every
+    # connection closed there is nothing to inherit. Waits for transactions of other threads, which
+    # may read while they write: so writers' locks come first here too.
+    for connection in sorted(_OPEN_HERE, key=lambda one: not one.writable):
+        connection.lock.acquire()
+        _HELD_FOR_FORK.append(connection)
+        connection.close()
+
+
+def _after_fork() -> None:
+    while _HELD_FOR_FORK:
+        _HELD_FOR_FORK.pop().lock.release()
+
+
+os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_after_fork)

@@ -1,0 +1,124 @@
+"""From a draft to a stored row and back: the bytes that the leaf hash covers, checked on each read.
+
+The canonical bytes are the one source of truth; the columns beside them are copies for finding, and
+an entry is handed out only if bytes, leaf hash and columns still say the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+from pydantic import ValidationError
+
+from ro_platform.contracts.attempt import CorrelationIds
+from ro_platform.contracts.base import Contract, contract_error
+from ro_platform.contracts.ledger import EntryKind, LedgerEntry
+from ro_platform.errors import ContractError, EntryConflictError, LedgerCorruptError
+from ro_platform.kernel.canonical import canonical_bytes
+from ro_platform.kernel.merkle import leaf_hash
+from ro_platform.ledger.backends.base import Row
+
+_NO_IDS = CorrelationIds()
+_BODY = {"body"}
+
+
+@dataclass(frozen=True, slots=True)
+class EntryDraft:
+    """What a caller wants recorded; its place and time are given when it is appended.
+
+    ``body`` is a JSON object or a contract. ``key`` makes the append idempotent: a log holds at
+    most one entry with it.
+    """
+
+    kind: EntryKind
+    subject: str
+    actor: str
+    body: Mapping[str, Any] | Contract
+    key: str | None = None
+    correlation_ids: CorrelationIds = _NO_IDS
+
+    def body_object(self) -> dict[str, Any]:
+        """The body as the JSON object that is stored."""
+        return self.body.to_json_value() if isinstance(self.body, Contract) else dict(self.body)
+
+
+def sealed(draft: EntryDraft, seq: int, recorded_at_utc: str) -> tuple[LedgerEntry, Row]:
+    """The entry at its place, and its row.
+
+    Raises :class:`ContractError` or :class:`NotCanonicalError` for a draft that is not acceptable.
+    """
+    try:
+        entry = LedgerEntry(
+            seq=seq,
+            kind=draft.kind,
+            subject=draft.subject,
+            key=draft.key,
+            actor=draft.actor,
+            recorded_at_utc=recorded_at_utc,
+            correlation_ids=draft.correlation_ids,
+            body=draft.body_object(),
+        )
+    except ValidationError as error:
+        raise contract_error(error, kind="LedgerEntry", where="ledger entry") from None
+    data = _canonical(entry)
+    return entry, Row(seq, data, leaf_hash(data), *_columns(entry))
+
+
+def checked(row: Row) -> LedgerEntry:
+    """The entry of a row. Raises :class:`LedgerCorruptError` if the row was edited."""
+    if leaf_hash(row.entry) != row.leaf:
+        _refuse(row.seq, "its bytes do not have the leaf hash stored beside them")
+    try:
+        entry = LedgerEntry.from_json(row.entry, where=f"entry {row.seq}")
+    except ContractError as error:
+        _refuse(row.seq, f"its bytes are not a ledger entry ({error.message})")
+    if entry.seq != row.seq:
+        _refuse(row.seq, f"its bytes say that it is entry {entry.seq}")
+    for name, stored, said in zip(Row._fields[3:], row[3:], _columns(entry), strict=True):
+        if stored != said:
+            _refuse(row.seq, f"its column {name} is {stored!r}, but its bytes say {said!r}")
+    return entry
+
+
+def require_canonical(row: Row, entry: LedgerEntry) -> None:
+    """Raises :class:`LedgerCorruptError` unless the stored bytes are the entry's canonical form."""
+    if _canonical(entry) != row.entry:
+        _refuse(row.seq, "its bytes are not in canonical form")
+
+
+def require_same(draft: EntryDraft, entry: LedgerEntry) -> None:
+    """Raises :class:`EntryConflictError` unless the draft restates the entry that has its key."""
+    same = (
+        entry.kind == draft.kind
+        and entry.subject == draft.subject
+        and canonical_bytes(entry.body) == canonical_bytes(draft.body_object())
+    )
+    if not same:
+        raise EntryConflictError(
+            f"Entry {entry.seq} already carries the key {draft.key!r} and says something else.",
+            next_step=f"Read it with `ro ledger log`: records do not change. Entry {entry.seq}.",
+            seq=entry.seq,
+            key=draft.key,
+        )
+
+
+def _canonical(entry: LedgerEntry) -> bytes:
+    # The same bytes as canonical_bytes(entry). A body is its own JSON form, and to have it copied
+    # value by value would cost a fifth of an append.
+    envelope = entry.model_dump(mode="json", exclude_none=True, exclude=_BODY)
+    return canonical_bytes(envelope | {"body": entry.body})
+
+
+def _columns(entry: LedgerEntry) -> tuple[str, str, str | None, str | None, str | None]:
+    ids = entry.correlation_ids
+    return entry.kind.value, entry.subject, entry.key, ids.run_id, ids.dagster_run_id
+
+
+def _refuse(seq: int, difference: str) -> NoReturn:
+    raise LedgerCorruptError(
+        f"Entry {seq} is not what was recorded: {difference}.",
+        next_step="Keep the ledger's files as evidence and restore them from a verified copy.",
+        seq=seq,
+    )

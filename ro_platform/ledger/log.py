@@ -1,0 +1,97 @@
+"""The ledger: append, read, prove, verify.
+
+An append is one durable commit, all of it or none. Sequence numbers have no gap and are the leaf
+indexes of the Merkle tree. Appenders are serialised, whichever thread or process they are in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from ro_platform.contracts.ledger import LedgerEntry
+from ro_platform.kernel.clock import Clock, utc_text
+from ro_platform.ledger.backends.base import LedgerBackend, LedgerTransaction, Row
+from ro_platform.ledger.entry import EntryDraft, checked, require_same, sealed
+from ro_platform.ledger.reader import LedgerReader
+from ro_platform.ledger.tree import Frontier
+from ro_platform.ledger.verification import Progress, Verification, verify
+
+Build = Callable[[LedgerReader], Sequence[EntryDraft]]
+"""Decides what to append from what is recorded, while nobody else can append."""
+
+
+class Ledger(LedgerReader):
+    """The log of one environment. One object serves all threads of a process."""
+
+    def __init__(self, backend: LedgerBackend, clock: Clock) -> None:
+        super().__init__(backend)
+        self._backend = backend
+        self._clock = clock
+        self._frontier = Frontier()
+
+    def append(self, draft: EntryDraft) -> LedgerEntry:
+        """Record one fact and return its entry, durable. See :meth:`append_with` for errors."""
+        return self.append_many([draft])[0]
+
+    def append_many(self, drafts: Sequence[EntryDraft]) -> list[LedgerEntry]:
+        """Record facts in that order, in one commit, all or none; no drafts touch nothing."""
+        return self.append_with(lambda _: drafts) if drafts else []
+
+    def append_with(self, build: Build) -> list[LedgerEntry]:
+        """Read and append with nothing in between: numbers 1, 2, 3 … come without a race.
+
+        ``build`` must not append itself, and should be quick, since every appender waits for it.
+        Returns one entry for each draft. A draft whose key is in the log already returns the entry
+        that has it, if kind, subject and body are the same.
+
+        Raises :class:`EntryConflictError` if they are not, :class:`ContractError` or
+        :class:`NotCanonicalError` for a bad draft, and the backend's errors. After any of them,
+        after an exception from ``build``, and after a crash, nothing of this call is in the log;
+        only :class:`OutcomeUnknownError` leaves that open (repeat it with a key).
+        """
+        with self._backend.transaction() as transaction:
+            drafts = build(LedgerReader(transaction))
+            entries, frontier = self._write(transaction, drafts)
+        if frontier.tip.size > self._frontier.tip.size:
+            self._frontier = frontier
+        return entries
+
+    def verify(
+        self, progress: Progress | None = None, *, against: tuple[int, bytes] | None = None
+    ) -> Verification:
+        """Recompute everything. See :func:`ro_platform.ledger.verification.verify`."""
+        return verify(self._backend, progress, against)
+
+    def close(self) -> None:
+        """Let go of the backend's connections; the next call opens them again."""
+        self._backend.close()
+
+    def _write(
+        self, transaction: LedgerTransaction, drafts: Sequence[EntryDraft]
+    ) -> tuple[list[LedgerEntry], Frontier]:
+        frontier = self._frontier.caught_up(transaction)
+        moment, seq = utc_text(self._clock()), frontier.tip.size
+        recorded = _recorded(transaction, drafts)
+        entries: list[LedgerEntry] = []
+        rows: list[Row] = []
+        for draft in drafts:
+            entry = recorded.get(draft.key) if draft.key is not None else None
+            if entry is None:
+                entry, row = sealed(draft, seq + len(rows), moment)
+                rows.append(row)
+                if draft.key is not None:
+                    recorded[draft.key] = entry
+            else:
+                require_same(draft, entry)
+            entries.append(entry)
+        if rows:
+            frontier, completed = frontier.extended([row.leaf for row in rows])
+            transaction.insert(rows, completed)
+        return entries, frontier
+
+
+def _recorded(
+    transaction: LedgerTransaction, drafts: Sequence[EntryDraft]
+) -> dict[str, LedgerEntry]:
+    keys = {draft.key for draft in drafts if draft.key is not None}
+    return {key: checked(row) for key, row in transaction.by_keys(keys).items()}

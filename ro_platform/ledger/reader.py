@@ -1,0 +1,158 @@
+"""Reading the ledger: inside a write transaction and outside one, the same questions.
+
+No answer is handed out unchecked: an entry whose bytes, leaf hash or columns disagree raises
+:class:`LedgerCorruptError`. A ledger that does not exist yet reads as an empty one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from ro_platform.contracts.ledger import EntryKind, LedgerEntry
+from ro_platform.errors import InvalidInputError, LedgerCorruptError, NotFoundError
+from ro_platform.kernel import merkle
+from ro_platform.ledger.backends.base import LedgerRows, Selection
+from ro_platform.ledger.entry import checked
+from ro_platform.ledger.proofs import ConsistencyProof, InclusionProof
+from ro_platform.ledger.tree import node_reader
+
+_PAGE_ROWS = 500
+
+
+class LedgerReader:
+    """The questions one can ask of a ledger."""
+
+    def __init__(self, rows: LedgerRows) -> None:
+        self._rows = rows
+
+    def size(self) -> int:
+        """How many entries there are; also the ``seq`` of the next one."""
+        return self._rows.tip().size
+
+    def root(self, size: int | None = None) -> bytes:
+        """The Merkle root (32 bytes) of the log, now or when it had that size."""
+        return merkle.root_of(merkle.peaks_of(self._within(size), node_reader(self._rows)))
+
+    def get(self, seq: int) -> LedgerEntry:
+        """The entry at that place. Raises :class:`NotFoundError` beyond the end."""
+        size = self.size()
+        if not 0 <= seq < size:
+            raise NotFoundError(
+                f"There is no entry {seq}: the ledger has {size}.",
+                next_step="List entries with `ro ledger log`.",
+                seq=seq,
+            )
+        row = self._rows.by_seq(seq)
+        if row is None:
+            raise LedgerCorruptError(f"Entry {seq} is missing from a ledger of {size}.", seq=seq)
+        return checked(row)
+
+    def find(self, key: str) -> LedgerEntry | None:
+        """The entry with that idempotency key."""
+        row = self._rows.by_keys([key]).get(key)
+        return checked(row) if row else None
+
+    def latest(self, kind: EntryKind, subject: str) -> LedgerEntry | None:
+        """The newest entry of that kind about that subject."""
+        row = self._rows.latest(kind.value, subject)
+        return checked(row) if row else None
+
+    def scan(
+        self,
+        *,
+        start: int = 0,
+        end: int | None = None,
+        kind: EntryKind | None = None,
+        subject: str | None = None,
+        run_id: str | None = None,
+        dagster_run_id: str | None = None,
+        newest_first: bool = False,
+        limit: int | None = None,
+    ) -> Iterator[LedgerEntry]:
+        """Entries with ``start <= seq < end`` that match everything given, in order, streaming.
+
+        It covers the log as it stands at the first entry asked for; what is appended meanwhile is
+        not part of it. No transaction stays open between two entries.
+        """
+        size = self.size()
+        selection = Selection(
+            start=max(start, 0),
+            end=size if end is None else min(end, size),
+            kind=None if kind is None else kind.value,
+            subject=subject,
+            run_id=run_id,
+            dagster_run_id=dagster_run_id,
+            newest_first=newest_first,
+        )
+        left = size if limit is None else limit
+        while left > 0 and selection.start < selection.end:
+            rows = self._rows.page(selection, min(left, _PAGE_ROWS))
+            for row in rows:
+                yield checked(row)
+            if len(rows) < min(left, _PAGE_ROWS):
+                return
+            left, last = left - len(rows), rows[-1].seq
+            if newest_first:
+                selection = replace(selection, end=last)
+            else:
+                selection = replace(selection, start=last + 1)
+
+    def inclusion_proof(self, seq: int, size: int | None = None) -> InclusionProof:
+        """The proof that entry ``seq`` is in the log (of that size). O(log n) reads.
+
+        Raises :class:`NotFoundError` beyond the end, and :class:`LedgerCorruptError` if what is
+        stored cannot prove it.
+        """
+        size, read = self._within(size), node_reader(self._rows)
+        if not 0 <= seq < size:
+            raise NotFoundError(f"There is no entry {seq} in a tree of {size}.", seq=seq)
+        leaf = merkle.leaf_hash(self._bytes_of(seq))
+        root = self.root(size)
+        path = merkle.inclusion_proof(seq, size, read)
+        if not merkle.verify_inclusion(leaf, seq, size, path, root):
+            raise _unprovable(f"entry {seq}", seq)
+        hexes = tuple(step.hex() for step in path)
+        return InclusionProof(seq=seq, size=size, leaf=leaf.hex(), root=root.hex(), path=hexes)
+
+    def consistency_proof(self, old: int, new: int | None = None) -> ConsistencyProof:
+        """The proof that the log of size ``new`` (now) extends the one of size ``old``.
+
+        Raises :class:`InvalidInputError` for sizes that the log does not have.
+        """
+        new = self._within(new)
+        old_root, new_root = self.root(self._within(old, new)), self.root(new)
+        path = merkle.consistency_proof(old, new, node_reader(self._rows))
+        if not merkle.verify_consistency(old, new, old_root, new_root, path):
+            raise _unprovable(f"the growth from {old} to {new}", old)
+        return ConsistencyProof(
+            old_size=old,
+            new_size=new,
+            old_root=old_root.hex(),
+            new_root=new_root.hex(),
+            path=tuple(step.hex() for step in path),
+        )
+
+    def _bytes_of(self, seq: int) -> bytes:
+        row = self._rows.by_seq(seq)
+        if row is None:
+            raise LedgerCorruptError(f"Entry {seq} is missing.", seq=seq)
+        checked(row)
+        return row.entry
+
+    def _within(self, size: int | None, most: int | None = None) -> int:
+        most = self.size() if most is None else most
+        if size is not None and not 0 <= size <= most:
+            raise InvalidInputError(
+                f"A tree of size {size} is not part of this ledger's {most} entries.",
+                next_step=f"Give a size from 0 to {most}.",
+            )
+        return most if size is None else size
+
+
+def _unprovable(what: str, seq: int) -> LedgerCorruptError:
+    return LedgerCorruptError(
+        f"The stored hashes do not prove {what}: an entry or a node was altered.",
+        next_step="Run `ro ledger verify` and keep the files as evidence.",
+        seq=seq,
+    )

@@ -1,0 +1,213 @@
+"""What the ledger costs, as ratios to raw SQLite in the same run (median of interleaved rounds).
+
+Three raw tables stand beside it, all with the same columns, bytes and durability pragmas: *bare*
+(no index but the primary key), *indexed* (the ledger's indexes, without which nothing could be
+found), *guarded* (also its triggers). Run: ``python tests/benchmarks/bench_ledger.py [--quick]``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sqlite3
+import statistics
+import tempfile
+from collections.abc import Callable
+from functools import partial
+from hashlib import sha256
+from pathlib import Path
+from time import perf_counter
+
+from rich.console import Console
+from rich.table import Table
+
+from ro_platform.contracts.attempt import CorrelationIds
+from ro_platform.contracts.ledger import EntryKind
+from ro_platform.kernel.clock import system_clock
+from ro_platform.ledger.backends import sqlite as sqlite_backend
+from ro_platform.ledger.backends.base import Row
+from ro_platform.ledger.backends.sqlite import SqliteLedgerBackend
+from ro_platform.ledger.entry import EntryDraft, sealed
+from ro_platform.ledger.log import Ledger
+
+BATCH = 10_000
+SCHEMA = Path(sqlite_backend.__file__).with_name("sqlite_schema.sql").read_text("utf-8")
+INSERT = "INSERT INTO entry VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+Figures = dict[str, float]
+
+
+def draft(number: int) -> EntryDraft:
+    """A transition of an attempt: four an attempt, forty a run, as real runs leave them."""
+    run, attempt = number // 40, number // 4
+    job, name = _hex("job", attempt), _hex("attempt", attempt)[:32]
+    body = {
+        "job_id": job[:32],
+        "attempt_id": name,
+        "unit": "purchases/features",
+        "step_key": "features",
+        "manifest_fingerprint": _hex("fingerprint", run),
+        "number": 1,
+        "status": "RUNNING",
+    }
+    ids = CorrelationIds(run_id=_hex("run", run)[:32], dagster_run_id=_hex("dagster", run)[:36])
+    key = f"attempt/{name}/{number % 4}"
+    return EntryDraft(EntryKind.ATTEMPT_TRANSITION, name, "SYSTEM::dagster", body, key, ids)
+
+
+def drafts(start: int, count: int) -> list[EntryDraft]:
+    """That many, from that number on."""
+    return [draft(number) for number in range(start, start + count)]
+
+
+def rows_of(start: int, count: int) -> list[Row]:
+    """The same facts as finished rows, for the raw tables."""
+    moment = "2000-01-01T00:00:00.000000Z"
+    return [sealed(draft(number), number, moment)[1] for number in range(start, start + count)]
+
+
+class RawTable:
+    """Plain inserts into one table, durable like the ledger's."""
+
+    def __init__(self, path: Path, *, indexes: bool, triggers: bool) -> None:
+        self.connection = sqlite3.connect(path, isolation_level=None)
+        self.connection.execute("PRAGMA journal_mode = WAL")
+        self.connection.executescript("PRAGMA synchronous = FULL; PRAGMA cache_size = -32768;")
+        end = "CREATE TABLE node" if indexes else "CREATE UNIQUE INDEX"
+        part = SCHEMA[SCHEMA.index("CREATE TABLE entry") : SCHEMA.index(end)]
+        self.connection.executescript(SCHEMA if triggers else part)
+
+    def one_by_one(self, rows: list[Row]) -> None:
+        """A commit for each row."""
+        for row in rows:
+            self.connection.execute("BEGIN IMMEDIATE")
+            self.connection.execute(INSERT, row)
+            self.connection.execute("COMMIT")
+
+    def batch(self, rows: list[Row]) -> None:
+        """One commit for all rows."""
+        self.connection.execute("BEGIN IMMEDIATE")
+        self.connection.executemany(INSERT, rows)
+        self.connection.execute("COMMIT")
+
+
+def against_raw(folder: Path, rounds: int, count: int, *, batch: bool) -> Figures:
+    """Appends against the raw tables, turn and turn about: rates (entries/s) and ratios."""
+    ledger = Ledger(SqliteLedgerBackend(folder / "ledger.sqlite"), system_clock)
+    tables = {
+        "bare": RawTable(folder / "bare.sqlite", indexes=False, triggers=False),
+        "indexed": RawTable(folder / "indexed.sqlite", indexes=True, triggers=False),
+        "guarded": RawTable(folder / "guarded.sqlite", indexes=True, triggers=True),
+    }
+    ledger.append_many(drafts(0, 100))
+    for table in tables.values():
+        table.batch(rows_of(0, 100))
+    seconds: dict[str, list[float]] = {name: [] for name in ("ledger", *tables)}
+    for start in range(100, 100 + rounds * count, count):
+        facts, rows = drafts(start, count), rows_of(start, count)
+        if batch:
+            seconds["ledger"].append(_timed(partial(ledger.append_many, facts)))
+        else:
+            seconds["ledger"].append(_timed(partial(_append_each, ledger, facts)))
+        for name, table in tables.items():
+            write = table.batch if batch else table.one_by_one
+            seconds[name].append(_timed(partial(write, rows)))
+    ledger.verify()
+    figures = {
+        f"{name} (entries/s)": count / statistics.median(taken) for name, taken in seconds.items()
+    }
+    for name in tables:
+        pairs = zip(seconds[name], seconds["ledger"], strict=True)
+        figures[f"ratio to {name}"] = statistics.median(raw / ours for raw, ours in pairs)
+    return figures
+
+
+def at_size(folder: Path, size: int) -> Figures:
+    """What grows with the log: appends, proofs, opening; and verification against bare hashing."""
+    ledger = Ledger(SqliteLedgerBackend(folder / "large.sqlite"), system_clock)
+    ledger.append_many(drafts(0, BATCH))
+    first = _median_of_each(lambda n: ledger.append(draft(n)), range(BATCH, BATCH + 500))
+    loading = 0.0
+    for start in range(BATCH + 500, size, BATCH):
+        facts = drafts(start, BATCH)
+        loading += _timed(partial(ledger.append_many, facts))
+    loaded, base = ledger.size(), ledger.size()
+    last = _median_of_each(lambda n: ledger.append(draft(n)), range(base, base + 500))
+    total = ledger.size()
+    places = range(0, total, total // 200)
+    proof = _median_of_each(lambda seq: ledger.inclusion_proof(seq), places)
+    growth = _median_of_each(lambda old: ledger.consistency_proof(old), places)
+    root = _median_of_each(lambda _: ledger.root(), range(50))
+    fresh = Ledger(SqliteLedgerBackend(folder / "large.sqlite"), system_clock)
+    cold = _timed(lambda: fresh.append(draft(total)))
+    verifying = _timed(lambda: ledger.verify())
+    sample = [row.entry for row in rows_of(0, BATCH)]
+    hashing = _timed(lambda: [sha256(data).digest() for data in sample])
+    return {
+        "entries": total,
+        "loading in batches (entries/s)": (loaded - BATCH - 500) / loading,
+        "append at the start (us)": first * 1e6,
+        "append at this size (us)": last * 1e6,
+        "first append of a new process (us)": cold * 1e6,
+        "inclusion proof (us)": proof * 1e6,
+        "consistency proof (us)": growth * 1e6,
+        "root (us)": root * 1e6,
+        "verify (entries/s)": total / verifying,
+        "SHA-256 of the same bytes (entries/s)": BATCH / hashing,
+    }
+
+
+def measure(folder: Path, *, quick: bool) -> dict[str, Figures]:
+    """All figures, by group."""
+    (folder / "single").mkdir()
+    (folder / "batch").mkdir()
+    return {
+        "one by one": against_raw(
+            folder / "single", 5 if quick else 15, 100 if quick else 300, batch=False
+        ),
+        f"batches of {BATCH}": against_raw(folder / "batch", 3 if quick else 9, BATCH, batch=True),
+        "a large log": at_size(folder, 50_000 if quick else 1_000_000),
+    }
+
+
+def main() -> None:
+    """Measure and show."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="a minute less, a larger error")
+    parser.add_argument("--json", action="store_true", help="figures for machines")
+    parser.add_argument("--dir", type=Path, help="where to write (default: the temporary folder)")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="bench-ledger-", dir=options.dir) as folder:
+        figures = measure(Path(folder), quick=options.quick)
+    if options.json:
+        print(json.dumps(figures, indent=2))
+        return
+    for title, group in figures.items():
+        table = Table(title=title, title_justify="left")
+        table.add_column("what")
+        table.add_column("figure", justify="right")
+        for name, value in group.items():
+            table.add_row(name, f"{value:,.2f}" if "ratio" in name else f"{value:,.0f}")
+        Console().print(table)
+
+
+def _append_each(ledger: Ledger, facts: list[EntryDraft]) -> None:
+    for fact in facts:
+        ledger.append(fact)
+
+
+def _timed(work: Callable[[], object]) -> float:
+    start = perf_counter()
+    work()
+    return perf_counter() - start
+
+
+def _median_of_each(work: Callable[[int], object], numbers: range) -> float:
+    return statistics.median(_timed(partial(work, number)) for number in numbers)
+
+
+def _hex(name: str, number: int) -> str:
+    return sha256(f"{name} {number}".encode()).hexdigest()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,207 @@
+"""The SQLite ledger between processes: races, kills in mid-append, forks. Real processes only."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ro_platform.contracts.ledger import EntryKind
+from ro_platform.kernel.clock import system_clock
+from ro_platform.ledger.backends.sqlite import SqliteLedgerBackend
+from ro_platform.ledger.entry import EntryDraft
+from ro_platform.ledger.log import Ledger
+from ro_platform.ledger.reader import LedgerReader
+
+WRITERS, APPENDS = 8, 25
+KILLS = 24
+
+KILLED_WRITER = """
+import sys
+from pathlib import Path
+from ro_platform.contracts.ledger import EntryKind
+from ro_platform.kernel.clock import system_clock
+from ro_platform.ledger.backends.sqlite import SqliteLedgerBackend
+from ro_platform.ledger.entry import EntryDraft
+from ro_platform.ledger.log import Ledger
+
+ledger, number = Ledger(SqliteLedgerBackend(Path(sys.argv[1])), system_clock), 0
+while True:
+    size = 1 + number % 7
+    batch = [
+        EntryDraft(EntryKind.ADMIN_EVENT, "kill", "SYSTEM::test", {}, key=f"{sys.argv[2]}/{n}")
+        for n in range(number, number + size)
+    ]
+    for entry in ledger.append_many(batch):
+        print(entry.key, entry.seq)
+    sys.stdout.flush()
+    number += size
+"""
+
+
+def opened(path: Path) -> Ledger:
+    """The ledger in that file, on the system's clock."""
+    return Ledger(SqliteLedgerBackend(path), system_clock)
+
+
+def fact(subject: str, number: int) -> EntryDraft:
+    """One fact of one writer."""
+    return EntryDraft(
+        EntryKind.ADMIN_EVENT, subject, "SYSTEM::test", {"n": number}, key=f"{subject}/{number}"
+    )
+
+
+def _append_in_process(path: Path, writer: int, ready: threading.Barrier) -> None:
+    ledger = opened(path)
+    ready.wait()
+    for number in range(APPENDS):
+        ledger.append(fact(f"writer-{writer}", number))
+        ledger.append_many([fact(f"writer-{writer}-batch", 3 * number + n) for n in range(3)])
+        ledger.append_with(_next_number)
+        ledger.append(fact("shared", number))
+
+
+def _next_number(reader: LedgerReader) -> list[EntryDraft]:
+    latest = reader.latest(EntryKind.CONFIG_PUBLISHED, "config")
+    number = 1 + (int(str(latest.body["version"])) if latest else 0)
+    body = {"version": number}
+    return [EntryDraft(EntryKind.CONFIG_PUBLISHED, "config", "SYSTEM::test", body)]
+
+
+@pytest.mark.parametrize("method", ["spawn", "fork"])
+def test_eight_processes_lose_nothing_and_leave_no_gap(tmp_path: Path, method: str) -> None:
+    """From the creation of the file on: no entry lost or doubled, no number twice, none refused."""
+    path = tmp_path / "ledger.sqlite"
+    context: Any = multiprocessing.get_context(method)
+    ready = context.Barrier(WRITERS)
+    writers = [
+        context.Process(target=_append_in_process, args=(path, number, ready))
+        for number in range(WRITERS)
+    ]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join(120)
+    assert [writer.exitcode for writer in writers] == [0] * WRITERS
+
+    ledger = opened(path)
+    assert ledger.verify().size == WRITERS * APPENDS * 5 + APPENDS
+    for writer_number in range(WRITERS):
+        for subject, count in (("", APPENDS), ("-batch", 3 * APPENDS)):
+            own = ledger.scan(subject=f"writer-{writer_number}{subject}")
+            assert [entry.body["n"] for entry in own] == list(range(count))
+    assert sorted(str(entry.key) for entry in ledger.scan(subject="shared")) == sorted(
+        f"shared/{number}" for number in range(APPENDS)
+    )
+    numbers = [entry.body["version"] for entry in ledger.scan(subject="config")]
+    assert numbers == list(range(1, WRITERS * APPENDS + 1))
+
+
+def test_what_was_acknowledged_survives_every_kill(tmp_path: Path) -> None:
+    """SIGKILL in the middle of appending, again and again: all that was returned is there."""
+    path = tmp_path / "ledger.sqlite"
+    acknowledged: dict[str, int] = {}
+    for kill in range(KILLS):
+        with subprocess.Popen(
+            [sys.executable, "-c", KILLED_WRITER, str(path), f"round-{kill}"],
+            stdout=subprocess.PIPE,
+            text=True,
+        ) as writer:
+            assert writer.stdout is not None
+            # The first lines say that it is at work; how far it gets then varies with the round.
+            lines = [writer.stdout.readline() for _ in range(1 + 5 * kill)]
+            writer.send_signal(signal.SIGKILL)
+            lines += writer.stdout.readlines()
+        whole = [line.split() for line in lines if line.endswith("\n")]
+        assert whole
+        acknowledged |= {key: int(seq) for key, seq in whole}
+    ledger = opened(path)
+    stored = {entry.key: entry.seq for entry in ledger.scan()}
+    assert {key: stored.get(key) for key in acknowledged} == acknowledged
+    assert ledger.verify().size == len(stored)
+    assert ledger.append(fact("after", 0)).seq == len(stored)
+
+
+def test_a_batch_is_there_whole_or_not_at_all_after_a_kill(tmp_path: Path) -> None:
+    """The keys of each round are 0, 1, 2 … up to the end of some batch: none was torn."""
+    path = tmp_path / "ledger.sqlite"
+    command = [sys.executable, "-c", KILLED_WRITER, str(path), "torn"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as writer:
+        assert writer.stdout is not None
+        for _ in range(50):
+            writer.stdout.readline()
+        writer.send_signal(signal.SIGKILL)
+    keys = [entry.key for entry in opened(path).scan()]
+    ends, end = set(), 0
+    while end <= len(keys):
+        ends.add(end)
+        end += 1 + end % 7
+    assert keys == [f"torn/{number}" for number in range(len(keys))]
+    assert len(keys) in ends
+
+
+def test_a_fork_while_other_threads_append_disturbs_neither_side(tmp_path: Path) -> None:
+    """Parent and children go on with the same ledger object after a fork, and nobody hangs."""
+    ledger = opened(tmp_path / "ledger.sqlite")
+    ledger.append(fact("first", 0))
+    stop = threading.Event()
+
+    def keep_appending() -> None:
+        number = 0
+        while not stop.is_set():
+            ledger.append(fact("thread", number))
+            number += 1
+
+    thread = threading.Thread(target=keep_appending)
+    thread.start()
+    try:
+        for child in range(10):
+            _in_forked_child(ledger, child)
+    finally:
+        stop.set()
+        thread.join()
+    children = [entry.subject for entry in ledger.scan() if entry.subject.startswith("child-")]
+    assert children == [f"child-{child}" for child in range(10) for _ in range(3)]
+    assert ledger.verify().size == ledger.size()
+
+
+def _in_forked_child(ledger: Ledger, child: int) -> None:
+    process = os.fork()
+    if process == 0:
+        status = 1
+        try:
+            for number in range(3):
+                ledger.append(fact(f"child-{child}", number))
+            status = 0
+        finally:
+            os._exit(status)
+    assert os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) == 0
+
+
+def test_a_reader_in_another_process_sees_what_was_committed(tmp_path: Path) -> None:
+    """A read-only look while the writer has the file open, entry by entry."""
+    path = tmp_path / "ledger.sqlite"
+    ledger, other = opened(path), opened(path)
+    for number in range(5):
+        ledger.append(fact("a", number))
+        assert other.size() == number + 1
+        assert other.root() == ledger.root()
+        other.append(fact("b", number)) if number == 4 else None
+    script = (
+        "import sys; from pathlib import Path;"
+        "from ro_platform.kernel.clock import system_clock;"
+        "from ro_platform.ledger.backends.sqlite import SqliteLedgerBackend;"
+        "from ro_platform.ledger.log import Ledger;"
+        "print(Ledger(SqliteLedgerBackend(Path(sys.argv[1])), system_clock).verify().root.hex())"
+    )
+    found = subprocess.run(
+        [sys.executable, "-c", script, str(path)], capture_output=True, text=True, check=True
+    )
+    assert found.stdout.strip() == ledger.root().hex()
