@@ -48,6 +48,8 @@ class StreamingHasher:
     """
 
     PIPELINE_FROM = 1 << 20
+    BEHIND = 9
+    """Chunks that may not be hashed yet when :meth:`update` returns: eight waiting, one at work."""
 
     def __init__(self, *, sha256: bool = True, blake3: bool = True) -> None:
         self.size_bytes = 0
@@ -56,7 +58,8 @@ class StreamingHasher:
         self._lanes: list[_Lane] = []
 
     def update(self, chunk: bytes | memoryview) -> None:
-        """Hash the next bytes, some time. They must not change before :meth:`finish`."""
+        """Hash the next bytes, some time. They must stay as they are until ``BEHIND`` more chunks
+        have been taken, or :meth:`finish` has returned."""
         self.size_bytes += len(chunk)
         if not self._lanes:
             if self.size_bytes <= self.PIPELINE_FROM:
@@ -111,7 +114,9 @@ class _Lane:
 
     def __init__(self, state: _HashState) -> None:
         self._state = state
-        self._chunks: queue.Queue[bytes | memoryview | None] = queue.Queue(maxsize=8)
+        self._chunks: queue.Queue[bytes | memoryview | None] = queue.Queue(
+            maxsize=StreamingHasher.BEHIND - 1
+        )
         self._thread = threading.Thread(target=self._run, name="ro-hash", daemon=True)
         self._thread.start()
 
