@@ -1,0 +1,1 @@
+"""Immutable artifacts: content-addressed bytes, create-only bindings, verified on every read."""

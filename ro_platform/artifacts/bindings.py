@@ -1,0 +1,139 @@
+"""Bindings say which bytes are an asset's artifact under a manifest. They are never replaced.
+
+A deterministic asset has one revision: the same content again changes nothing, other content is an
+:class:`AddressConflictError`. An asset that declares itself non-deterministic gets the next
+revision for other content; the latest one counts, and all stay.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ro_platform.artifacts.addressing import (
+    BINDINGS,
+    BindingAddress,
+    checked_asset,
+    parse_binding,
+    revisions_of,
+)
+from ro_platform.artifacts.backends.base import BlobBackend
+from ro_platform.contracts.artifact import BoundRef
+from ro_platform.errors import (
+    AddressConflictError,
+    ArtifactNotFoundError,
+    BindingCorruptError,
+    RunOperateError,
+)
+from ro_platform.kernel.canonical import canonical_bytes
+
+_LARGEST = 64 << 10
+"""Bytes; a binding is a few hundred."""
+
+
+def bind(
+    backend: BlobBackend, asset: str, fingerprint: str, ref: BoundRef, *, deterministic: bool
+) -> BoundRef:
+    """Record that ``ref``'s bytes are the asset's artifact; answer the binding as it is stored."""
+    taken = 0
+    while True:
+        revision = max(taken, _latest(backend, asset, fingerprint))
+        held = _load(backend, BindingAddress(asset, fingerprint, revision)) if revision else None
+        if held is not None and _same(held, ref):
+            return held
+        if held is not None and deterministic:
+            raise _conflict(asset, held, ref)
+        taken = revision + 1
+        address = BindingAddress(asset, fingerprint, taken)
+        bound = ref.model_copy(update={"ref": address.name})
+        if backend.create(address.name, canonical_bytes(bound)):
+            return bound
+        # Another writer took this revision in between: judge by what it wrote, even if a backend's
+        # list is late to show it.
+
+
+def binding(
+    backend: BlobBackend, asset: str, fingerprint: str, revision: int | None
+) -> BoundRef | None:
+    """The binding of that revision, the latest by default, or None."""
+    if revision is None:
+        revision = _latest(backend, asset, fingerprint)
+        if revision == 0:
+            return None
+    address = BindingAddress(asset, fingerprint, revision)
+    return _load(backend, address) if backend.size(address.name) is not None else None
+
+
+def bindings(backend: BlobBackend, asset_prefix: str) -> Iterator[tuple[str, str, int, BoundRef]]:
+    """All bindings of the asset of that path and of those below it; of every asset for ""."""
+    prefix = f"{BINDINGS}{checked_asset(asset_prefix)}/" if asset_prefix else BINDINGS
+    for name in backend.names(prefix):
+        address = parse_binding(name)
+        if address is None:
+            raise _corrupt(name, "has a name that no binding has")
+        yield *address, _load(backend, address)
+
+
+def _latest(backend: BlobBackend, asset: str, fingerprint: str) -> int:
+    """The highest revision that exists; 0 for none."""
+    found = (parse_binding(name) for name in backend.names(revisions_of(asset, fingerprint)))
+    return max((address.revision for address in found if address), default=0)
+
+
+def _load(backend: BlobBackend, address: BindingAddress) -> BoundRef:
+    data = backend.read(address.name, _LARGEST)
+    try:
+        bound = BoundRef.from_json(data, where=address.name)
+    except RunOperateError as error:
+        raise _corrupt(address.name, f"is not a binding: {error.message}") from error
+    if bound.ref != address.name:
+        raise _corrupt(address.name, f"says that it is {bound.ref}")
+    if canonical_bytes(bound) != data:
+        raise _corrupt(address.name, "is not in canonical form")
+    return bound
+
+
+def _same(held: BoundRef, ref: BoundRef) -> bool:
+    return held.model_copy(update={"ref": ref.ref}) == ref
+
+
+def _conflict(asset: str, held: BoundRef, ref: BoundRef) -> AddressConflictError:
+    if held.digest != ref.digest:
+        message = f"{asset} was computed again and gave {ref.digest}, but {held.digest} is bound."
+        step = (
+            "The asset is not deterministic: find the cause (a clock, chance, an order, an input "
+            "outside the manifest) and correct it under a new code version, or declare the asset "
+            "non-deterministic."
+        )
+    else:
+        message = f"{asset} gave the bytes that are bound, {ref.digest}, described differently."
+        step = (
+            f"Bound is {held.media_type} {held.schema_version or ''}, given is {ref.media_type} "
+            f"{ref.schema_version or ''}: another form needs a new code version."
+        )
+    return AddressConflictError(
+        message,
+        next_step=step,
+        asset=asset,
+        binding=held.ref,
+        bound_digest=held.digest,
+        given_digest=ref.digest,
+    )
+
+
+def missing_blob(asset: str, ref: BoundRef) -> ArtifactNotFoundError:
+    """The refusal to bind bytes that the store does not hold."""
+    return ArtifactNotFoundError(
+        f"{asset} cannot be bound to {ref.digest}: the store does not hold those bytes whole.",
+        next_step="Put the artifact first, then bind the reference that put returns.",
+        asset=asset,
+        digest=ref.digest,
+    )
+
+
+def _corrupt(name: str, problem: str) -> BindingCorruptError:
+    return BindingCorruptError(
+        f"{name} {problem}.",
+        next_step="It is left as evidence. Compare it with the ledger's entry for this artifact "
+        "and restore it from a copy of the store.",
+        name=name,
+    )

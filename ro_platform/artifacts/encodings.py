@@ -1,0 +1,219 @@
+"""Values as bytes and back, by media type. Equal values give equal bytes, so replays compare.
+
+=====================================  ======================================================
+``application/vnd.apache.parquet``     pandas.DataFrame, pyarrow.Table or RecordBatchReader
+``application/json``                   dict, list, str, int, float, bool, None; a Contract:
+                                       RFC 8785 bytes, so ``1.0`` comes back as ``1``
+``application/octet-stream``           bytes, bytearray, memoryview; a Path to a file
+``application/vnd.ro.tree+json``       a Path to a folder
+``application/vnd.python.pickle``      anything, only if asked for by ``encoding="pickle"``:
+                                       its bytes may differ each time and reading them runs code,
+                                       so callers record the artifact as non-deterministic
+=====================================  ======================================================
+"""
+
+from __future__ import annotations
+
+import pickle  # noqa: TID251 - reached only by its name, on both ways
+import tempfile
+from pathlib import Path, PurePath
+from types import NoneType, UnionType
+from typing import Any, Union, get_args, get_origin, is_typeddict
+
+import pandas as pd
+import pyarrow as pa
+
+from ro_platform.artifacts import tables
+from ro_platform.artifacts.store import OCTETS, ArtifactStore
+from ro_platform.artifacts.tables import PARQUET
+from ro_platform.artifacts.trees import tree_of
+from ro_platform.contracts.artifact import ArtifactRef, BoundRef
+from ro_platform.contracts.base import Contract
+from ro_platform.errors import EncodingError, NotCanonicalError
+from ro_platform.kernel.canonical import canonical_bytes, parse_canonical
+
+JSON = "application/json"
+PICKLE = "application/vnd.python.pickle"
+PREVIEW_JSON = 1 << 20
+"""Bytes up to which a JSON artifact is previewed."""
+
+_TABLES = (pd.DataFrame, pa.Table, pa.RecordBatchReader)
+_ACCEPTED = (
+    "a pandas.DataFrame, pyarrow.Table or pyarrow.RecordBatchReader; a JSON value or a contract; "
+    "bytes; or a pathlib.Path to a file or folder"
+)
+
+
+def encode(
+    store: ArtifactStore,
+    value: Any,
+    *,
+    encoding: str | None = None,
+    schema_version: str | None = None,
+) -> BoundRef:
+    """Store a value in the encoding that fits its type; ``encoding`` may only be "pickle".
+
+    :class:`EncodingError` for a value that none fits (pickle is never chosen for it). A crash
+    leaves the whole artifact or none.
+    """
+    match value:
+        case _ if encoding == "pickle":
+            data = pickle.dumps(value, protocol=5)
+            return store.put_bytes(data, media_type=PICKLE, schema_version=schema_version)
+        case _ if encoding is not None:
+            raise _refused(f"There is no encoding {encoding!r}; only 'pickle' is chosen by name.")
+        case pd.DataFrame() | pa.Table() | pa.RecordBatchReader():
+            return tables.put_table(store, value, schema_version=schema_version)
+        case bytes() | bytearray() | memoryview():
+            return store.put_bytes(value, media_type=OCTETS, schema_version=schema_version)
+        case Path():
+            return _put_path(store, value, schema_version)
+        case Contract() | dict() | list() | str() | int() | float() | None:
+            return _put_json(store, value, schema_version)
+    raise _refused(f"A {type(value).__qualname__} has no deterministic encoding.")
+
+
+def decode(
+    store: ArtifactStore,
+    ref: ArtifactRef,
+    expected: Any = None,
+    *,
+    folder: Path | None = None,
+    allow_pickle: bool = False,
+) -> Any:
+    """The verified value, as the type ``expected`` (an annotation; none: as it was stored).
+
+    Files and folders are private copies in ``folder``, which belongs to the caller: remove it when
+    the step ends (``tempfile.TemporaryDirectory``). A RecordBatchReader streams from a nameless
+    file that goes with it. Raises as :meth:`ArtifactStore.read`, and :class:`EncodingError` if the
+    artifact is not such a value, or is a pickle without ``allow_pickle``. ``bytes`` and ``Path``
+    may be asked of any artifact: its encoded bytes, not decoded.
+    """
+    wanted, optional = _plain_type(expected)
+    if optional and ref.media_type == JSON and ref.size_bytes == 4 and store.read(ref) == b"null":
+        return None
+    if wanted is Path:
+        return _copy(store, ref, folder)
+    if wanted is bytes:
+        return store.read(ref)
+    match ref.media_type:
+        case tables.PARQUET:
+            return _decode_table(store, ref, wanted, folder)
+        case "application/json":
+            return _decode_json(store.read(ref), wanted, ref)
+        case "application/vnd.ro.tree+json" if wanted is None:
+            return _copy(store, ref, folder)
+        case "application/octet-stream" if wanted is None:
+            return store.read(ref)
+        case "application/vnd.python.pickle" if allow_pickle:
+            return pickle.loads(store.read(ref))  # noqa: S301 - allowed by name, verified
+        case "application/vnd.python.pickle":
+            raise _refused(f"{ref.ref} is a pickle: reading it runs code, and was not allowed.")
+    raise _mismatch(ref, wanted)
+
+
+def preview(store: ArtifactStore, ref: ArtifactRef, rows: int = 10) -> Any:
+    """For a person to look at: a table's first rows, a small JSON value, a folder's first files.
+
+    JSON values only; None for what has no preview. Verified like any other read.
+    """
+    match ref.media_type:
+        case tables.PARQUET:
+            with store.open_verified(ref) as file:
+                return tables.head_of(file, rows)
+        case "application/json" if (ref.size_bytes or 0) <= PREVIEW_JSON:
+            return _decode_json(store.read(ref), None, ref)
+        case "application/vnd.ro.tree+json":
+            members = tree_of(store.blobs, ref).members[:rows]
+            return [{"path": member.path, "size_bytes": member.size_bytes} for member in members]
+    return None
+
+
+def table_schema(store: ArtifactStore, ref: ArtifactRef) -> list[tuple[str, str]] | None:
+    """The (name, Arrow type) of a table's columns; None for what is no table. Verified first."""
+    if ref.media_type != PARQUET:
+        return None
+    with store.open_verified(ref) as file:
+        return tables.columns_of(file)
+
+
+def _put_path(store: ArtifactStore, path: Path, schema_version: str | None) -> BoundRef:
+    if path.is_symlink():
+        raise _refused(f"{path} is a link; give the path that it points to.")
+    if path.is_dir():
+        return store.put_tree(path, schema_version=schema_version)
+    return store.put_file(path, schema_version=schema_version)
+
+
+def _put_json(store: ArtifactStore, value: Any, schema_version: str | None) -> BoundRef:
+    try:
+        data = canonical_bytes(value)
+    except NotCanonicalError as error:
+        raise _refused(f"The value is not JSON: {error.message}") from error
+    return store.put_bytes(data, media_type=JSON, schema_version=schema_version)
+
+
+def _copy(store: ArtifactStore, ref: ArtifactRef, folder: Path | None) -> Path:
+    if folder is None:
+        raise _refused("A Path needs a folder for its private copy: pass `folder`.")
+    copy = Path(tempfile.mkdtemp(prefix="artifact-", dir=folder)) / (ref.digest or "")[:16]
+    store.copy_to(ref, copy)
+    return copy
+
+
+def _decode_table(
+    store: ArtifactStore, ref: ArtifactRef, wanted: Any, folder: Path | None
+) -> pd.DataFrame | pa.Table | pa.RecordBatchReader:
+    if wanted not in (None, *_TABLES):
+        raise _mismatch(ref, wanted)
+    if wanted is pa.RecordBatchReader:
+        return tables.batches_of(store.open_verified(ref, folder=folder))
+    with store.open_verified(ref, folder=folder) as file:
+        table = tables.table_of(file)
+    if wanted is pa.Table or (wanted is None and not tables.is_frame(table)):
+        return table
+    return tables.frame_of(table)
+
+
+def _decode_json(data: bytes, wanted: Any, ref: ArtifactRef) -> Any:
+    if isinstance(wanted, type) and issubclass(wanted, Contract):
+        return wanted.from_json(data, where=ref.ref)
+    try:
+        value = parse_canonical(data)
+    except NotCanonicalError as error:
+        raise _refused(f"{ref.ref} is named JSON, but {error.message}") from error
+    if wanted is float and type(value) is int:
+        return float(value)
+    if wanted is None or (
+        isinstance(value, wanted) and not (wanted is int and isinstance(value, bool))
+    ):
+        return value
+    raise _mismatch(ref, wanted)
+
+
+def _plain_type(expected: Any) -> tuple[type | None, bool]:
+    """The class behind an annotation (None where it leaves the choice open); whether ``| None``."""
+    origin = get_origin(expected)
+    if origin in (Union, UnionType):
+        members = [member for member in get_args(expected) if member is not NoneType]
+        optional = len(members) < len(get_args(expected))
+        return (_plain_type(members[0])[0] if len(members) == 1 else None), optional
+    plain = dict if is_typeddict(expected) else origin or expected
+    if not isinstance(plain, type) or plain in (object, Any):
+        return None, False
+    return (Path if issubclass(plain, PurePath) else plain), False
+
+
+def _mismatch(ref: ArtifactRef, wanted: Any) -> EncodingError:
+    name = getattr(wanted, "__name__", wanted)
+    return EncodingError(
+        f"{ref.ref} is {ref.media_type}, which is not read as {name}.",
+        next_step="Ask for the type that the producer returned, or change what it returns.",
+        media_type=ref.media_type,
+    )
+
+
+def _refused(problem: str) -> EncodingError:
+    return EncodingError(
+        problem, next_step=f'Give {_ACCEPTED}; or ask for encoding="pickle" by name.'
+    )

@@ -1,0 +1,181 @@
+"""The artifact store: final, over a backend that only creates, opens and lists named objects.
+
+A crash at any instruction of a ``put`` or ``bind`` leaves the whole artifact visible or nothing.
+Every byte that leaves the store has been verified against the reference it was asked for by.
+Errors are those of :mod:`ro_platform.errors` only; besides the ones named at each method, every
+method may raise :class:`BackendUnavailableError`, and those that write also
+:class:`StoreNotWritableError` and :class:`OutcomeUnknownError` (repeat the call: it is idempotent).
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from datetime import datetime
+from pathlib import Path
+from typing import BinaryIO
+
+from ro_platform.artifacts import bindings, receipts, trees
+from ro_platform.artifacts.backends.base import BlobBackend, Bytes
+from ro_platform.artifacts.backends.posix import fsync_below, fsync_folder
+from ro_platform.artifacts.blobs import BlobSpace, BlobWriter
+from ro_platform.contracts.artifact import ArtifactRef, BoundRef
+from ro_platform.contracts.gate import GateReceipt
+from ro_platform.errors import InvalidInputError
+
+OCTETS = "application/octet-stream"
+LEASE_SECONDS = 24 * 3600.0
+"""How long an abandoned temporary file is left alone, in case its writer is only slow."""
+
+
+class ArtifactStore:
+    """Immutable artifacts by digest, their bindings to assets, and the receipts of gates."""
+
+    def __init__(self, backend: BlobBackend) -> None:
+        self.backend = backend
+        self.blobs = BlobSpace(backend)
+
+    def put_bytes(
+        self, data: Bytes, *, media_type: str, schema_version: str | None = None
+    ) -> BoundRef:
+        """Store bytes; the reference's ``ref`` is the blob's name.
+
+        Bytes that are there already are verified and left as they are; if they were damaged since,
+        that is a :class:`DigestMismatchError`.
+        """
+        return self.blobs.put_bytes(data, media_type=media_type, schema_version=schema_version)
+
+    def writer(
+        self, *, media_type: str, schema_version: str | None = None
+    ) -> AbstractContextManager[BlobWriter]:
+        """A writable binary stream; after its ``with`` block ``.ref`` is the reference.
+
+        An exception in the block leaves nothing. Memory stays at a few MiB whatever the size.
+        """
+        return self.blobs.writer(media_type=media_type, schema_version=schema_version)
+
+    def put_file(
+        self, path: Path, *, media_type: str = OCTETS, schema_version: str | None = None
+    ) -> BoundRef:
+        """Store a file's bytes, streaming. :class:`InvalidInputError` if it cannot be read."""
+        return self.blobs.put_file(path, media_type=media_type, schema_version=schema_version)
+
+    def put_tree(self, folder: Path, *, schema_version: str | None = None) -> BoundRef:
+        """Store a folder as one artifact (media type ``application/vnd.ro.tree+json``).
+
+        :class:`EncodingError` for links, devices, empty folders and names that cannot be kept.
+        """
+        return trees.put_tree(self.blobs, folder, schema_version=schema_version)
+
+    def has(self, ref: ArtifactRef) -> bool:
+        """Whether all blobs of the artifact are there in the right size. Not whether intact."""
+        if not self.blobs.has(ref):
+            return False
+        return all(self.blobs.has(member) for member in self._members(ref))
+
+    def read(self, ref: ArtifactRef) -> bytes:
+        """The bytes, verified; of a tree, those of its manifest.
+
+        :class:`ArtifactNotFoundError`, :class:`DigestMismatchError`, or
+        :class:`InvalidInputError` for a reference without a digest.
+        """
+        return self.blobs.read(ref)
+
+    def open_verified(
+        self, ref: ArtifactRef, *, folder: Path | None = None
+    ) -> AbstractContextManager[BinaryIO]:
+        """A seekable stream over a verified private copy: in memory to 64 MiB, else a nameless
+        file in ``folder``. Raises as :meth:`read` does."""
+        return self.blobs.open_verified(ref, folder=folder)
+
+    def copy_to(self, ref: ArtifactRef, destination: Path, *, durable: bool = False) -> None:
+        """Copy to a new file (or folder, for a tree) that appears only when it is verified.
+
+        Raises as :meth:`read` does, and :class:`InvalidInputError` if something is there or the
+        place cannot be written. A crash leaves at most a hidden neighbour named ``.ro-…``. The copy
+        is sure to outlive a loss of power only with ``durable``, which waits for the disk.
+        """
+        if os.path.lexists(destination):
+            raise _bad_destination(destination, "something is there already")
+        try:
+            with tempfile.TemporaryDirectory(prefix=".ro-", dir=destination.parent) as private:
+                copy = Path(private) / "copy"
+                if ref.media_type == trees.TREE:
+                    trees.copy_tree(self.blobs, ref, copy)
+                else:
+                    self.blobs.copy_to_file(ref, copy)
+                if durable:
+                    fsync_below(copy)
+                copy.rename(destination)
+                if durable:
+                    fsync_folder(destination.parent)
+        except OSError as error:
+            raise _bad_destination(destination, error.strerror or str(error)) from error
+
+    def verify(self, ref: ArtifactRef, *, full: bool = False) -> None:
+        """Read the artifact, every member of a tree too, and check what :meth:`read` would.
+
+        With ``full``, both digests. Raises as :meth:`read` does.
+        """
+        self.blobs.verify(ref, full=full)
+        for member in self._members(ref):
+            self.blobs.verify(member, full=full)
+
+    def bind(
+        self, asset: str, fingerprint: str, ref: BoundRef, *, deterministic: bool = True
+    ) -> BoundRef:
+        """Make ``ref`` the asset's artifact under the manifest of that fingerprint, for good.
+
+        Answers what is stored: ``ref`` with the binding's own locator. The same content again
+        changes nothing. Other content is an :class:`AddressConflictError`, or the next revision if
+        not ``deterministic``. :class:`ArtifactNotFoundError` if the store lacks the bytes.
+        """
+        if not self.has(ref):
+            raise bindings.missing_blob(asset, ref)
+        return bindings.bind(self.backend, asset, fingerprint, ref, deterministic=deterministic)
+
+    def binding(self, asset: str, fingerprint: str, revision: int | None = None) -> BoundRef | None:
+        """The asset's artifact under that manifest (the latest revision, or the one asked for).
+
+        None if there is none; :class:`BindingCorruptError` if it is not what this store wrote.
+        """
+        return bindings.binding(self.backend, asset, fingerprint, revision)
+
+    def bindings(self, asset_prefix: str = "") -> Iterator[tuple[str, str, int, BoundRef]]:
+        """(asset, fingerprint, revision, reference) of the asset and of those below it, sorted.
+
+        All assets by default. Raises :class:`BindingCorruptError` where it meets one.
+        """
+        return bindings.bindings(self.backend, asset_prefix)
+
+    def put_receipt(self, receipt: GateReceipt) -> BoundRef:
+        """Store a gate's verdict, once. Another one at its address: AddressConflictError."""
+        return receipts.put_receipt(self.backend, receipt)
+
+    def read_receipt(self, ref: BoundRef) -> GateReceipt:
+        """The receipt, if both digests hold; else :class:`ReceiptUnverifiableError`."""
+        return receipts.read_receipt(self.backend, ref)
+
+    def check_writable(self) -> None:
+        """Try a write that leaves nothing. Raises :class:`StoreNotWritableError`."""
+        with self.backend.stage() as staged:
+            staged.write(b"\0")
+
+    def sweep(self, now: datetime, *, lease_seconds: float = LEASE_SECONDS) -> int:
+        """Remove what writers that died left behind, untouched for a lease; answer how many."""
+        return self.backend.sweep(older_than_seconds=lease_seconds, now=now)
+
+    def _members(self, ref: ArtifactRef) -> Iterator[BoundRef]:
+        if ref.media_type == trees.TREE:
+            for member in trees.tree_of(self.blobs, ref).members:
+                yield trees.member_ref(member)
+
+
+def _bad_destination(destination: Path, reason: str) -> InvalidInputError:
+    return InvalidInputError(
+        f"The artifact cannot be copied to {destination}: {reason}.",
+        next_step="Name a place that does not exist yet, in a folder that can be written.",
+        destination=destination,
+    )
