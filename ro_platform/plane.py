@@ -6,6 +6,8 @@ import os
 from dataclasses import dataclass
 from functools import lru_cache
 
+from pydantic import ValidationError
+
 from ro_platform.artifacts.backends.base import BlobBackend
 from ro_platform.artifacts.backends.filesystem import FilesystemBackend
 from ro_platform.artifacts.backends.memory import MemoryBackend
@@ -13,6 +15,7 @@ from ro_platform.artifacts.store import ArtifactStore
 from ro_platform.config.settings import Settings, path_of
 from ro_platform.config.versions import ConfigVersions
 from ro_platform.contracts import AdminActionType, JsonObject, LedgerEntry
+from ro_platform.contracts.base import contract_error
 from ro_platform.gates.catalogue import GateCatalogue
 from ro_platform.gates.guard import Guard
 from ro_platform.gates.receipts import Receipts
@@ -98,18 +101,24 @@ class Plane:
         after: JsonObject | None = None,
         result: str = "done",
     ) -> LedgerEntry:
-        """Record one administrative action; the same ``key`` is the same event."""
-        draft = admin_event_draft(
-            action,
-            key=key,
-            subject=subject,
-            actor=actor,
-            reason=reason,
-            moment=self.clock(),
-            before=before,
-            after=after,
-            result=result,
-        )
+        """Record one administrative action; the same ``key`` is the same event.
+
+        Raises :class:`ContractError` for a blank reason or an actor that is none.
+        """
+        try:
+            draft = admin_event_draft(
+                action,
+                key=key,
+                subject=subject,
+                actor=actor,
+                reason=reason,
+                moment=self.clock(),
+                before=before,
+                after=after,
+                result=result,
+            )
+        except ValidationError as error:
+            raise contract_error(error, kind="AdminEvent", where=f"admin event {key}") from None
         # The first record stands: repeating the call later must not conflict over its time.
         assert draft.key is not None
         return self.ledger.find(draft.key) or self.ledger.append(draft)

@@ -60,7 +60,7 @@ class ConfigVersions:
         """
         data = canonical_bytes(content)
         digest = sha256_hex(data)
-        _checked(name, digest, reason)
+        _checked(name, digest, reason, actor, self._clock())
         if (newest := self._newest(self._ledger, name)) and newest.version.digest == digest:
             return newest
         ref = self._store.put_bytes(data, media_type=CONFIG_MEDIA_TYPE).ref
@@ -134,17 +134,17 @@ class ConfigVersions:
         return _published(entry) if entry else None
 
 
-def _checked(name: str, digest: str, reason: str) -> None:
-    """Refuse a bad name or an empty reason before anything is written."""
+def _checked(name: str, digest: str, reason: str, actor: str, moment: datetime) -> None:
+    """Refuse a bad name, an empty reason or nobody's action before anything is written."""
     try:
-        ConfigPublished(
-            version=PinnedConfigRef(config_name=name, config_version=1, digest=digest),
-            reason=reason,
-        )
+        version = PinnedConfigRef(config_name=name, config_version=1, digest=digest)
+        body = ConfigPublished(version=version, reason=reason)
+        _admin_draft(body, actor, moment)
     except ValueError:
         raise ContractError(
-            f"config {name!r} with reason {reason!r} cannot be published.",
-            next_step="A name is letters, digits, '_', '.', '-'; a reason is a sentence.",
+            f"config {name!r} with reason {reason!r} cannot be published by {actor!r}.",
+            next_step="A name is letters, digits, '_', '.', '-'; a reason is a sentence; an actor "
+            "is HUMAN::id or SYSTEM::service.",
         ) from None
 
 

@@ -8,7 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from pydantic import ValidationError
+
 from ro_platform.contracts import EntryKind, GateRule, GateSetDeclared
+from ro_platform.contracts.base import contract_error
 from ro_platform.errors import GateSetShrankError, NotFoundError
 from ro_platform.kernel.canonical import canonical_bytes
 from ro_platform.ledger.entry import EntryDraft
@@ -65,7 +68,10 @@ class GateCatalogue:
             self._ledger.append_with(build)
 
     def drop(self, asset: str, gate_id: str, *, reason: str, actor: str) -> None:
-        """Record that an asset no longer has a gate. Raises :class:`NotFoundError`."""
+        """Record that an asset no longer has a gate.
+
+        Raises :class:`NotFoundError`, and :class:`ContractError` for a blank reason or no actor.
+        """
 
         def build(log: LedgerReader) -> Sequence[EntryDraft]:
             recorded = _recorded(log, asset) or ()
@@ -75,7 +81,11 @@ class GateCatalogue:
                     f"asset {asset!r} has no gate {gate_id!r} on record.",
                     next_step="See `ro gate list` for the gates that are.",
                 )
-            return [_draft(GateSetDeclared(asset=asset, gates=left, reason=reason), actor)]
+            try:
+                body = GateSetDeclared(asset=asset, gates=left, reason=reason)
+            except ValidationError as error:
+                raise contract_error(error, kind="GateSetDeclared", where="gate drop") from None
+            return [_draft(body, actor)]
 
         self._ledger.append_with(build)
 

@@ -20,6 +20,7 @@ from ro_platform.errors import (
     RunOperateError,
     error_for,
 )
+from ro_platform.kernel.identity import run_id
 from ro_platform.orchestration.dagster_private import execution_set, subset_of
 from ro_platform.orchestration.instances import open_instance
 from ro_platform.orchestration.partitions import unit_of
@@ -32,6 +33,8 @@ from ro_platform.orchestration.workloads import (
 from ro_platform.plane import DAGSTER_ACTOR, Plane, shared_plane
 from ro_platform.runs.manifest import ManifestFile
 from ro_platform.runs.plan import AssetStanding
+
+_PROBE_BYTES = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -69,11 +72,16 @@ class GovernedRun:
         """Load the deployment, register the manifest and find out what is left to do.
 
         Raises before anything is written if the manifest, its inputs, its configs or its workload
-        are not acceptable; raises :class:`DigestMismatchError` if a bound artifact was altered.
+        are not acceptable, if what the ledger holds of this run was altered
+        (:class:`LedgerCorruptError`), or if there is work and the store takes no writes
+        (:class:`StoreNotWritableError`); raises :class:`DigestMismatchError` if a bound artifact
+        was altered.
         """
         definitions = load_definitions(settings)
         workload = find_workload(definitions, file.manifest.workload)
         plane, instance = shared_plane(settings), open_instance(settings)
+        for _ in plane.ledger.scan(run_id=run_id(file.fingerprint)):
+            pass  # each entry is checked against its leaf as it is read
         new = register_manifest(
             plane,
             instance,
@@ -129,6 +137,9 @@ class GovernedRun:
             (check for key in judge for check in self.workload.gates[key]),
             key=lambda check: check.to_user_string(),
         )
+        if self.units:
+            with self.plane.store.backend.stage() as probe:  # never committed: it leaves nothing
+                probe.write(bytes(_PROBE_BYTES))
 
     def _outcome(self, dagster_run_id: str | None) -> RunOutcome:
         fingerprint = self.file.fingerprint
@@ -166,8 +177,7 @@ def _as_error(attempt: JobAttemptRecord, *, replay: bool) -> RunOperateError:
     if kind is AddressConflictError and replay:
         return ReplayDivergedError(
             f"the replay diverged first at {attempt.unit!r}: {words}",
-            next_step="Find what the asset depends on beyond its manifest, or declare it "
-            "non-deterministic.",
+            next_step="What is recorded stands as it was. Correct the asset and replay again.",
             unit=attempt.unit,
         )
     if kind is GateFailedError:

@@ -18,8 +18,8 @@ from typing import Any
 
 import dagster as dg
 
-from ro_platform.contracts import AttemptTransition, GateStatus, JobStatus
-from ro_platform.errors import GateFailedError, error_for
+from ro_platform.contracts import AttemptTransition, GateStatus, JobStatus, PinnedConfigRef
+from ro_platform.errors import GateFailedError, ManifestNotRegisteredError, error_for
 from ro_platform.orchestration import sessions
 from ro_platform.orchestration.dagster_private import code_version_of, errors_of, planned_units
 from ro_platform.orchestration.partitions import is_fingerprint
@@ -77,9 +77,12 @@ class AttemptRecorder:
     def _start(self, dagster_run_id: str, step: str) -> None:
         history = self._plane().attempts
         planned = history.of_dagster_run(dagster_run_id).get(step, ())
-        facts: dict[str, Any] = {"runtime": runtime_fingerprint()}
         started = []
         for attempt in planned:
+            facts: dict[str, Any] = {
+                "runtime": runtime_fingerprint(),
+                "config_versions": self._pins(attempt.manifest_fingerprint),
+            }
             if attempt.status is JobStatus.QUEUED:
                 started.append(
                     history.move(attempt, JobStatus.RUNNING, dagster_run_id=dagster_run_id, **facts)
@@ -97,6 +100,14 @@ class AttemptRecorder:
                 )
         if started:
             sessions.open_session(dagster_run_id, step, tuple(started))
+
+    def _pins(self, fingerprint: str) -> tuple[PinnedConfigRef, ...] | None:
+        """The config versions that the run may read; None for a manifest not on record, which
+        the step itself will be refused for."""
+        try:
+            return self._plane().runs.manifest(fingerprint).config_versions
+        except ManifestNotRegisteredError:
+            return None
 
     def _end(self, dagster_run_id: str, step: str, status: JobStatus, **facts: Any) -> None:
         session = sessions.close_session(dagster_run_id, step)

@@ -101,6 +101,12 @@ def parse_manifest(data: bytes, source: str) -> RunManifest:
 
 
 def _validated(document: Document) -> RunManifest:
+    for path, number in _inexact(document.value, ""):
+        raise ContractError(
+            f"{document.where(path)} is {number!r}, beyond 2^53-1: write it as a decimal string.",
+            next_step="JSON numbers lose digits beyond 2^53-1.",
+            field=path,
+        )
     try:
         data = canonical_bytes(_with_safe_seed(document))
     except NotCanonicalError as error:
@@ -156,6 +162,19 @@ def _volatile(value: Any, path: str) -> Iterator[tuple[str, str]]:
                 yield from _volatile(item, f"{path}[{index}]")
         case str() if _VOLATILE_VALUE.search(value):
             yield path, f"is {value!r}, which means something else each time it is read"
+
+
+def _inexact(value: Any, path: str) -> Iterator[tuple[str, float]]:
+    """Floats that RFC 8785 writes as an integer beyond 2^53-1, which readers then differ on."""
+    match value:
+        case dict():
+            for key, item in value.items():
+                yield from _inexact(item, f"{path}.{key}" if path else key)
+        case list():
+            for index, item in enumerate(value):
+                yield from _inexact(item, f"{path}[{index}]")
+        case float() if 2**53 - 1 < abs(value) < 1e21:
+            yield path, value
 
 
 def _is_relative(ref: str) -> bool:

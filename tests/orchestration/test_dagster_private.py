@@ -1,0 +1,259 @@
+"""Each thing taken from Dagster's insides means what ``dagster_private`` assumes it to mean."""
+
+import ast
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+
+import ro_platform
+from ro_platform.orchestration import MANIFESTS, dagster_private, gate, govern
+from ro_platform.testing import EphemeralPlane
+
+ROOT = Path(ro_platform.__file__).parent
+REPOSITORY = ROOT.parent
+Materialize = Callable[..., dg.ExecuteInProcessResult]
+
+
+@dg.asset(partitions_def=MANIFESTS, code_version="5", key_prefix="deep")
+def first() -> dict[str, int]:
+    return {}
+
+
+@dg.multi_asset(
+    outs={"left": dg.AssetOut(), "right": dg.AssetOut()},
+    ins={"first": dg.AssetIn(["deep", "first"])},
+    partitions_def=MANIFESTS,
+)
+def pair(first: dict[str, int]) -> tuple[dict[str, int], dict[str, int]]:
+    return first, first
+
+
+@gate(asset=first, code_version="1")
+def is_good() -> dg.AssetCheckResult:
+    return dg.AssetCheckResult(passed=True)
+
+
+def job() -> dg.JobDefinition:
+    everything = dg.define_asset_job("everything", selection="*")
+    defs = govern(dg.Definitions(assets=[first, pair], asset_checks=[is_good], jobs=[everything]))
+    return defs.resolve_job_def("everything")
+
+
+FIRST, LEFT, RIGHT = dg.AssetKey(["deep", "first"]), dg.AssetKey("left"), dg.AssetKey("right")
+CHECK = dg.AssetCheckKey(FIRST, "is_good")
+
+
+def events(result: dg.ExecuteInProcessResult, kind: dg.DagsterEventType) -> list[dg.DagsterEvent]:
+    return [event for event in result.all_events if event.event_type is kind]
+
+
+def logged(plane: EphemeralPlane, run_id: str, kind: dg.DagsterEventType) -> list[dg.DagsterEvent]:
+    """Events of that kind as Dagster stored them, planned ones included."""
+    records = plane.instance.all_logs(run_id, of_type=kind)
+    return [record.dagster_event for record in records if record.dagster_event]
+
+
+def test_the_order_of_a_jobs_assets_puts_producers_first() -> None:
+    """And holds only what the job materializes."""
+    order = dagster_private.asset_order(job())
+    assert set(order) == {FIRST, LEFT, RIGHT}
+    assert order[0] == FIRST
+
+
+def test_a_jobs_gates_are_those_of_the_asset() -> None:
+    """The checks of one asset, none for another."""
+    assert dagster_private.job_gates(job(), FIRST) == {CHECK}
+    assert dagster_private.job_gates(job(), LEFT) == frozenset()
+
+
+def test_the_execution_set_is_what_one_step_makes_together() -> None:
+    """A multi-asset's outputs come together; a plain asset comes alone."""
+    assert dagster_private.execution_set(job(), LEFT) == {LEFT, RIGHT}
+    assert dagster_private.execution_set(job(), FIRST) == {FIRST}
+
+
+def test_a_subset_runs_what_was_asked_for_and_nothing_else(governed: EphemeralPlane) -> None:
+    """An asset without its checks; then only the checks, for one partition."""
+    fingerprint = governed.register()
+    for assets, checks, steps in (
+        ([FIRST], [], ["deep__first"]),
+        ([], [CHECK], ["deep__first_is_good"]),
+    ):
+        subset = dagster_private.subset_of(job(), assets, checks)
+        assert subset.name == "everything"
+        result = subset.execute_in_process(instance=governed.instance, partition_key=fingerprint)
+        done = [event.step_key for event in events(result, dg.DagsterEventType.STEP_SUCCESS)]
+        assert done == steps
+
+
+def test_planned_events_announce_the_partition_and_the_unit(governed: EphemeralPlane) -> None:
+    """Materializations and checks, before the first step; nothing for any other event."""
+    fingerprint = governed.register()
+    result = job().execute_in_process(instance=governed.instance, partition_key=fingerprint)
+
+    units = []
+    for kind in (
+        dg.DagsterEventType.ASSET_MATERIALIZATION_PLANNED,
+        dg.DagsterEventType.ASSET_CHECK_EVALUATION_PLANNED,
+    ):
+        for event in logged(governed, result.run_id, kind):
+            assert event.step_key
+            units += list(dagster_private.planned_units(event))
+    assert sorted(units) == [
+        (fingerprint, unit) for unit in ("deep/first", "deep/first#is_good", "left", "right")
+    ]
+    success = events(result, dg.DagsterEventType.STEP_SUCCESS)[0]
+    assert list(dagster_private.planned_units(success)) == []
+
+
+def test_the_code_version_is_the_assets_own_and_never_the_runs_id(
+    governed: EphemeralPlane, materialize: Materialize
+) -> None:
+    """Dagster writes the run's id where an asset declares none; that is told apart."""
+    fingerprint = governed.register()
+    result = materialize([first, pair], fingerprint)
+
+    versions = {
+        event.asset_key: dagster_private.code_version_of(event, result.run_id)
+        for event in events(result, dg.DagsterEventType.ASSET_MATERIALIZATION)
+    }
+    assert versions == {FIRST: "5", LEFT: None, RIGHT: None}
+    success = events(result, dg.DagsterEventType.STEP_SUCCESS)[0]
+    assert dagster_private.code_version_of(success, result.run_id) is None
+
+
+def test_the_errors_of_a_failed_step_come_with_their_causes(
+    governed: EphemeralPlane, materialize: Materialize
+) -> None:
+    """Outermost first; a failed blocking check is named by its class; other events have none."""
+
+    @dg.asset(partitions_def=MANIFESTS)
+    def broken() -> None:
+        try:
+            raise KeyError("inner")
+        except KeyError as error:
+            raise ValueError("outer") from error
+
+    @gate(asset=first)
+    def refuses() -> dg.AssetCheckResult:
+        return dg.AssetCheckResult(passed=False)
+
+    fingerprint = governed.register()
+    failed = events(materialize([broken], fingerprint), dg.DagsterEventType.STEP_FAILURE)[0]
+    assert [error.cls_name for error in dagster_private.errors_of(failed)][-2:] == [
+        "ValueError",
+        "KeyError",
+    ]
+    result = materialize([first, refuses], fingerprint)
+    refused = events(result, dg.DagsterEventType.STEP_FAILURE)[0]
+    assert dagster_private.errors_of(refused)[-1].cls_name == "DagsterAssetCheckFailedError"
+    success = events(result, dg.DagsterEventType.STEP_SUCCESS)[0]
+    assert dagster_private.errors_of(success) == []
+
+
+def test_a_reading_step_is_known_by_its_key_its_run_and_its_checks(
+    governed: EphemeralPlane,
+) -> None:
+    """Inside a run: all three, and checks only for a step that does nothing else. Outside: none."""
+    seen: list[tuple[Any, ...]] = []
+
+    class Watching(dg.IOManager):
+        def handle_output(self, context: dg.OutputContext, obj: Any) -> None:
+            return None
+
+        def load_input(self, context: dg.InputContext) -> Any:
+            seen.append(
+                (
+                    dagster_private.step_key_of_input(context),
+                    dagster_private.dagster_run_of_input(context),
+                    dagster_private.checks_of_step(context),
+                )
+            )
+            return {}
+
+    @dg.asset
+    def produced() -> dict[str, int]:
+        return {}
+
+    @dg.asset(check_specs=[dg.AssetCheckSpec("within", asset="consumed")])
+    def consumed(produced: dict[str, int]) -> Iterator[Any]:
+        yield dg.Output({})
+        yield dg.AssetCheckResult(check_name="within", passed=True)
+
+    keys: list[str] = []
+
+    @dg.asset_check(asset=produced)
+    def judged(
+        context: dg.AssetCheckExecutionContext, produced: dict[str, int]
+    ) -> dg.AssetCheckResult:
+        keys.append(dagster_private.step_key_of(context))
+        return dg.AssetCheckResult(passed=True)
+
+    defs = dg.Definitions(
+        assets=[produced, consumed],
+        asset_checks=[judged],
+        resources={"io_manager": Watching()},
+        jobs=[dg.define_asset_job("all_of_it", selection="*")],
+    )
+    result = defs.resolve_job_def("all_of_it").execute_in_process(instance=governed.instance)
+    defs.load_asset_value("produced", instance=governed.instance)
+
+    check = dg.AssetCheckKey(dg.AssetKey("produced"), "judged")
+    assert keys == ["produced_judged"]
+    assert set(seen[:2]) == {
+        ("produced_judged", result.run_id, frozenset({check})),
+        ("consumed", result.run_id, frozenset()),
+    }
+    assert seen[2:] == [(None, None, frozenset())]
+
+
+def test_the_recording_storage_is_dagsters_own_with_one_part_exchanged(
+    governed: EphemeralPlane,
+) -> None:
+    """The instance that dagster.yaml describes stores events by the recording event log."""
+    log = governed.instance.event_log_storage
+    assert isinstance(log, dagster_private.SqliteEventLogStorage)
+    assert type(log).__name__ == "RecordingSqliteEventLog"
+
+
+@pytest.mark.parametrize("package", ["ro_platform", "assets", "resources", "sensors"])
+def test_nothing_else_imports_what_dagster_keeps_private(package: str) -> None:
+    """Only ``dagster_private`` may import ``dagster._...`` or a package behind Dagster."""
+    offenders = [
+        f"{path.relative_to(REPOSITORY)}: {name}"
+        for path in sorted((REPOSITORY / package).rglob("*.py"))
+        if path.name != "dagster_private.py"
+        for name in imports_of(path)
+        if is_private(name)
+    ]
+    assert offenders == []
+
+
+def test_the_search_for_private_imports_finds_them() -> None:
+    """The module that is allowed to has them, so the test above could fail."""
+    names = imports_of(ROOT / "orchestration" / "dagster_private.py")
+    assert {name.split(".")[0] for name in names if is_private(name)} == {
+        "dagster",
+        "dagster_shared",
+    }
+
+
+def imports_of(path: Path) -> list[str]:
+    """The dotted names that a module imports."""
+    names = []
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            names += [f"{node.module}.{alias.name}" for alias in node.names]
+    return names
+
+
+def is_private(name: str) -> bool:
+    parts = name.split(".")
+    behind = parts[0].startswith("dagster_") and parts[0] not in ("dagster_aws", "dagster_postgres")
+    hidden = parts[0].startswith("dagster") and any(part.startswith("_") for part in parts[1:])
+    return behind or hidden

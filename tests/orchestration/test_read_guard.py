@@ -1,0 +1,260 @@
+"""No PASS, no read: in the same run and in another, however the consumer was started."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from ro_platform.contracts import JobAttemptRecord, JobStatus
+from ro_platform.orchestration import MANIFESTS, PlaneResource, gate
+from ro_platform.testing import EphemeralPlane
+
+Materialize = Callable[..., dg.ExecuteInProcessResult]
+Attempts = Callable[..., dict[str, JobAttemptRecord]]
+
+RAN: list[str] = []
+"""What the consumers' code did: nothing, whenever the guard refuses."""
+
+
+@pytest.fixture(autouse=True)
+def nothing_ran() -> Iterator[None]:
+    RAN.clear()
+    yield
+    RAN.clear()
+
+
+@dg.asset(partitions_def=MANIFESTS)
+def made(context: dg.AssetExecutionContext, plane: PlaneResource) -> dict[str, Any]:
+    return dict(plane.run(context).parameters)
+
+
+@dg.asset(partitions_def=MANIFESTS)
+def used(made: dict[str, Any]) -> dict[str, Any]:
+    RAN.append("used")
+    return made
+
+
+def is_good(code_version: str = "1", name: str = "is_good") -> dg.AssetChecksDefinition:
+    """The gate of ``made``, in some version of its logic."""
+
+    @gate(asset=made, name=name, code_version=code_version)
+    def judge(made: dict[str, Any]) -> dg.AssetCheckResult:
+        return dg.AssetCheckResult(passed=made["good"])
+
+    return judge
+
+
+ONLY_MADE = dg.AssetSelection.assets(made)
+ONLY_USED = dg.AssetSelection.assets(used)
+
+
+def refusal(attempts: Attempts, fingerprint: str) -> str | None:
+    """The code with which the consumer was refused; its code must not have run."""
+    attempt = attempts(fingerprint)["used"]
+    assert attempt.status is JobStatus.FAILED
+    assert "used" not in RAN
+    return attempt.error_code
+
+
+def test_in_one_run_the_consumer_waits_for_the_gate_and_then_reads(
+    governed: EphemeralPlane, materialize: Materialize, attempts: Attempts
+) -> None:
+    """Producer, gate, consumer: in that order, and all three succeed."""
+    fingerprint = governed.register(parameters={"good": True})
+
+    result = materialize([made, used, is_good()], fingerprint)
+
+    assert result.success
+    order = [event.step_key for event in result.all_events if event.is_step_success]
+    assert order == ["made", "made_is_good", "used"]
+    assert {item.status for item in attempts(fingerprint).values()} == {JobStatus.SUCCEEDED}
+
+
+def test_in_one_run_a_fail_stops_the_consumer(
+    governed: EphemeralPlane, materialize: Materialize, attempts: Attempts
+) -> None:
+    """The consumer is CANCELED: it never started."""
+    fingerprint = governed.register(parameters={"good": False})
+
+    assert not materialize([made, used, is_good()], fingerprint).success
+
+    assert RAN == []
+    assert attempts(fingerprint)["used"].status is JobStatus.CANCELED
+    assert governed.plane.store.binding("used", fingerprint) is None
+
+
+def test_a_separate_run_is_refused_after_a_fail(
+    governed: EphemeralPlane, materialize: Materialize, attempts: Attempts
+) -> None:
+    """RO_GATE_FAILED, whoever starts the consumer later."""
+    fingerprint = governed.register(parameters={"good": False})
+    materialize([made, used, is_good()], fingerprint)
+
+    assert not materialize([made, used, is_good()], fingerprint, selection=ONLY_USED).success
+    assert refusal(attempts, fingerprint) == "RO_GATE_FAILED"
+
+
+def test_a_separate_run_is_refused_when_the_gate_never_ran(
+    governed: EphemeralPlane, materialize: Materialize, attempts: Attempts
+) -> None:
+    """The check was deselected, in the producer's run and in the consumer's: RO_GATE_ABSENT."""
+    fingerprint = governed.register(parameters={"good": True})
+    everything = [made, used, is_good()]
+    assert materialize(everything, fingerprint, selection=ONLY_MADE.without_checks()).success
+
+    assert not materialize(everything, fingerprint, selection=ONLY_USED).success
+    assert refusal(attempts, fingerprint) == "RO_GATE_ABSENT"
+
+
+def test_deselecting_the_check_in_one_run_does_not_let_the_consumer_through(
+    governed: EphemeralPlane, materialize: Materialize, attempts: Attempts
+) -> None:
+    """Dagster would run it; the guard does not deliver."""
+    fingerprint = governed.register(parameters={"good": True})
+    both = dg.AssetSelection.assets(made, used).without_checks()
+
+    assert not materialize([made, used, is_good()], fingerprint, selection=both).success
+    assert refusal(attempts, fingerprint) == "RO_GATE_ABSENT"
+
+
+def test_a_pass_under_an_older_rule_is_stale_from_the_consumers_next_start_on(
+    governed: EphemeralPlane, materialize: Materialize, attempts: Attempts
+) -> None:
+    """The gate's logic changed: without a new verdict the consumer gets RO_GATE_STALE."""
+    fingerprint = governed.register(parameters={"good": True})
+    assert materialize([made, is_good("1")], fingerprint).success
+
+    assert not materialize([made, used, is_good("2")], fingerprint, selection=ONLY_USED).success
+    assert refusal(attempts, fingerprint) == "RO_GATE_STALE"
+
+
+def test_evaluating_only_the_check_under_the_new_rule_lets_the_consumer_through(
+    governed: EphemeralPlane, materialize: Materialize, judge: Materialize
+) -> None:
+    """A stale gate is mended by running the check alone; nothing is computed again."""
+    fingerprint = governed.register(parameters={"good": True})
+    assert materialize([made, is_good("1")], fingerprint).success
+    everything = [made, used, is_good("2")]
+
+    assert judge(everything, fingerprint).success
+    assert materialize(everything, fingerprint, selection=ONLY_USED).success
+    assert RAN == ["used"]
+
+
+def test_a_gate_that_is_new_in_the_code_binds_from_the_consumers_next_start_on(
+    governed: EphemeralPlane, materialize: Materialize, attempts: Attempts
+) -> None:
+    """A second gate was added after the producer ran: RO_GATE_ABSENT until it has judged."""
+    fingerprint = governed.register(parameters={"good": True})
+    assert materialize([made, is_good()], fingerprint).success
+    everything = [made, used, is_good(), is_good(name="is_better")]
+
+    assert not materialize(everything, fingerprint, selection=ONLY_USED).success
+    assert refusal(attempts, fingerprint) == "RO_GATE_ABSENT"
+
+
+def test_a_gate_removed_from_the_code_goes_on_to_refuse(
+    governed: EphemeralPlane, materialize: Materialize, attempts: Attempts
+) -> None:
+    """Neither deleting the failed gate nor computing again without it leads to the bytes."""
+    fingerprint = governed.register(parameters={"good": False})
+    materialize([made, is_good()], fingerprint)
+
+    assert not materialize([made, used], fingerprint, selection=[used]).success
+    assert refusal(attempts, fingerprint) == "RO_GATE_FAILED"
+    assert not materialize([made, used], fingerprint).success
+    assert attempts(fingerprint)["made"].error_code == "RO_GATE_SET_SHRANK"
+    assert RAN == []
+
+
+def test_the_gates_own_check_reads_and_the_check_of_another_asset_does_not(
+    governed: EphemeralPlane, materialize: Materialize, attempts: Attempts
+) -> None:
+    """A check that gets a foreign asset as an additional input is a consumer like any other."""
+
+    @dg.asset(partitions_def=MANIFESTS)
+    def other() -> dict[str, int]:
+        return {}
+
+    @gate(asset=other, additional_ins={"made": dg.AssetIn("made")})
+    def agrees(other: dict[str, int], made: dict[str, Any]) -> dg.AssetCheckResult:
+        RAN.append("agrees")
+        return dg.AssetCheckResult(passed=True)
+
+    fingerprint = governed.register(parameters={"good": False})
+    everything = [made, other, is_good(), agrees]
+    materialize(everything, fingerprint, selection=dg.AssetSelection.assets(made))
+    assert attempts(fingerprint)["made#is_good"].inputs[0].name == "made"
+    selection = dg.AssetSelection.assets(other) | dg.AssetSelection.checks_for_assets(other)
+
+    assert not materialize(everything, fingerprint, selection=selection).success
+
+    assert RAN == []
+    assert attempts(fingerprint)["other#agrees"].error_code == "RO_GATE_FAILED"
+
+
+def test_the_additional_input_of_a_check_is_delivered_once_it_has_passed(
+    governed: EphemeralPlane, materialize: Materialize, attempts: Attempts
+) -> None:
+    """The same check, with a foreign asset whose gate stands."""
+
+    @dg.asset(partitions_def=MANIFESTS)
+    def other() -> dict[str, int]:
+        return {}
+
+    @gate(asset=other, additional_ins={"made": dg.AssetIn("made")})
+    def agrees(other: dict[str, int], made: dict[str, Any]) -> dg.AssetCheckResult:
+        return dg.AssetCheckResult(passed=made["good"])
+
+    fingerprint = governed.register(parameters={"good": True})
+
+    assert materialize([made, other, is_good(), agrees], fingerprint).success
+    loaded = attempts(fingerprint)["other#agrees"].inputs
+    assert {item.name for item in loaded} == {"made", "other"}
+
+
+def test_the_reference_of_an_unjudged_artifact_is_refused_to_an_assets_own_code(
+    governed: EphemeralPlane, materialize: Materialize, attempts: Attempts
+) -> None:
+    """``plane.run(context).artifact(name)`` answers under the same law as a loaded input."""
+
+    @dg.asset(partitions_def=MANIFESTS, deps=[made])
+    def bundle(context: dg.AssetExecutionContext, plane: PlaneResource) -> dict[str, str]:
+        return {"made": plane.run(context).artifact("made").digest}
+
+    good, bad = (governed.register(parameters={"good": value}) for value in (True, False))
+    everything = [made, bundle, is_good()]
+
+    assert materialize(everything, good).success
+    materialize(everything, bad)
+    assert not materialize(everything, bad, selection=[bundle]).success
+    assert attempts(bad)["bundle"].error_code == "RO_GATE_FAILED"
+
+
+def test_a_receipt_deleted_from_the_store_refuses(
+    governed: EphemeralPlane, materialize: Materialize, attempts: Attempts
+) -> None:
+    """The ledger says PASS, but the evidence is gone: RO_RECEIPT_UNVERIFIABLE, naming the gate."""
+    fingerprint = governed.register(parameters={"good": True})
+    assert materialize([made, is_good()], fingerprint).success
+    (receipt,) = (governed.settings.home / "store" / "receipts").rglob("*.json")
+    receipt.unlink()
+
+    assert not materialize([made, used, is_good()], fingerprint, selection=ONLY_USED).success
+    assert refusal(attempts, fingerprint) == "RO_RECEIPT_UNVERIFIABLE"
+    assert "made.is_good" in str(attempts(fingerprint)["used"].error)
+
+
+def test_running_the_gate_again_after_its_receipt_was_lost_lets_the_consumer_through(
+    governed: EphemeralPlane, materialize: Materialize, judge: Materialize
+) -> None:
+    """The refusal's advice works: a new verdict is a new receipt."""
+    fingerprint = governed.register(parameters={"good": True})
+    everything = [made, used, is_good()]
+    assert materialize([made, is_good()], fingerprint).success
+    (receipt,) = (governed.settings.home / "store" / "receipts").rglob("*.json")
+    receipt.unlink()
+
+    assert judge(everything, fingerprint).success
+    assert materialize(everything, fingerprint, selection=ONLY_USED).success
