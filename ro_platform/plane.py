@@ -25,6 +25,7 @@ from ro_platform.ledger.backends.memory import MemoryLedgerBackend
 from ro_platform.ledger.backends.sqlite import SqliteLedgerBackend
 from ro_platform.ledger.events import admin_event_draft
 from ro_platform.ledger.log import Ledger
+from ro_platform.runs.audit import Audit
 from ro_platform.runs.history import AttemptHistory
 from ro_platform.runs.lookup import Lookup
 from ro_platform.runs.plan import RunPlanner
@@ -48,6 +49,7 @@ class Plane:
     attempts: AttemptHistory
     planner: RunPlanner
     lookup: Lookup
+    audit: Audit
     clock: Clock
 
     @classmethod
@@ -81,6 +83,7 @@ class Plane:
             attempts=AttemptHistory(ledger, actor=DAGSTER_ACTOR),
             planner=RunPlanner(store, guard),
             lookup=Lookup(store, ledger, runs, guard),
+            audit=Audit(store, ledger, configs, runs),
             clock=clock,
         )
 

@@ -2,17 +2,16 @@
 
 import dagster as dg
 
-from ro_platform.artifacts.audit import audit
 from ro_platform.errors import IntegrityError
 from ro_platform.orchestration import PlaneResource
 from ro_platform.orchestration.failures import shown_by_dagster
 
 
-@dg.op(description="Read every bound artifact and receipt against its digest.")
+@dg.op(description="Read everything stored against its digest and against the ledger.")
 def verify_artifacts(context: dg.OpExecutionContext, plane: PlaneResource) -> None:
     """Fails, naming the first, if any stored bytes are not what they are named by."""
     with shown_by_dagster():
-        findings = list(audit(plane.plane.store))
+        findings = list(plane.plane.audit.everything())
         altered = [finding for finding in findings if finding.error]
         context.add_output_metadata({"verified": len(findings), "altered": len(altered)})
         for finding in altered:

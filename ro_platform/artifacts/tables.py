@@ -32,7 +32,6 @@ _WRITER: dict[str, Any] = {
     "data_page_version": "1.0",
     "compression": "zstd",
     "compression_level": 3,
-    "use_dictionary": True,
     "dictionary_pagesize_limit": 1 << 20,
     "data_page_size": 1 << 20,
     "write_batch_size": 1024,
@@ -65,7 +64,12 @@ def put_table(
     try:
         with (
             store.writer(media_type=PARQUET, schema_version=schema_version) as out,
-            pq.ParquetWriter(pa.PythonFile(out, mode="w"), schema, **_WRITER) as writer,
+            pq.ParquetWriter(
+                pa.PythonFile(out, mode="w"),
+                schema,
+                use_dictionary=_repeating(schema),
+                **_WRITER,
+            ) as writer,
         ):
             for group in _row_groups(source):
                 writer.write_table(
@@ -74,6 +78,26 @@ def put_table(
     except pa.ArrowException as error:
         raise _unfit(f"it cannot be written as Parquet ({error})") from error
     return out.ref
+
+
+def _repeating(schema: pa.Schema) -> list[str]:
+    """The leaf columns worth a dictionary: all but floats, whose values seldom repeat and for which
+    looking for repetitions takes longer than writing them."""
+    return [path for field in schema for path in _leaves(field.name, field.type)]
+
+
+def _leaves(path: str, kind: pa.DataType) -> Iterator[str]:
+    """The Parquet paths of a column's leaves that are no floats."""
+    if pa.types.is_map(kind):
+        yield from _leaves(f"{path}.key_value.key", kind.key_type)
+        yield from _leaves(f"{path}.key_value.value", kind.item_type)
+    elif pa.types.is_struct(kind):
+        for child in kind:
+            yield from _leaves(f"{path}.{child.name}", child.type)
+    elif hasattr(kind, "value_field") and not pa.types.is_dictionary(kind):
+        yield from _leaves(f"{path}.list.element", kind.value_type)
+    elif not pa.types.is_floating(kind):
+        yield path
 
 
 def table_of(file: BinaryIO) -> pa.Table:

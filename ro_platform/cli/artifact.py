@@ -6,19 +6,21 @@ neither copied out nor previewed.
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import click
 from rich.progress import Progress
 
-from ro_platform.artifacts.audit import Finding, audit
 from ro_platform.cli.output import (
+    Cell,
     err,
     fails_clearly,
     fields,
     json_option,
     out,
+    plain,
     say_json,
     short,
     size,
@@ -29,6 +31,7 @@ from ro_platform.config.settings import Settings
 from ro_platform.contracts import ErrorResponse
 from ro_platform.errors import GateRefusedError, IntegrityError, InvalidInputError
 from ro_platform.plane import Plane, shared_plane
+from ro_platform.runs.audit import Finding
 from ro_platform.runs.lookup import Located
 
 _TARGET = click.argument("target", metavar="TARGET")
@@ -95,7 +98,7 @@ def show(target: str, as_json: bool) -> None:
             }
         )
         return
-    rows = [["asset", first.asset]]
+    rows: list[list[Cell]] = [["asset", first.asset]]
     rows += [[name, str(value)] for name, value in first.ref.to_json_value().items()]
     rows += [["also bound as", item.ref.ref] for item in found[1:]]
     rows += [["made by attempt", maker] for maker in makers]
@@ -104,7 +107,7 @@ def show(target: str, as_json: bool) -> None:
     if preview is None:
         out.print("no preview: its gates have not passed, or it is no table or document")
     else:
-        out.print_json(data=preview)
+        _show_preview(preview)
 
 
 @command.command()
@@ -125,21 +128,25 @@ def get(target: str, destination: Path, as_json: bool) -> None:
 
 
 @command.command()
-@click.argument("target", metavar="TARGET", required=False)
-@click.option("--all", "everything", is_flag=True, help="Verify everything that is bound.")
+@click.argument("target", metavar="[TARGET]", required=False)
+@click.option(
+    "--all", "everything", is_flag=True, help="Verify everything stored against the ledger."
+)
 @click.option("--full", is_flag=True, help="Check both digests, not only the faster one.")
 @json_option
 @fails_clearly
 def verify(target: str | None, everything: bool, full: bool, as_json: bool) -> None:
-    """Read artifacts and check every byte against the digests they are named by."""
+    """Read artifacts and check every byte against the digests they are named by.
+
+    With --all also receipts, configs, manifests and inputs, and whether the store still has
+    everything that the ledger says was stored.
+    """
     if (target is None) != everything:
         raise InvalidInputError("name one TARGET, or --all.", next_step="Try `--all`.")
     plane = shared_plane(Settings.load())
     if target is not None:
-        located = plane.lookup.find(target)
-        for item in located:
-            plane.store.verify(item.ref, full=full)
-        findings = [Finding(x.asset, x.fingerprint, 0, x.ref) for x in located]
+        found = plane.lookup.find(target)
+        findings = [plane.audit.artifact(item.asset, item.ref, full=full) for item in found]
     else:
         findings = _audit(plane, full=full)
     altered = [finding for finding in findings if finding.error]
@@ -152,8 +159,10 @@ def verify(target: str | None, everything: bool, full: bool, as_json: bool) -> N
             empty="",
         )
     else:
-        total = size(sum(finding.ref.size_bytes or 0 for finding in findings))
-        out.print(f"[green]verified[/green]: {len(findings)} artifacts, {total}")
+        counts = Counter(finding.kind for finding in findings)
+        words = ", ".join(f"{count} {kind}{'s' * (count > 1)}" for kind, count in counts.items())
+        total = size(sum(finding.size_bytes for finding in findings))
+        out.print(f"[green]verified[/green]: {words or 'nothing is stored yet'}; {total}")
     if altered:
         raise click.exceptions.Exit(IntegrityError.exit_code)
 
@@ -162,9 +171,9 @@ def _audit(plane: Plane, *, full: bool) -> list[Finding]:
     findings = []
     with Progress(console=err, transient=True) as progress:
         task = progress.add_task("verifying", total=None)
-        for finding in audit(plane.store, full=full):
+        for finding in plane.audit.everything(full=full):
             findings.append(finding)
-            progress.update(task, advance=1, description=finding.asset)
+            progress.update(task, advance=1, description=finding.kind)
     return findings
 
 
@@ -179,6 +188,16 @@ def _preview(plane: Plane, target: str) -> Any:
     return preview(plane.store, located.ref, _PREVIEW_ROWS)
 
 
+def _show_preview(preview: Any) -> None:
+    """Rows as a table, anything else as JSON."""
+    rows = preview if isinstance(preview, list) else []
+    if rows and all(isinstance(row, dict) and row.keys() == rows[0].keys() for row in rows):
+        out.print()
+        table(list(rows[0]), [[plain(cell) for cell in row.values()] for row in rows], empty="")
+    else:
+        out.print_json(data=preview)
+
+
 def _binding_facts(asset: str, fingerprint: str, revision: int, ref: Any) -> dict[str, Any]:
     return {
         "asset": asset,
@@ -190,7 +209,11 @@ def _binding_facts(asset: str, fingerprint: str, revision: int, ref: Any) -> dic
 
 def _audit_facts(findings: list[Finding]) -> dict[str, Any]:
     altered = [
-        {"ref": finding.locator, "error": ErrorResponse.of(finding.error).to_json_value()}
+        {
+            "kind": finding.kind,
+            "ref": finding.locator,
+            "error": ErrorResponse.of(finding.error).to_json_value(),
+        }
         for finding in findings
         if finding.error
     ]

@@ -96,7 +96,7 @@ class RunRegistry:
         data = self._verified.get(fingerprint)
         if data is None:
             self.require_registered(fingerprint)
-            data = self._store.read(_ref(fingerprint))
+            data = self._store.read(blob_ref(fingerprint))
             if len(self._verified) >= _MANIFESTS_KEPT:
                 self._verified.clear()
             self._verified[fingerprint] = data
@@ -121,7 +121,7 @@ class RunRegistry:
     def _to_import(self, file: ManifestFile, item: ManifestInput) -> Path | None:
         """The file to import for an input, checked; None if the store has the bytes already."""
         assert item.ref.digest is not None
-        stored = _ref(item.ref.digest).model_copy(update={"size_bytes": item.ref.size_bytes})
+        stored = blob_ref(item.ref.digest).model_copy(update={"size_bytes": item.ref.size_bytes})
         if item.ref.blake3 is None and self._store.has(stored):
             self._store.verify(stored)
             return None
@@ -204,7 +204,7 @@ def _config_content(file: ManifestFile, pin: PinnedConfigRef) -> Any:
 def input_ref(item: ManifestInput) -> ArtifactRef:
     """The stored blob of a manifest's input: named by digest, wherever the manifest found it."""
     assert item.ref.digest is not None
-    return _ref(item.ref.digest)
+    return blob_ref(item.ref.digest)
 
 
 def _digests_of_file(path: Path) -> Digests:
@@ -214,7 +214,8 @@ def _digests_of_file(path: Path) -> Digests:
         return hasher.digests()
 
 
-def _ref(digest: str) -> ArtifactRef:
+def blob_ref(digest: str) -> ArtifactRef:
+    """A reference to the blob with that SHA-256: a manifest's, an input's."""
     return ArtifactRef(ref=blob_name(digest), digest=digest, digest_alg="sha256")
 
 
