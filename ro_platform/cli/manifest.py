@@ -13,6 +13,7 @@ from ro_platform.cli.output import (
     fields,
     json_option,
     out,
+    plain,
     say_json,
     short,
     table,
@@ -65,7 +66,7 @@ def show(file: Path, canonical: bool, as_json: bool) -> None:
         say_json(found.manifest.to_json_value())
         return
     manifest = found.manifest
-    out.print(f"[bold]{manifest.workload}[/bold] {manifest.scenario_id or ''}")
+    out.print(f"[bold]{manifest.workload}[/bold] {manifest.scenario_id or ''}".rstrip())
     rows = [
         ["manifest_fingerprint", found.fingerprint],
         ["parameter_hash", parameter_hash(manifest)],
@@ -73,7 +74,7 @@ def show(file: Path, canonical: bool, as_json: bool) -> None:
         ["seed", "-" if manifest.seed is None else str(manifest.seed)],
         ["code", manifest.code.version or manifest.code.git_commit or "-"],
     ]
-    rows += [[f"parameter {name}", str(value)] for name, value in manifest.parameters.items()]
+    rows += [[f"parameter {name}", plain(value)] for name, value in manifest.parameters.items()]
     rows += [[f"input {item.name}", f"sha256:{item.ref.digest}"] for item in manifest.inputs]
     rows += [
         [f"config {pin.config_name}", f"version {pin.config_version}, sha256:{pin.digest}"]
@@ -120,13 +121,13 @@ def list_manifests(as_json: bool) -> None:
         say_json([item.to_json_value() for item in found])
         return
     table(
-        ["manifest_fingerprint", "workload", "scenario", "parameters"],
+        ["workload", "scenario", "parameters", "manifest_fingerprint"],
         [
             [
-                item.manifest_fingerprint,
                 item.workload,
                 item.scenario_id or "-",
                 short(item.parameter_hash),
+                item.manifest_fingerprint,
             ]
             for item in found
         ],

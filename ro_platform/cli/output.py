@@ -13,12 +13,13 @@ from typing import Any, TypeVar
 
 import click
 from rich.console import Console
-from rich.table import Table
+from rich.text import Text
 
 from ro_platform.contracts import ErrorResponse
 from ro_platform.errors import RunOperateError
 
 F = TypeVar("F", bound=Callable[..., Any])
+Cell = str | Text
 
 _PIPE_COLUMNS = 200
 
@@ -48,25 +49,34 @@ def say_json(value: Any) -> None:
     click.echo(json.dumps(value, indent=2, ensure_ascii=False))
 
 
-def table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, empty: str) -> None:
-    """Print a table, or a sentence when there is nothing to show."""
-    shown = Table(box=None, pad_edge=False, header_style="bold", show_edge=False)
-    for column in columns:
-        last = column == columns[-1]
-        shown.add_column(column, no_wrap=not last, overflow="fold" if last else "ellipsis")
-    for row in rows:
-        shown.add_row(*row)
-    if shown.row_count:
-        out.print(shown, soft_wrap=False)
-    else:
-        out.print(empty)
+def table(columns: Sequence[str], rows: Iterable[Sequence[Cell]], *, empty: str) -> None:
+    """Print a table, or a sentence when there is nothing to show.
+
+    No value is ever cut. Where the screen is too narrow, columns move closer, and then the last
+    one goes below its row.
+    """
+    lines = [[_text(cell) for cell in row] for row in rows]
+    if not lines:
+        out.print(empty, markup=False)
+        return
+    heading = [Text(name, style="bold") for name in columns]
+    widths = [max(cell.cell_len for cell in column) for column in zip(heading, *lines, strict=True)]
+    gap = 2 if sum(widths) + 2 * (len(widths) - 1) <= out.width else 1
+    if sum(widths) + gap * (len(widths) - 1) <= out.width or len(widths) == 1:
+        for line in (heading, *lines):
+            out.print(_row(line, widths, gap))
+        return
+    for line in (heading, *lines):
+        out.print(_row(line[:-1], widths[:-1], 2))
+        if line[-1].plain.strip("-"):
+            out.print(Text.assemble("    ", line[-1]))
 
 
-def fields(rows: Sequence[Sequence[str]]) -> None:
+def fields(rows: Sequence[Sequence[Cell]]) -> None:
     """Print names and values, one a line; values are never cut."""
     width = max((len(name) for name, _ in rows), default=0)
     for name, value in rows:
-        out.print(f"[bold]{name:<{width}}[/bold]  {value}")
+        out.print(Text.assemble((f"{name!s:<{width}}", "bold"), "  ", _text(value)))
 
 
 def moment(recorded_at_utc: str) -> str:
@@ -74,10 +84,14 @@ def moment(recorded_at_utc: str) -> str:
     return recorded_at_utc[:19].replace("T", " ")
 
 
-def word(status: str) -> str:
+def word(status: str) -> Text:
     """A status in its colour."""
-    colour = _COLOURS.get(status, "yellow")
-    return f"[{colour}]{status}[/{colour}]"
+    return Text(status, style=_COLOURS.get(status, "yellow"))
+
+
+def plain(value: Any) -> str:
+    """A JSON value in one line; a text as it is."""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def size(count: int | None) -> str:
@@ -102,9 +116,9 @@ def say_error(error: RunOperateError, *, as_json: bool) -> None:
     if as_json:
         say_json({"error": ErrorResponse.of(error).to_json_value()})
         return
-    err.print(f"[bold red]{error.code}[/bold red] {_plain(error.message)}")
+    err.print(Text.assemble((error.code, "bold red"), " ", error.message))
     if error.next_step:
-        err.print(f"  [bold]next:[/bold] {_plain(error.next_step)}")
+        err.print(Text.assemble("  ", ("next:", "bold"), " ", error.next_step))
 
 
 def fails_clearly(command: F) -> F:
@@ -121,5 +135,15 @@ def fails_clearly(command: F) -> F:
     return run  # type: ignore[return-value]  # the same signature
 
 
-def _plain(text: str) -> str:
-    return text.replace("[", r"\[")
+def _text(cell: Cell) -> Text:
+    """A cell as it is: what looks like markup in somebody's reason is no markup."""
+    return cell if isinstance(cell, Text) else Text(cell)
+
+
+def _row(cells: Sequence[Text], widths: Sequence[int], gap: int) -> Text:
+    line = Text()
+    for number, (cell, width) in enumerate(zip(cells, widths, strict=True)):
+        last = number == len(widths) - 1
+        line.append_text(cell)
+        line.append("" if last else " " * (width - cell.cell_len + gap))
+    return line

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.text import Text
 
 from ro_platform.cli.output import (
+    Cell,
     err,
     fails_clearly,
     json_option,
@@ -86,8 +88,8 @@ def _progress(run: GovernedRun) -> Iterator[None]:
         records = run.plane.attempts.of_run(run.file.fingerprint)
         attempts = [record for record in records if record.attempt_id not in known]
         running = [item.unit for item in attempts if item.status is JobStatus.RUNNING]
-        ended = sum(not is_open(item.status) for item in attempts)
-        bar.update(task, completed=ended, description=running[0] if running else "...")
+        ended = {item.unit for item in attempts if not is_open(item.status)}
+        bar.update(task, completed=len(ended), description=running[0] if running else "...")
 
     def watch() -> None:
         while not finished.wait(_POLL_SECONDS):
@@ -102,7 +104,7 @@ def _progress(run: GovernedRun) -> Iterator[None]:
             finished.set()
             watcher.join()
             look()
-            bar.update(task, description="done")
+            bar.update(task, description="ended")
 
 
 def _show(outcome: RunOutcome, settings: Settings) -> None:
@@ -117,43 +119,44 @@ def _show(outcome: RunOutcome, settings: Settings) -> None:
     out.print(_conclusion(outcome))
     out.print(f"ledger: {ledger.size()} entries, root {ledger.root().hex()}")
     if run_id := _last_dagster_run(outcome):
-        out.print(f"see it: `make ui`, then {settings.run_address(run_id)}")
+        out.print(f"see it: `make ui` or `dagster dev`, then {settings.run_address(run_id)}")
 
 
 def _row(
     standing: AssetStanding, attempt: JobAttemptRecord | None, outcome: RunOutcome
-) -> list[str]:
+) -> list[Cell]:
     return [
         standing.asset,
         f"#{attempt.number} {attempt.attempt_id[:8]}" if attempt else "-",
         word(attempt.status) if attempt else "-",
-        _result(standing, outcome),
+        outcome.result(standing),
         short(standing.ref.digest) if standing.ref else "-",
         size(standing.ref.size_bytes) if standing.ref else "-",
         _gates(standing),
     ]
 
 
-def _result(standing: AssetStanding, outcome: RunOutcome) -> str:
-    """What this call did about an asset."""
-    if standing.asset in outcome.executed:
-        return "identical" if outcome.replay else "computed"
-    return "kept" if standing.ref else "missing"
-
-
-def _gates(standing: AssetStanding) -> str:
+def _gates(standing: AssetStanding) -> Text:
     """``2 PASS``, or the gates that do not stand by name: they are what a person looks for."""
     refused = [gate for gate in standing.gates if gate.refusal]
+    if standing.ref is None:
+        return Text("-")
     if not refused:
-        return f"{len(standing.gates)} {word('PASS')}" if standing.ref else "-"
-    return ", ".join(f"{word(gate.word)} {gate.gate_id.rpartition('.')[2]}" for gate in refused)
+        return Text.assemble(f"{len(standing.gates)} ", word("PASS"))
+    named = [
+        Text.assemble(word(gate.word), " ", gate.gate_id.rpartition(".")[2]) for gate in refused
+    ]
+    return Text(", ").join(named)
 
 
 def _conclusion(outcome: RunOutcome) -> str:
     if outcome.error:
         return "[red]the run did not come to its end[/red]"
     if outcome.replay:
-        return f"[green]replayed: all {len(outcome.executed)} artifacts are byte-identical[/green]"
+        same = sum(outcome.result(item) == "identical" for item in outcome.standings)
+        if same == len(outcome.standings):
+            return f"[green]replayed: all {same} artifacts are byte-identical[/green]"
+        return f"replayed: {same} artifacts are byte-identical, the others are new"
     if not outcome.dagster_run_id:
         return "[green]everything stands: nothing was computed[/green]"
     return f"[green]computed {len(outcome.executed)} of {len(outcome.standings)} assets[/green]"
@@ -176,14 +179,24 @@ def _facts(outcome: RunOutcome, settings: Settings) -> dict[str, Any]:
         "workload": outcome.workload,
         "registered": outcome.registered,
         "replay": outcome.replay,
-        "identical": outcome.error is None if outcome.replay else None,
+        "identical": _identical(outcome),
         "executed": list(outcome.executed),
         "dagster_run_id": outcome.dagster_run_id,
-        "assets": [_asset_facts(item, newest.get(item.asset)) for item in outcome.standings],
+        "assets": [
+            {"result": outcome.result(item), **_asset_facts(item, newest.get(item.asset))}
+            for item in outcome.standings
+        ],
         "ledger": {"size": ledger.size(), "root": ledger.root().hex()},
         "ui": settings.run_address(run_id) if run_id else None,
         "error": ErrorResponse.of(outcome.error).to_json_value() if outcome.error else None,
     }
+
+
+def _identical(outcome: RunOutcome) -> bool | None:
+    """Whether a replay proved every artifact; None where nothing was replayed."""
+    if not outcome.replay:
+        return None
+    return all(outcome.result(item) == "identical" for item in outcome.standings)
 
 
 def _asset_facts(standing: AssetStanding, attempt: JobAttemptRecord | None) -> dict[str, Any]:

@@ -6,7 +6,8 @@ more and must bind the very same bytes, or it names the first asset that diverge
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 import dagster as dg
 
@@ -39,7 +40,10 @@ _PROBE_BYTES = 1 << 16
 
 @dataclass(frozen=True)
 class RunOutcome:
-    """What one call did: how every asset stands, what was computed, and the first failure."""
+    """What one call did: how every asset stands, what was computed, and the first failure.
+
+    ``replayed`` are the digests that were bound before a replay, by asset.
+    """
 
     fingerprint: str
     run_id: str
@@ -50,7 +54,18 @@ class RunOutcome:
     executed: tuple[str, ...]
     standings: tuple[AssetStanding, ...]
     attempts: tuple[JobAttemptRecord, ...]
+    replayed: Mapping[str, str] = field(default_factory=dict)
     error: RunOperateError | None = None
+
+    def result(self, standing: AssetStanding) -> str:
+        """What this call did about an asset: ``computed``, ``kept`` or ``missing``; in a replay
+        ``identical`` or ``diverged``, against the digest that was bound before."""
+        if standing.asset not in self.executed:
+            return "kept" if standing.ref else "missing"
+        before = self.replayed.get(standing.asset)
+        if before is None or standing.ref is None:
+            return "computed"
+        return "identical" if standing.ref.digest == before else "diverged"
 
 
 @dataclass
@@ -66,6 +81,7 @@ class GovernedRun:
     registered: bool
     assets: list[dg.AssetKey] = field(default_factory=list)
     checks: list[dg.AssetCheckKey] = field(default_factory=list)
+    replayed: dict[str, str] = field(default_factory=dict)
 
     @classmethod
     def prepare(cls, settings: Settings, file: ManifestFile, *, replay: bool) -> GovernedRun:
@@ -124,7 +140,9 @@ class GovernedRun:
 
     def _plan(self) -> None:
         standings = dict(zip(self.workload.assets, self.standings(), strict=True))
-        if not self.replay:
+        if self.replay:
+            self.replayed = {item.asset: item.ref.digest for item in standings.values() if item.ref}
+        else:
             for _ in self.plane.planner.verified(list(standings.values())):
                 pass
         compute: set[dg.AssetKey] = set()
@@ -147,7 +165,7 @@ class GovernedRun:
         mine = [a for a in attempts if a.correlation_ids.dagster_run_id == dagster_run_id]
         executed = {a.unit for a in mine if a.status is JobStatus.SUCCEEDED}
         scope = self.plane.scope(fingerprint)
-        return RunOutcome(
+        outcome = RunOutcome(
             fingerprint=fingerprint,
             run_id=scope.run_id,
             workload=self.workload.name,
@@ -157,13 +175,30 @@ class GovernedRun:
             executed=tuple(name for name in self.workload.asset_names if name in executed),
             standings=self.standings(),
             attempts=attempts,
+            replayed=self.replayed,
             error=self._first_failure(mine) if dagster_run_id else None,
         )
+        return replace(outcome, error=outcome.error or _divergence(outcome))
 
     def _first_failure(self, attempts: list[JobAttemptRecord]) -> RunOperateError | None:
         failed = [a for a in attempts if a.status is not JobStatus.SUCCEEDED]
         first = min(failed, key=_severity, default=None)
         return _as_error(first, replay=self.replay) if first else None
+
+
+def _divergence(outcome: RunOutcome) -> ReplayDivergedError | None:
+    """The first asset that a replay made of other bytes, as only a declared non-deterministic one
+    can without failing."""
+    for standing in outcome.standings:
+        if outcome.result(standing) == "diverged" and standing.ref is not None:
+            return ReplayDivergedError(
+                f"the replay diverged first at {standing.asset!r}: it gave {standing.ref.digest}, "
+                f"before it was {outcome.replayed[standing.asset]}.",
+                next_step="It is declared non-deterministic: both revisions are kept. Take its "
+                "chance from the manifest's seed to make it replayable.",
+                unit=standing.asset,
+            )
+    return None
 
 
 def _severity(attempt: JobAttemptRecord) -> tuple[bool, str]:

@@ -31,7 +31,7 @@ def history(plane: EphemeralPlane, unit: str) -> list[tuple[int, JobStatus]]:
 def test_a_successful_attempt_carries_what_an_auditor_asks_for(
     governed: EphemeralPlane, materialize: Materialize, attempts: Attempts
 ) -> None:
-    """Digests in and out, the runtime, the code version, and both names of the run."""
+    """Digests in and out, the runtime, code and config versions, and both names of the run."""
 
     @dg.asset(partitions_def=MANIFESTS, code_version="42")
     def made() -> pd.DataFrame:
@@ -41,7 +41,8 @@ def test_a_successful_attempt_carries_what_an_auditor_asks_for(
     def used(made: pd.DataFrame) -> dict[str, int]:
         return {"n": len(made)}
 
-    fingerprint = governed.register()
+    pin = governed.publish("limits", {"most": 3})
+    fingerprint = governed.register(config_versions=[pin])
     result = materialize([made, used], fingerprint)
 
     done = attempts(fingerprint)
@@ -54,6 +55,7 @@ def test_a_successful_attempt_carries_what_an_auditor_asks_for(
     for attempt in done.values():
         assert attempt.status is JobStatus.SUCCEEDED
         assert attempt.runtime == runtime_fingerprint()
+        assert attempt.config_versions == (pin,)
         assert attempt.error_code is None
         assert attempt.correlation_ids.dagster_run_id == result.run_id
         assert attempt.correlation_ids.run_id == governed.plane.scope(fingerprint).run_id
