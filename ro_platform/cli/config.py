@@ -8,9 +8,9 @@ from typing import Any
 import click
 
 from ro_platform.cli.output import fails_clearly, json_option, moment, out, say_json, short, table
+from ro_platform.config.files import document_bytes
 from ro_platform.config.settings import Settings
 from ro_platform.config.versions import PublishedConfig
-from ro_platform.errors import DocumentSyntaxError
 from ro_platform.kernel.documents import parse_document
 from ro_platform.plane import shared_plane
 
@@ -31,13 +31,7 @@ def publish(name: str, file: Path, reason: str, as_json: bool) -> None:
 
     Content equal to the newest version's is that version: nothing is recorded.
     """
-    try:
-        data = file.read_bytes()
-    except OSError as error:
-        raise DocumentSyntaxError(
-            f"{file} cannot be read: {error.strerror}.", next_step="Name a YAML or JSON file."
-        ) from None
-    content = parse_document(data, str(file)).value
+    content = parse_document(document_bytes(file), str(file)).value
     settings = Settings.load()
     published = shared_plane(settings).configs.publish(
         name, content, reason=reason, actor=settings.actor

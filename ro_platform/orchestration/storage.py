@@ -4,9 +4,9 @@ Dagster's tables stay a convenience that may be wiped; what happened is in the l
 mode keeps them, the logs and scratch files below ``RO_HOME/dagster``.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import dagster as dg
 
@@ -23,17 +23,9 @@ from ro_platform.orchestration.dagster_private import (
 from ro_platform.orchestration.recorder import AttemptRecorder
 from ro_platform.plane import Plane, shared_plane
 
-_BASE_DIR = {"base_dir": Field(StringSource, is_required=False)}
-
 
 def _plane() -> Plane:
     return shared_plane(Settings.load())
-
-
-def _base_dir(configured: str | None) -> str:
-    folder = Path(configured) if configured else Settings.load().dagster_state
-    folder.mkdir(parents=True, exist_ok=True)
-    return str(folder)
 
 
 class RecordingSqliteEventLog(SqliteEventLogStorage):
@@ -54,57 +46,45 @@ class RecordingSqliteEventLog(SqliteEventLogStorage):
             self.store_event(event)
 
 
-class RecordingSqliteStorage(DagsterSqliteStorage):
+class _BelowHome:
+    """A part of the Dagster instance that keeps its files below ``RO_HOME`` unless told otherwise.
+
+    It stands before Dagster's own class in each class below, whose constructor takes a folder.
+    """
+
+    folder: ClassVar[str] = ""
+
+    @classmethod
+    def config_type(cls) -> dict[str, Any]:
+        """``base_dir`` may be left out of dagster.yaml."""
+        return {"base_dir": Field(StringSource, is_required=False)}
+
+    @classmethod
+    def from_config_value(cls, inst_data: ConfigurableClassData | None, config_value: Any) -> Any:
+        """Called by Dagster with what dagster.yaml says."""
+        configured = config_value.get("base_dir")
+        base = Path(configured) if configured else Settings.load().dagster_state
+        base.mkdir(parents=True, exist_ok=True)
+        build: Callable[..., Any] = cls
+        return build(str(base / cls.folder), inst_data=inst_data)
+
+
+class RecordingSqliteStorage(_BelowHome, DagsterSqliteStorage):
     """``storage: {custom: ...}``: Dagster's SQLite storage, recording attempts."""
 
     def __init__(self, base_dir: str, inst_data: ConfigurableClassData | None = None) -> None:
         super().__init__(base_dir, inst_data)
         self._event_log_storage = RecordingSqliteEventLog(self._event_log_storage._base_dir)
 
-    @classmethod
-    def config_type(cls) -> dict[str, Any]:
-        """``base_dir`` may be left out: the embedded default is below ``RO_HOME``."""
-        return _BASE_DIR
 
-    @classmethod
-    def from_config_value(
-        cls, inst_data: ConfigurableClassData | None, config_value: Any
-    ) -> "RecordingSqliteStorage":
-        """Called by Dagster with what dagster.yaml says."""
-        return cls(_base_dir(config_value.get("base_dir")), inst_data)
+class HomeComputeLogManager(_BelowHome, LocalComputeLogManager):
+    """``compute_logs``: the output of steps."""
+
+    folder = "compute_logs"
 
 
-class HomeComputeLogManager(LocalComputeLogManager):
-    """``compute_logs``: the output of steps, kept below ``RO_HOME``."""
-
-    @classmethod
-    def config_type(cls) -> dict[str, Any]:
-        """``base_dir`` may be left out."""
-        return _BASE_DIR
-
-    @classmethod
-    def from_config_value(
-        cls, inst_data: ConfigurableClassData | None, config_value: Any
-    ) -> "HomeComputeLogManager":
-        """Called by Dagster with what dagster.yaml says."""
-        base = Path(_base_dir(config_value.get("base_dir"))) / "compute_logs"
-        return cls(str(base), inst_data=inst_data)
-
-
-class HomeArtifactStorage(LocalArtifactStorage):
-    """``local_artifact_storage``: Dagster's scratch files, kept below ``RO_HOME``.
+class HomeArtifactStorage(_BelowHome, LocalArtifactStorage):
+    """``local_artifact_storage``: Dagster's scratch files.
 
     Governed assets never use it: their bytes are in the artifact store.
     """
-
-    @classmethod
-    def config_type(cls) -> dict[str, Any]:
-        """``base_dir`` may be left out."""
-        return _BASE_DIR
-
-    @classmethod
-    def from_config_value(
-        cls, inst_data: ConfigurableClassData | None, config_value: Any
-    ) -> "HomeArtifactStorage":
-        """Called by Dagster with what dagster.yaml says."""
-        return cls(_base_dir(config_value.get("base_dir")), inst_data)

@@ -15,11 +15,11 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from ro_platform.config.files import document_bytes
 from ro_platform.contracts import RunManifest
 from ro_platform.contracts.base import contract_error
 from ro_platform.errors import (
     ContractError,
-    DocumentSyntaxError,
     InputMissingError,
     NotCanonicalError,
     VolatileFieldError,
@@ -73,13 +73,7 @@ def read_manifest_file(path: Path) -> ManifestFile:
     Raises :class:`DocumentSyntaxError`, :class:`ContractError`, :class:`VolatileFieldError` or
     :class:`NotCanonicalError`, each with the file, line and field; records nothing.
     """
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise DocumentSyntaxError(
-            f"{path} cannot be read: {error.strerror}.", next_step="Name a manifest file."
-        ) from None
-    manifest = parse_manifest(data, str(path))
+    manifest = parse_manifest(document_bytes(path), str(path))
     return ManifestFile(manifest, manifest_fingerprint(manifest), path.parent)
 
 
