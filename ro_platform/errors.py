@@ -111,6 +111,12 @@ class SettingsError(InvalidInputError):
     code = "RO_SETTINGS"
 
 
+class BundleRefusedError(InvalidInputError):
+    """An engine's bundle cannot be judged: malformed, empty, unsafe, unsealed, or no such law."""
+
+    code = "RO_BUNDLE_REFUSED"
+
+
 # --- what was asked for does not exist: exit 4 ---------------------------------------------------
 
 
@@ -183,6 +189,12 @@ class GateSetShrankError(GateRefusedError):
     """A code location no longer declares a gate that is on record for its asset."""
 
     code = "RO_GATE_SET_SHRANK"
+
+
+class EngineGateFailedError(GateRefusedError):
+    """An engine's sealed bundle does not verify under its gate law."""
+
+    code = "RO_ENGINE_GATE_FAILED"
 
 
 # --- what is stored is not what was recorded: exit 6 ---------------------------------------------
@@ -275,7 +287,7 @@ class OutcomeUnknownError(RunOperateError):
 
 
 class RunFailedError(RunOperateError):
-    """An asset's own code failed, or one of its gates said FAIL."""
+    """An asset's own code failed, or the run ended before it."""
 
     code = "RO_RUN_FAILED"
     exit_code = 9

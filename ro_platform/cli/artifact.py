@@ -21,6 +21,7 @@ from ro_platform.cli.output import (
     json_option,
     out,
     plain,
+    say_error,
     say_json,
     short,
     size,
@@ -147,6 +148,9 @@ def verify(target: str | None, everything: bool, full: bool, as_json: bool) -> N
     if target is not None:
         found = plane.lookup.find(target)
         findings = [plane.audit.artifact(item.asset, item.ref, full=full) for item in found]
+        for finding in findings:
+            if finding.error:
+                raise finding.error
     else:
         findings = _audit(plane, full=full)
     altered = [finding for finding in findings if finding.error]
@@ -164,7 +168,13 @@ def verify(target: str | None, everything: bool, full: bool, as_json: bool) -> N
         total = size(sum(finding.size_bytes for finding in findings))
         out.print(f"[green]verified[/green]: {words or 'nothing is stored yet'}; {total}")
     if altered:
-        raise click.exceptions.Exit(IntegrityError.exit_code)
+        error = IntegrityError(
+            f"{len(altered)} of {len(findings)} stored objects are not what was recorded.",
+            next_step="Keep their files as evidence, and restore them from a verified copy.",
+        )
+        if not as_json:
+            say_error(error, as_json=False)
+        raise click.exceptions.Exit(error.exit_code)
 
 
 def _audit(plane: Plane, *, full: bool) -> list[Finding]:

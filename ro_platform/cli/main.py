@@ -8,14 +8,17 @@ import traceback
 
 import click
 
-from ro_platform.cli.output import err
+from ro_platform.cli.output import err, say_error
+from ro_platform.errors import RunOperateError
 
 _NOUNS = {
     "run": "Carry a manifest through its workload, governed.",
     "manifest": "Fingerprint, show and register manifests.",
     "artifact": "List, show, get and verify artifacts.",
     "config": "Publish and show versioned configs.",
-    "gate": "List gates, and drop one with a reason.",
+    "gate": "List gates, drop one with a reason, verify an engine's bundle.",
+    "locator": "Check an engine's locators.",
+    "lineage": "Recompute an engine's lineage hashes.",
     "ledger": "Read, verify and prove the ledger.",
 }
 
@@ -67,11 +70,15 @@ def main() -> None:
     try:
         ro()
     except Exception as error:  # noqa: BLE001 - the outermost frame: nothing may escape unsaid
-        err.print(f"[bold red]RO_INTERNAL[/bold red] {type(error).__name__}", end=" ")
-        err.print(str(error), markup=False)
-        err.print("  [bold]next:[/bold] this is a fault of the program; report it with this trace:")
+        fault = RunOperateError(
+            f"{type(error).__name__}: {error}",
+            next_step="This is a fault of the program: report it with the trace below.",
+        )
+        if "--json" in sys.argv:
+            say_error(fault, as_json=True)
+        say_error(fault, as_json=False)
         err.print("".join(traceback.format_exception(error)), markup=False)
-        sys.exit(1)
+        sys.exit(fault.exit_code)
 
 
 if __name__ == "__main__":

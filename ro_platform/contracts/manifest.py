@@ -134,6 +134,11 @@ class RunManifest(Contract):
                 raise ValueError(f"{what} {twice[0]!r} is named more than once")
         return self
 
+    def to_json_value(self) -> dict[str, Any]:
+        """The document as it was written: what it leaves out is not filled in, so that the
+        fingerprint is that of the file's own JSON form."""
+        return self.model_dump(mode="json", exclude_unset=True, exclude_none=True)
+
     def input(self, name: str) -> ManifestInput | None:
         """The input of that name, or None."""
         return next((item for item in self.inputs if item.name == name), None)

@@ -4,7 +4,9 @@ Dagster's tables stay a convenience that may be wiped; what happened is in the l
 mode keeps them, the logs and scratch files below ``RO_HOME/dagster``.
 """
 
-from collections.abc import Callable, Sequence
+import fcntl
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -28,12 +30,27 @@ def _plane() -> Plane:
     return shared_plane(Settings.load())
 
 
+@contextmanager
+def _one_process_at_a_time(folder: Path) -> Iterator[None]:
+    """Hold other processes off. A process that dies lets go."""
+    with (folder / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
 class RecordingSqliteEventLog(SqliteEventLogStorage):
     """Stores an event as Dagster does, then records what it means for attempts."""
 
     def __init__(self, base_dir: str, inst_data: ConfigurableClassData | None = None) -> None:
         super().__init__(base_dir, inst_data)
         self._recorder = AttemptRecorder(_plane)
+
+    def add_dynamic_partitions(
+        self, partitions_def_name: str, partition_keys: Sequence[str]
+    ) -> None:
+        """Add those that are not there. Dagster looks and then inserts: one process at a time."""
+        with _one_process_at_a_time(Path(self._base_dir)):
+            super().add_dynamic_partitions(partitions_def_name, partition_keys)
 
     def store_event(self, event: dg.EventLogEntry) -> None:
         """Store and record one event. Raises if either cannot be done."""
@@ -66,7 +83,8 @@ class _BelowHome:
         base = Path(configured) if configured else Settings.load().dagster_state
         base.mkdir(parents=True, exist_ok=True)
         build: Callable[..., Any] = cls
-        return build(str(base / cls.folder), inst_data=inst_data)
+        with _one_process_at_a_time(base):  # Dagster creates its tables without a lock
+            return build(str(base / cls.folder), inst_data=inst_data)
 
 
 class RecordingSqliteStorage(_BelowHome, DagsterSqliteStorage):

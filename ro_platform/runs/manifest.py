@@ -91,6 +91,12 @@ def parse_manifest(data: bytes, source: str) -> RunManifest:
             "(for example as_of). Times and people are recorded in the ledger.",
             field=path,
         )
+    for path in _nulls(document.value):
+        raise ContractError(
+            f"{document.where(path)} is null.",
+            next_step="Leave out what the manifest does not say.",
+            field=path,
+        )
     return _validated(document)
 
 
@@ -156,6 +162,20 @@ def _volatile(value: Any, path: str) -> Iterator[tuple[str, str]]:
                 yield from _volatile(item, f"{path}[{index}]")
         case str() if _VOLATILE_VALUE.search(value):
             yield path, f"is {value!r}, which means something else each time it is read"
+
+
+def _nulls(value: Any, path: str = "") -> Iterator[str]:
+    """Where a field of the contract is null; a parameter may be."""
+    match value:
+        case dict():
+            for key, item in value.items():
+                if path or key != "parameters":
+                    yield from _nulls(item, f"{path}.{key}" if path else key)
+        case list():
+            for index, item in enumerate(value):
+                yield from _nulls(item, f"{path}[{index}]")
+        case None:
+            yield path
 
 
 def _inexact(value: Any, path: str) -> Iterator[tuple[str, float]]:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import rfc8785
 from hypothesis import given
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
@@ -145,6 +146,12 @@ def test_form_does_not_change_the_fingerprint(value: dict[str, Any]) -> None:
     }
     read = {name: parse_document(data, name).value for name, data in forms.items()}
     assert {fingerprint(found) for found in read.values()} == {fingerprint(value)}
+
+
+@given(MANIFESTS)
+def test_the_fingerprint_is_that_of_the_document_alone(value: dict[str, Any]) -> None:
+    """RFC 8785 over the document as it was written, by another package, gives the same bytes."""
+    assert canonical_bytes(manifest(value)) == rfc8785.dumps(value)
 
 
 @given(MANIFESTS)

@@ -62,7 +62,8 @@ class Place:
             "digest": sha256_hex(b'{"max":3}'),
             "ref": "limits.yaml",
         }
-        return self.file(config_versions=[pin | more])
+        said = {name: value for name, value in (pin | more).items() if value is not None}
+        return self.file(config_versions=[said])
 
     def register(self, file: ManifestFile, *, first: bool = False) -> bool:
         return self.plane.runs.register(file, actor=ACTOR, publish_first_versions=first)

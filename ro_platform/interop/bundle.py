@@ -1,0 +1,200 @@
+"""A sealed bundle as it is on disk: its files, what its index lists, and what its flag says.
+
+Opening one checks everything that needs no law. A malformed index or flag, a link, a path that
+leaves its folder, a missing flag and an empty bundle are refusals (:class:`BundleRefusedError`).
+Index and flag are read once: the bytes that are parsed are the bytes that are hashed.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+from ro_platform.contracts.base import Hex64
+from ro_platform.errors import InvalidInputError, NotFoundError
+from ro_platform.interop.folder import Folder, open_folder, refused
+from ro_platform.interop.primitives import EngineObject, is_member_path, read_json
+from ro_platform.kernel.documents import MAX_DOCUMENT_BYTES
+
+INDEX = "index.json"
+FLAG = "_passed.flag"
+LIST_NAMES = ("items", "members", "entries", "files", "artifacts")
+_TEXT_FLAG = re.compile(rb"sha256_hex = ([a-f0-9]{64})\n")
+_LOOSE_FLAG = re.compile(rb"\s*sha256_hex\s*=\s*[A-Fa-f0-9]{64}\s*")
+_HEX64 = re.compile(r"[a-f0-9]{64}")
+
+
+class Place(NamedTuple):
+    """A file: in the bundle, or (``in_bundle`` False) elsewhere below the run's root."""
+
+    path: str
+    in_bundle: bool = True
+
+
+class Member(NamedTuple):
+    """One entry of the index: the path as it is written there, and the member's own digest."""
+
+    path: str
+    sha256_hex: str | None
+
+
+class Flag(NamedTuple):
+    """What the flag says: the sealed digest, and (JSON only) the world that it is about."""
+
+    digest: str
+    kind: Literal["text", "json"]
+    manifest_fingerprint: str | None = None
+
+
+class _JsonFlag(EngineObject):
+    manifest_fingerprint: Hex64
+    bundle_digest_sha256: Hex64
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A bundle held open.
+
+    ``base`` is the folder that the index's paths start from, and ``prefix`` what those of the
+    bundle's own files start with; None if the bundle does not lie below ``base``.
+    """
+
+    folder: Folder
+    base: Folder
+    prefix: str | None
+    files: tuple[str, ...]
+    index: bytes | None
+    members: tuple[Member, ...]
+    flag: Flag
+
+    def place(self, path: str) -> Place:
+        """The file that a path of the index means."""
+        if self.prefix is not None and path.startswith(self.prefix):
+            return Place(path.removeprefix(self.prefix))
+        return Place(path, in_bundle=False)
+
+    def chunks(self, place: Place) -> Iterator[bytes]:
+        """A file's bytes in pieces. Raises as :meth:`Folder.chunks` does."""
+        if place == Place(INDEX) and self.index is not None:
+            yield self.index
+        else:
+            yield from (self.folder if place.in_bundle else self.base).chunks(place.path)
+
+    @property
+    def unlisted(self) -> tuple[str, ...]:
+        """The files of the bundle that the index does not list, index and flag apart."""
+        known = {INDEX, FLAG}
+        known.update(place.path for place in map(self.place, self.paths) if place.in_bundle)
+        return tuple(name for name in self.files if name not in known)
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """The paths of the index, in its order."""
+        return tuple(member.path for member in self.members)
+
+
+@contextmanager
+def open_bundle(
+    path: Path, *, run_root: Path | None = None, flag: Path | None = None
+) -> Iterator[Bundle]:
+    """Hold a bundle open; its index's paths start from the bundle, or from ``run_root``.
+
+    ``flag`` names the flag where it is not the bundle's own ``_passed.flag``.
+    """
+    with ExitStack() as stack:
+        folder = stack.enter_context(open_folder(path))
+        base = stack.enter_context(open_folder(run_root)) if run_root else folder
+        files = folder.files()
+        index = folder.read(INDEX, MAX_DOCUMENT_BYTES) if INDEX in files else None
+        prefix = _prefix(path, run_root) if run_root else ""
+        bundle = Bundle(
+            folder,
+            base,
+            prefix,
+            files,
+            index,
+            members=_members(index, f"{path}/{INDEX}") if index is not None else (),
+            flag=_flag(folder, flag),
+        )
+        _check(bundle)
+        yield bundle
+
+
+def _check(bundle: Bundle) -> None:
+    """What holds for every law: something is sealed, and each file is listed once."""
+    if not set(bundle.files) - {FLAG} or (bundle.index is not None and not bundle.members):
+        raise refused(f"{bundle.folder.path} is an empty bundle")
+    places = [bundle.place(path) for path in bundle.paths]
+    seen: set[Place] = set()
+    for place in places:
+        if place in seen:
+            raise refused(f"{INDEX} lists {place.path!r} twice")
+        seen.add(place)
+    if Place(FLAG) in seen:
+        raise refused(f"{INDEX} lists {FLAG}, which cannot hold a digest of itself")
+
+
+def _prefix(path: Path, run_root: Path) -> str | None:
+    """The bundle's path below the run's root, with a slash; None if it lies elsewhere."""
+    below = os.path.relpath(path.resolve(), run_root.resolve())
+    return None if below == ".." or below.startswith("../") else f"{below}/".removeprefix("./")
+
+
+def _members(data: bytes, where: str) -> tuple[Member, ...]:
+    """The entries of an index: a bare array, or the one array under a known name."""
+    try:
+        value = read_json(data, where)
+    except InvalidInputError as error:
+        raise refused(f"the index cannot be read: {error.message}") from None
+    if isinstance(value, dict):
+        lists = [name for name in LIST_NAMES if name in value]
+        if len(lists) != 1:
+            raise refused(f"{where} has {len(lists)} of {', '.join(LIST_NAMES)}: one is needed")
+        value = value[lists[0]]
+    if not isinstance(value, list):
+        raise refused(f"{where} holds no list of members")
+    return tuple(_member(item, f"{where}, entry {at}") for at, item in enumerate(value, start=1))
+
+
+def _member(item: Any, where: str) -> Member:
+    path = item.get("path") if isinstance(item, dict) else None
+    if not isinstance(path, str) or not is_member_path(path):
+        raise refused(f"{where} has no path inside the bundle: {path!r}")
+    own = item.get("sha256_hex")
+    if "sha256_hex" in item and not (isinstance(own, str) and _HEX64.fullmatch(own)):
+        raise refused(f"{where} ({path!r}) has a sha256_hex that is not 64 lowercase hex digits")
+    return Member(path, own)
+
+
+def _flag(folder: Folder, other: Path | None) -> Flag:
+    where = str(other or folder.path / FLAG)
+    try:
+        if other is None:
+            data = folder.read(FLAG, MAX_DOCUMENT_BYTES)
+        else:
+            with open_folder(other.parent) as beside:
+                data = beside.read(other.name, MAX_DOCUMENT_BYTES)
+    except NotFoundError:
+        raise refused(f"there is no flag {where}") from None
+    return read_flag(data, where)
+
+
+def read_flag(data: bytes, where: str) -> Flag:
+    """What a flag says, text or JSON. Raises :class:`BundleRefusedError`."""
+    if found := _TEXT_FLAG.fullmatch(data):
+        return Flag(found[1].decode(), "text")
+    if data.lstrip()[:1] == b"{":
+        try:
+            flag = _JsonFlag.from_json(data, where=where)
+        except InvalidInputError as error:
+            raise refused(f"the flag is not as the engine writes it: {error.message}") from None
+        return Flag(flag.bundle_digest_sha256, "json", flag.manifest_fingerprint)
+    near = "its white space, line end or letter case" if _LOOSE_FLAG.fullmatch(data) else "its form"
+    raise refused(
+        f"{where} is no flag: {near} is not that of `sha256_hex = <64 lowercase hex>` and one LF"
+    )

@@ -1,0 +1,113 @@
+"""The engine's gate laws: one registry, one implementation each.
+
+A law says which bytes, in which order, go through one SHA-256. None of them hashes names, lengths
+or separators; what that leaves open is closed by each member's own digest
+(:mod:`ro_platform.interop.verification`). "Sorted by path" means by the path's UTF-8 bytes, the
+whole relative POSIX path as one string: ASCII order for ASCII paths, no locale, no normalisation.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from ro_platform.contracts.base import Contract
+from ro_platform.errors import BundleRefusedError
+from ro_platform.interop.bundle import FLAG, INDEX, Bundle, Place
+from ro_platform.interop.folder import refused
+
+Chunks = Callable[[Place], Iterable[bytes]]
+"""How a law reads a file: its bytes, in pieces."""
+
+
+class LawOptions(Contract):
+    """What a law may be told. Where the index's paths start from is the bundle's affair."""
+
+    index_order: bool = False
+    without_index: bool = False
+
+    def chosen(self) -> tuple[str, ...]:
+        """The names of those that are on."""
+        return tuple(name for name, on in self if on)
+
+
+@dataclass(frozen=True)
+class Law:
+    """A gate law: the pieces it hashes (files, or bytes of its own), and the options it has."""
+
+    name: str
+    pieces: Callable[[Bundle, LawOptions], Sequence[Place | bytes]]
+    options: frozenset[str] = frozenset()
+
+    def check(self, options: LawOptions) -> None:
+        """Raise :class:`BundleRefusedError` for an option that this law does not have."""
+        for name in options.chosen():
+            if name not in self.options:
+                raise refused(f"the law {self.name} has no option {name}")
+
+    def digest(self, bundle: Bundle, options: LawOptions, chunks: Chunks | None = None) -> str:
+        """The law's SHA-256 in hex, over what ``chunks`` reads (by default the bundle itself).
+
+        Raises :class:`NotFoundError` for a missing member, and :class:`BundleRefusedError` where
+        the law cannot be applied or would hash nothing.
+        """
+        pieces = self.pieces(bundle, options)
+        if not pieces:
+            raise refused(f"under {self.name} nothing would be hashed")
+        state = hashlib.sha256()
+        for piece in pieces:
+            for chunk in (piece,) if isinstance(piece, bytes) else (chunks or bundle.chunks)(piece):
+                state.update(chunk)
+        return state.hexdigest()
+
+
+def _every_file(bundle: Bundle, _: LawOptions) -> list[Place]:
+    return [Place(name) for name in bundle.files if name != FLAG]
+
+
+def _listed_files(bundle: Bundle, options: LawOptions) -> list[Place]:
+    paths = _indexed(bundle).paths
+    ordered = paths if options.index_order else sorted(paths, key=str.encode)
+    places = map(bundle.place, ordered)
+    return [item for item in places if not (options.without_index and item == Place(INDEX))]
+
+
+def _member_digests(bundle: Bundle, _: LawOptions) -> list[bytes]:
+    return list(_own_digests(_indexed(bundle)))
+
+
+def _own_digests(bundle: Bundle) -> Iterator[bytes]:
+    for member in bundle.members:
+        if member.sha256_hex is None:
+            raise refused(f"{member.path!r} has no sha256_hex in {INDEX}, and the law needs it")
+        yield member.sha256_hex.encode()
+
+
+def _indexed(bundle: Bundle) -> Bundle:
+    if bundle.index is None:
+        raise refused(f"{bundle.folder.path} has no {INDEX}, and the law needs it")
+    return bundle
+
+
+_LAWS = (
+    Law("sha256_bundle_digest", _every_file),
+    Law(
+        "sha256_index_json_ascii_lex_raw_bytes",
+        _listed_files,
+        frozenset({"index_order", "without_index"}),
+    ),
+    Law("sha256_member_digest_concat", _member_digests),
+)
+LAWS = {law.name: law for law in _LAWS}
+
+
+def law_named(name: str) -> Law:
+    """The law of that name. Raises :class:`BundleRefusedError`: no law, no verdict."""
+    if name in LAWS:
+        return LAWS[name]
+    raise BundleRefusedError(
+        f"There is no verdict: {name!r} is no gate law.",
+        next_step=f"Name the law that the bundle's gate declares: {', '.join(LAWS)}.",
+        law=name,
+    )
