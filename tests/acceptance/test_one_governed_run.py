@@ -164,6 +164,29 @@ def test_a_replay_that_diverges_names_the_first(
     assert answer.err.splitlines()[-1].startswith("  next: ")
 
 
+def test_a_replay_of_a_declared_non_deterministic_asset_claims_nothing(
+    small_finished: tuple[Deployment, Path],
+) -> None:
+    """Other bytes are the next revision, but never "identical": the replay names them, exit 7."""
+    small, manifest = small_finished
+    code = small.root / "definitions.py"
+    plain = 'code_version="1")\ndef numbers'
+    assert plain in code.read_text()
+    loose = 'code_version="1", metadata={"ro/deterministic": False})\ndef numbers'
+    code.write_text(code.read_text().replace(plain, loose))
+    (small.root / "outside.txt").write_text("changed since")
+
+    answer = small.ro("run", manifest, "--replay", "--json")
+
+    assert answer.code == 7
+    facts = answer.json()
+    assert facts["identical"] is False
+    assert facts["error"]["code"] == "RO_REPLAY_DIVERGED"
+    assert [item["result"] for item in facts["assets"]] == ["diverged", "identical"]
+    kept = small.ro("artifact", "list", "--asset", "numbers", "--json").json()
+    assert [item["revision"] for item in kept] == [1, 2]
+
+
 def test_a_diverged_replay_changes_no_artifact(
     small_finished: tuple[Deployment, Path], tmp_path: Path
 ) -> None:

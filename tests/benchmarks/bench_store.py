@@ -17,6 +17,7 @@ import os
 import shutil
 import statistics
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -331,7 +332,7 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
     parser.add_argument("--quick", action="store_true", help="64 MiB and 500 files, twice")
-    parser.add_argument("--json", type=Path, help="also write the rows to this file")
+    parser.add_argument("--json", action="store_true", help="print the rows as JSON")
     parser.add_argument("--dvc", type=Path, help="DVC's executable, from an environment of its own")
     parser.add_argument("--folder", type=Path, help="where to work (default: a temporary folder)")
     options = parser.parse_args()
@@ -339,9 +340,10 @@ def main() -> None:
         bench = Bench(Path(folder), repeats=2 if options.quick else 3)
         large(bench, 64 if options.quick else 1024)
         small(bench, 500 if options.quick else 10_000, options.dvc)
+    if options.json:
+        sys.stdout.write(json.dumps([asdict(row) for row in bench.rows], indent=2) + "\n")
+    else:
         report(bench, options.dvc)
-        if options.json:
-            options.json.write_text(json.dumps([asdict(row) for row in bench.rows], indent=1))
 
 
 if __name__ == "__main__":
