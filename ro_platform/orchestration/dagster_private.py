@@ -40,6 +40,7 @@ __all__ = [
     "errors_of",
     "execution_set",
     "job_gates",
+    "parents_of",
     "planned_units",
     "step_key_of",
     "step_key_of_input",
@@ -70,6 +71,12 @@ def step_key_of_input(context: dg.InputContext) -> str | None:
         return context.step_context.step.key
     except dg.DagsterInvariantViolationError:
         return None
+
+
+def parents_of(context: dg.OutputContext) -> frozenset[dg.AssetKey]:
+    """The assets that the written asset depends on, loaded or not, itself left out."""
+    graph = context.step_context.job_def.asset_layer.asset_graph
+    return frozenset(graph.get(context.asset_key).parent_keys) - {context.asset_key}
 
 
 def dagster_run_of_input(context: dg.InputContext) -> str | None:

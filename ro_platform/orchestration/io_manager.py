@@ -3,7 +3,8 @@
 What an asset returns is encoded by its type, stored under its digest, bound to (asset, manifest)
 and recorded, in that order; a crash in between leaves blobs that nothing refers to, or a binding
 that running again finds and completes. What an asset loads has passed every gate on record for its
-producer, for exactly those bytes, in this run or any other.
+producer, for exactly those bytes, in this run or any other; and what an asset depends on without
+loading it must have passed before the asset's own output is published.
 
 An asset says more about its output in its ``metadata``: ``ro/deterministic: False`` (other bytes
 become the next revision instead of a conflict), ``ro/encoding`` and ``ro/schema_version``.
@@ -36,12 +37,13 @@ from ro_platform.ledger.entry import EntryDraft
 from ro_platform.orchestration.dagster_private import (
     checks_of_step,
     dagster_run_of_input,
+    parents_of,
     step_key_of_input,
 )
 from ro_platform.orchestration.failures import shown_by_dagster
 from ro_platform.orchestration.partitions import is_fingerprint, unit_of
 from ro_platform.orchestration.resource import PlaneResource
-from ro_platform.orchestration.sessions import find_session, require_session
+from ro_platform.orchestration.sessions import StepSession, find_session, require_session
 from ro_platform.orchestration.shown import shown_artifact
 from ro_platform.plane import DAGSTER_ACTOR, Plane
 
@@ -66,6 +68,7 @@ class ArtifactIOManager(dg.ConfigurableIOManager):
             if attempt is None:
                 raise AttemptNotRecordedError(f"asset {asset!r} has no attempt of its own here.")
             plane.gates.declare(asset, self.plane.gates_of(asset), actor=DAGSTER_ACTOR)
+            self._require_unloaded(plane, context, session, fingerprint)
             ref = _publish(plane, asset, fingerprint, obj, context.definition_metadata)
             plane.ledger.append(_bound_draft(asset, fingerprint, ref, attempt, context.run_id))
             session.outputs.append(NamedArtifact(name=asset, artifact=ref))
@@ -82,6 +85,18 @@ class ArtifactIOManager(dg.ConfigurableIOManager):
         with shown_by_dagster():
             values = {key: self._load(context, key) for key in context.asset_partition_keys}
         return next(iter(values.values())) if len(values) == 1 else values
+
+    def _require_unloaded(
+        self, plane: Plane, context: dg.OutputContext, session: StepSession, fingerprint: str
+    ) -> None:
+        """Refuse to publish what depends on a governed asset that it did not load, if that asset's
+        gates do not stand: an edge in ``deps`` binds like one that carries a value."""
+        for key in sorted(parents_of(context), key=unit_of):
+            parent = unit_of(key)
+            if session.loaded(parent) is not None:
+                continue
+            if self.plane.gates_of(parent) or plane.gates.gates_of(parent) is not None:
+                _passed(plane, parent, fingerprint)
 
     def _load(self, context: dg.InputContext, fingerprint: str) -> Any:
         plane, asset = self.plane.plane, unit_of(context.asset_key)

@@ -157,12 +157,16 @@ def test_the_errors_of_a_failed_step_come_with_their_causes(
 def test_a_reading_step_is_known_by_its_key_its_run_and_its_checks(
     governed: EphemeralPlane,
 ) -> None:
-    """Inside a run: all three, and checks only for a step that does nothing else. Outside: none."""
+    """Inside a run: all three, and checks only for a step that does nothing else. Outside: none.
+
+    What a step writes knows the assets that it depends on.
+    """
     seen: list[tuple[Any, ...]] = []
+    parents: dict[str, frozenset[dg.AssetKey]] = {}
 
     class Watching(dg.IOManager):
         def handle_output(self, context: dg.OutputContext, obj: Any) -> None:
-            return None
+            parents[context.asset_key.to_user_string()] = dagster_private.parents_of(context)
 
         def load_input(self, context: dg.InputContext) -> Any:
             seen.append(
@@ -203,6 +207,7 @@ def test_a_reading_step_is_known_by_its_key_its_run_and_its_checks(
 
     check = dg.AssetCheckKey(dg.AssetKey("produced"), "judged")
     assert keys == ["produced_judged"]
+    assert parents == {"produced": frozenset(), "consumed": {dg.AssetKey("produced")}}
     assert set(seen[:2]) == {
         ("produced_judged", result.run_id, frozenset({check})),
         ("consumed", result.run_id, frozenset()),

@@ -45,6 +45,11 @@ def is_good(code_version: str = "1", name: str = "is_good") -> dg.AssetChecksDef
     return judge
 
 
+@dg.asset(partitions_def=MANIFESTS, deps=[made])
+def follows() -> dict[str, Any]:
+    return {"followed": True}
+
+
 ONLY_MADE = dg.AssetSelection.assets(made)
 ONLY_USED = dg.AssetSelection.assets(used)
 
@@ -258,3 +263,35 @@ def test_running_the_gate_again_after_its_receipt_was_lost_lets_the_consumer_thr
 
     assert judge(everything, fingerprint).success
     assert materialize(everything, fingerprint, selection=ONLY_USED).success
+
+
+@pytest.mark.parametrize("judged", ["failed", "never"])
+def test_an_edge_without_a_value_binds_before_anything_is_published(
+    governed: EphemeralPlane, materialize: Materialize, attempts: Attempts, judged: str
+) -> None:
+    """A ``deps``-only consumer in a run of its own publishes nothing over unpassed bytes."""
+    fingerprint = governed.register(parameters={"good": False})
+    first = ONLY_MADE if judged == "failed" else ONLY_MADE.without_checks()
+    materialize([made, follows, is_good()], fingerprint, selection=first)
+
+    result = materialize(
+        [made, follows, is_good()], fingerprint, selection=dg.AssetSelection.assets(follows)
+    )
+
+    assert not result.success
+    refused = "RO_GATE_FAILED" if judged == "failed" else "RO_GATE_ABSENT"
+    assert attempts(fingerprint)["follows"].error_code == refused
+    assert governed.plane.store.binding("follows", fingerprint) is None
+
+
+def test_an_edge_without_a_value_lets_through_what_has_passed(
+    governed: EphemeralPlane, materialize: Materialize
+) -> None:
+    """Under a PASS the ``deps``-only consumer publishes, in a run of its own."""
+    fingerprint = governed.register(parameters={"good": True})
+    materialize([made, follows, is_good()], fingerprint, selection=ONLY_MADE)
+    result = materialize(
+        [made, follows, is_good()], fingerprint, selection=dg.AssetSelection.assets(follows)
+    )
+    assert result.success
+    assert governed.plane.store.binding("follows", fingerprint) is not None
