@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import NoReturn
 
 from ro_platform.artifacts.store import ArtifactStore
-from ro_platform.contracts import BoundRef, GateRule, GateStatus, RunManifest
+from ro_platform.contracts import BoundRef, GateReceipt, GateRule, GateStatus, RunManifest
 from ro_platform.errors import (
     ArtifactNotFoundError,
     GateAbsentError,
@@ -48,6 +48,33 @@ class Standing:
                 return "STALE"
             case _:
                 return "UNVERIFIABLE"
+
+
+@dataclass(frozen=True, slots=True)
+class _Question:
+    """May this artifact be read, as far as this gate is concerned?"""
+
+    rule: GateRule
+    asset: str
+    manifest: RunManifest
+    fingerprint: str
+    ref: BoundRef
+
+    @property
+    def evaluate(self) -> str:
+        """What to do where a verdict is missing."""
+        return f"Run the check for partition {self.fingerprint}, then start the consumer again."
+
+    def refuse(self, kind: type[GateRefusedError], why: str, next_step: str) -> NoReturn:
+        """Refuse with an error that names the gate, the digest, the asset and the manifest."""
+        raise kind(
+            f"gate {self.rule.gate_id!r} {why} sha256:{self.ref.digest} of asset {self.asset!r}.",
+            next_step=next_step,
+            gate=self.rule.gate_id,
+            asset=self.asset,
+            digest=self.ref.digest,
+            manifest_fingerprint=self.fingerprint,
+        )
 
 
 class Guard:
@@ -90,59 +117,54 @@ class Guard:
             return
         for rule in rules:
             try:
-                self._stand(rule, asset, manifest, fingerprint, ref)
+                self._stand(_Question(rule, asset, manifest, fingerprint, ref))
             except GateRefusedError as refusal:
                 yield Standing(rule.gate_id, refusal)
             else:
                 yield Standing(rule.gate_id)
 
-    def _stand(
-        self, rule: GateRule, asset: str, manifest: RunManifest, fingerprint: str, ref: BoundRef
-    ) -> None:
-        def refuse(kind: type[GateRefusedError], why: str, next_step: str) -> NoReturn:
-            raise kind(
-                f"gate {rule.gate_id!r} {why} sha256:{ref.digest} of asset {asset!r}.",
-                next_step=next_step,
-                gate=rule.gate_id,
-                asset=asset,
-                digest=ref.digest,
-                manifest_fingerprint=fingerprint,
-            )
-
-        evaluate = f"Run the check for partition {fingerprint}, then start the consumer again."
-        recorded = self._receipts.latest(rule.gate_id, fingerprint, ref.digest)
-        if recorded is None:
-            refuse(GateAbsentError, "has never judged", evaluate)
-        try:
-            receipt = self._receipts.read(recorded)
-        except ReceiptUnverifiableError as error:
-            refuse(ReceiptUnverifiableError, f"cannot vouch ({error.message}) for", error.next_step)
-        if (
-            receipt.gate_id != rule.gate_id
-            or receipt.scope.asset != asset
-            or receipt.subject.digest != ref.digest
-            or receipt.scope.manifest_fingerprint != fingerprint
-            or receipt.status != recorded.status
-            or receipt.rule_digest != recorded.rule_digest
-        ):
-            refuse(
-                ReceiptUnverifiableError,
-                "has a receipt that says something else than the ledger about",
-                "Keep both as evidence and run `ro ledger verify`; then evaluate the gate again.",
-            )
+    def _stand(self, asked: _Question) -> None:
+        """Raise a :class:`GateRefusedError` unless this gate lets this artifact be read."""
+        receipt = self._receipt(asked)
         if receipt.status is not GateStatus.PASS:
-            refuse(
+            asked.refuse(
                 GateFailedError,
                 "said FAIL to",
                 "Correct the cause: other data or another rule is another manifest.",
             )
         older = "passed only under an older rule or config the bytes"
         try:
-            current = rule_digest(rule, manifest)
+            current = rule_digest(asked.rule, asked.manifest)
         except VersionNotPinnedError as error:
-            refuse(GateStaleError, older, f"{error.message} {error.next_step}")
+            asked.refuse(GateStaleError, older, f"{error.message} {error.next_step}")
         if receipt.rule_digest != current:
-            refuse(GateStaleError, older, evaluate)
+            asked.refuse(GateStaleError, older, asked.evaluate)
+
+    def _receipt(self, asked: _Question) -> GateReceipt:
+        """The newest receipt of the gate on those bytes, if it is there and believable."""
+        gate_id = asked.rule.gate_id
+        recorded = self._receipts.latest(gate_id, asked.fingerprint, asked.ref.digest)
+        if recorded is None:
+            asked.refuse(GateAbsentError, "has never judged", asked.evaluate)
+        try:
+            receipt = self._receipts.read(recorded)
+        except ReceiptUnverifiableError as error:
+            why = f"cannot vouch ({error.message}) for"
+            asked.refuse(ReceiptUnverifiableError, why, error.next_step)
+        if (
+            receipt.gate_id != gate_id
+            or receipt.scope.asset != asked.asset
+            or receipt.subject.digest != asked.ref.digest
+            or receipt.scope.manifest_fingerprint != asked.fingerprint
+            or receipt.status != recorded.status
+            or receipt.rule_digest != recorded.rule_digest
+        ):
+            asked.refuse(
+                ReceiptUnverifiableError,
+                "has a receipt that says something else than the ledger about",
+                "Keep both as evidence and run `ro ledger verify`; then evaluate the gate again.",
+            )
+        return receipt
 
 
 def _undeclared(asset: str, ref: BoundRef) -> GateUndeclaredError:
