@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import logging
 import sys
 import traceback
 
@@ -65,8 +66,22 @@ def ro() -> None:
     """The Run/Operate plane: deterministic runs, immutable artifacts, binding gates, one ledger."""
 
 
+def _interrupts_leave_no_trace() -> None:
+    """Ctrl-C may strike while a library closes a connection or an object goes away. Then Python's
+    traces of it are noise: the interrupt itself is answered by click, with one word."""
+    logging.getLogger("sqlalchemy.pool").setLevel(logging.CRITICAL)
+    unraisable = sys.unraisablehook
+
+    def hook(unraised: sys.UnraisableHookArgs) -> None:
+        if not isinstance(unraised.exc_value, KeyboardInterrupt):
+            unraisable(unraised)
+
+    sys.unraisablehook = hook
+
+
 def main() -> None:
     """Run ``ro``; a fault of the program itself exits with 1 and says where it happened."""
+    _interrupts_leave_no_trace()
     try:
         ro()
     except Exception as error:  # noqa: BLE001 - the outermost frame: nothing may escape unsaid
