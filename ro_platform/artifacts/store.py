@@ -30,6 +30,10 @@ LEASE_SECONDS = 24 * 3600.0
 """How long an abandoned temporary file is left alone, in case its writer is only slow."""
 
 
+PROBE_BYTES = 1 << 16
+"""What :meth:`ArtifactStore.check_writable` writes: enough for a full file system to refuse it."""
+
+
 class ArtifactStore:
     """Immutable artifacts by digest, their bindings to assets, and the receipts of gates."""
 
@@ -160,8 +164,8 @@ class ArtifactStore:
 
     def check_writable(self) -> None:
         """Try a write that leaves nothing. Raises :class:`StoreNotWritableError`."""
-        with self.backend.stage() as staged:
-            staged.write(b"\0")
+        with self.backend.stage() as staged:  # never committed
+            staged.write(bytes(PROBE_BYTES))
 
     def sweep(self, now: datetime, *, lease_seconds: float = LEASE_SECONDS) -> int:
         """Remove what writers that died left behind, untouched for a lease; answer how many."""

@@ -35,8 +35,6 @@ from ro_platform.plane import DAGSTER_ACTOR, Plane, shared_plane
 from ro_platform.runs.manifest import ManifestFile
 from ro_platform.runs.plan import AssetStanding
 
-_PROBE_BYTES = 1 << 16
-
 
 @dataclass(frozen=True)
 class RunOutcome:
@@ -149,15 +147,14 @@ class GovernedRun:
         for key, standing in standings.items():
             if self.replay or standing.ref is None:
                 compute |= execution_set(self.workload.job, key)
-        judge = compute | {key for key, standing in standings.items() if not standing.stands}
+        judge = compute | {key for key, item in standings.items() if item.needs_judgement_only}
         self.assets = [key for key in self.workload.assets if key in compute]
         self.checks = sorted(
             (check for key in judge for check in self.workload.gates[key]),
             key=lambda check: check.to_user_string(),
         )
         if self.units:
-            with self.plane.store.backend.stage() as probe:  # never committed: it leaves nothing
-                probe.write(bytes(_PROBE_BYTES))
+            self.plane.store.check_writable()
 
     def _outcome(self, dagster_run_id: str | None) -> RunOutcome:
         fingerprint = self.file.fingerprint
