@@ -167,10 +167,34 @@ class GateFailedError(GateRefusedError):
     code = "RO_GATE_FAILED"
 
 
+class GateOlderBytesError(GateRefusedError):
+    """A gate judged an earlier revision of the artifact, and never these bytes."""
+
+    code = "RO_GATE_OLDER_BYTES"
+
+
 class GateStaleError(GateRefusedError):
     """A gate passed this digest, but under an older rule or config."""
 
     code = "RO_GATE_STALE"
+
+
+class GateRevokedError(GateRefusedError):
+    """A gate passed this digest, and its PASS was withdrawn since."""
+
+    code = "RO_GATE_REVOKED"
+
+
+class ArtifactBlockedError(GateRefusedError):
+    """An artifact was made, directly or through others, from bytes whose PASS was revoked."""
+
+    code = "RO_ARTIFACT_BLOCKED"
+
+
+class ArtifactUnrecordedError(GateRefusedError):
+    """The store binds an artifact that no entry of the ledger says anybody made."""
+
+    code = "RO_ARTIFACT_UNRECORDED"
 
 
 class GateUndeclaredError(GateRefusedError):
@@ -257,6 +281,12 @@ class InvalidTransitionError(ConflictError):
     """An attempt cannot move between those two states."""
 
     code = "RO_INVALID_TRANSITION"
+
+
+class AttemptEndedError(ConflictError):
+    """An execution wants to publish, and its attempt has ended on record."""
+
+    code = "RO_ATTEMPT_ENDED"
 
 
 # --- a store, database or server does not serve: exit 8 ------------------------------------------

@@ -2,18 +2,20 @@
 
 from ro_platform.contracts.admin import AdminActionType, AdminEvent, SecretRotationEvent
 from ro_platform.contracts.artifact import (
+    ArtifactBlocked,
     ArtifactBound,
     ArtifactRef,
     ArtifactTree,
     BoundRef,
+    NamedArtifact,
     TreeMember,
+    UsedArtifact,
 )
 from ro_platform.contracts.attempt import (
     AttemptTransition,
     CorrelationIds,
     JobAttemptRecord,
     JobStatus,
-    NamedArtifact,
     RuntimeFingerprint,
 )
 from ro_platform.contracts.base import Contract, JsonObject
@@ -25,6 +27,7 @@ from ro_platform.contracts.gate import (
     GateScope,
     GateSetDeclared,
     GateStatus,
+    PassRevoked,
     ReceiptRecorded,
     ResolvedRule,
 )
@@ -34,6 +37,7 @@ from ro_platform.contracts.manifest import CodeRef, ManifestInput, RegisteredMan
 __all__ = [
     "AdminActionType",
     "AdminEvent",
+    "ArtifactBlocked",
     "ArtifactBound",
     "ArtifactRef",
     "ArtifactTree",
@@ -57,6 +61,7 @@ __all__ = [
     "LedgerEntry",
     "ManifestInput",
     "NamedArtifact",
+    "PassRevoked",
     "PinnedConfigRef",
     "ReceiptRecorded",
     "RegisteredManifest",
@@ -65,4 +70,5 @@ __all__ = [
     "RuntimeFingerprint",
     "SecretRotationEvent",
     "TreeMember",
+    "UsedArtifact",
 ]

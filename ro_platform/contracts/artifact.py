@@ -66,10 +66,41 @@ class ArtifactTree(Contract):
     members: tuple[TreeMember, ...]
 
 
+class NamedArtifact(Contract):
+    """An artifact under the name (asset or input) by which the work knew it."""
+
+    name: str
+    artifact: BoundRef
+
+
+class UsedArtifact(Contract):
+    """A bound artifact that went into another: its binding's locator, and its digest."""
+
+    ref: Locator
+    digest: Hex64
+
+
 class ArtifactBound(Contract):
-    """The ledger's body for an artifact that an attempt bound to an asset under a manifest."""
+    """The ledger's body for an artifact that an attempt bound to an asset under a manifest.
+
+    It mentions ``digest/<digest>`` and, for each input, ``used/<locator>``.
+    """
 
     asset: AssetPath
     manifest_fingerprint: Hex64
     attempt_id: Hex32
     artifact: BoundRef
+    inputs: tuple[UsedArtifact, ...] | None = None
+
+
+class ArtifactBlocked(Contract):
+    """The ledger's body for an artifact that a revocation blocks until it is made again.
+
+    ``because`` are the locators of its inputs that were revoked or blocked themselves.
+    """
+
+    asset: AssetPath
+    manifest_fingerprint: Hex64
+    artifact: UsedArtifact
+    because: tuple[Locator, ...]
+    admin_event_id: Name

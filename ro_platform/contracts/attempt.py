@@ -6,7 +6,7 @@ from enum import StrEnum
 
 from pydantic import Field, PositiveInt
 
-from ro_platform.contracts.artifact import BoundRef
+from ro_platform.contracts.artifact import NamedArtifact
 from ro_platform.contracts.base import Contract, Hex32, Hex64, Name, UtcTimestamp
 from ro_platform.contracts.config import PinnedConfigRef
 
@@ -39,13 +39,6 @@ class RuntimeFingerprint(Contract):
     implementation: str
     platform: str
     packages_digest: Hex64
-
-
-class NamedArtifact(Contract):
-    """An artifact under the name (asset or input) by which the work knew it."""
-
-    name: str
-    artifact: BoundRef
 
 
 class AttemptTransition(Contract):

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Literal
+
+from pydantic import Field, NonNegativeInt
 
 from ro_platform.contracts.artifact import ArtifactRef, BoundRef
 from ro_platform.contracts.base import AssetPath, Contract, Hex32, Hex64, Name, Reason, UtcTimestamp
@@ -34,6 +37,9 @@ class GateReceipt(Contract):
     rule_digest: Hex64
     attempt_id: Hex32
     produced_at_utc: UtcTimestamp
+    warned: Literal[True] | None = Field(
+        default=None, description="It passed, and found something worth a warning."
+    )
     evidence: ArtifactRef | None = None
     notes: str | None = None
 
@@ -44,6 +50,9 @@ class GateRule(Contract):
     gate_id: Name
     code_version: Name
     configs: tuple[Name, ...] = ()
+    guest: Literal[True] | None = Field(
+        default=None, description="Declared by a code location that does not make the asset."
+    )
 
 
 class ResolvedRule(Contract):
@@ -72,3 +81,18 @@ class ReceiptRecorded(Contract):
     subject_digest: Hex64
     rule_digest: Hex64
     receipt: BoundRef
+    warned: Literal[True] | None = None
+
+
+class PassRevoked(Contract):
+    """The ledger's body for a PASS that was withdrawn: which one, why, and how much it blocked."""
+
+    asset: AssetPath
+    manifest_fingerprint: Hex64
+    gate_id: Name
+    subject_digest: Hex64
+    rule_digest: Hex64
+    receipt: BoundRef
+    reason: Reason
+    blocked: NonNegativeInt
+    admin_event_id: Name

@@ -10,7 +10,7 @@ from pydantic import Field, NonNegativeInt, StringConstraints
 from ro_platform.contracts.attempt import CorrelationIds
 from ro_platform.contracts.base import Actor, Contract, JsonObject, UtcTimestamp
 
-EntryKey = Annotated[str, StringConstraints(min_length=1, max_length=512)]
+EntryKey = Annotated[str, StringConstraints(min_length=1, max_length=1024)]
 
 
 class EntryKind(StrEnum):
@@ -23,6 +23,8 @@ class EntryKind(StrEnum):
     GATE_RECEIPT = "gate_receipt"
     CONFIG_PUBLISHED = "config_published"
     ADMIN_EVENT = "admin_event"
+    PASS_REVOKED = "pass_revoked"
+    ARTIFACT_BLOCKED = "artifact_blocked"
 
 
 class LedgerEntry(Contract):
@@ -36,5 +38,8 @@ class LedgerEntry(Contract):
     )
     actor: Actor
     recorded_at_utc: UtcTimestamp
+    mentions: tuple[EntryKey, ...] | None = Field(
+        default=None, description="What else it speaks of; the log is indexed by each."
+    )
     correlation_ids: CorrelationIds = Field(default_factory=CorrelationIds)
     body: JsonObject

@@ -28,7 +28,8 @@ _BODY = {"body"}
 class EntryDraft:
     """What a caller wants recorded; its place and time are given when it is appended.
 
-    ``body`` is a JSON object or a contract. ``key`` makes the append idempotent: a log holds at
+    ``body`` is a JSON object or a contract; ``mentions`` are names beside the subject by which the
+    entry can be found. ``key`` makes the append idempotent: a log holds at
     most one entry with it.
     """
 
@@ -38,6 +39,7 @@ class EntryDraft:
     body: Mapping[str, Any] | Contract
     key: str | None = None
     correlation_ids: CorrelationIds = _NO_IDS
+    mentions: tuple[str, ...] = ()
 
     def body_object(self) -> dict[str, Any]:
         """The body as the JSON object that is stored."""
@@ -57,6 +59,7 @@ def sealed(draft: EntryDraft, seq: int, recorded_at_utc: str) -> tuple[LedgerEnt
             key=draft.key,
             actor=draft.actor,
             recorded_at_utc=recorded_at_utc,
+            mentions=tuple(sorted(set(draft.mentions))) or None,
             correlation_ids=draft.correlation_ids,
             body=draft.body_object(),
         )

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 
 from ro_platform.contracts.ledger import LedgerEntry
 from ro_platform.kernel.clock import Clock, utc_text
-from ro_platform.ledger.backends.base import LedgerBackend, LedgerTransaction, Row
+from ro_platform.ledger.backends.base import LedgerBackend, LedgerTransaction, Mention, Row
 from ro_platform.ledger.entry import EntryDraft, checked, require_same, sealed
 from ro_platform.ledger.reader import LedgerReader
 from ro_platform.ledger.tree import Frontier
@@ -74,11 +74,13 @@ class Ledger(LedgerReader):
         recorded = _recorded(transaction, drafts)
         entries: list[LedgerEntry] = []
         rows: list[Row] = []
+        mentions: list[Mention] = []
         for draft in drafts:
             entry = recorded.get(draft.key) if draft.key is not None else None
             if entry is None:
                 entry, row = sealed(draft, seq + len(rows), moment)
                 rows.append(row)
+                mentions += [Mention(row.seq, name) for name in entry.mentions or ()]
                 if draft.key is not None:
                     recorded[draft.key] = entry
             else:
@@ -86,7 +88,7 @@ class Ledger(LedgerReader):
             entries.append(entry)
         if rows:
             frontier, completed = frontier.extended([row.leaf for row in rows])
-            transaction.insert(rows, completed)
+            transaction.insert(rows, completed, mentions)
         return entries, frontier
 
 

@@ -6,7 +6,7 @@ No answer is handed out unchecked: an entry whose bytes, leaf hash or columns di
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from ro_platform.contracts.ledger import EntryKind, LedgerEntry
@@ -58,6 +58,13 @@ class LedgerReader:
         row = self._rows.latest(kind.value, subject)
         return checked(row) if row else None
 
+    def latest_of(
+        self, questions: Sequence[tuple[EntryKind, str]]
+    ) -> list[LedgerEntry | None]:
+        """:meth:`latest` of each (kind, subject), in their order, in one round trip."""
+        rows = self._rows.latest_of([(kind.value, subject) for kind, subject in questions])
+        return [checked(row) if row else None for row in rows]
+
     def scan(
         self,
         *,
@@ -67,6 +74,7 @@ class LedgerReader:
         subject: str | None = None,
         run_id: str | None = None,
         dagster_run_id: str | None = None,
+        mention: str | None = None,
         newest_first: bool = False,
         limit: int | None = None,
     ) -> Iterator[LedgerEntry]:
@@ -83,13 +91,14 @@ class LedgerReader:
             subject=subject,
             run_id=run_id,
             dagster_run_id=dagster_run_id,
+            mention=mention,
             newest_first=newest_first,
         )
         left = size if limit is None else limit
         while left > 0 and selection.start < selection.end:
             rows = self._rows.page(selection, min(left, _PAGE_ROWS))
             for row in rows:
-                yield checked(row)
+                yield _mentioning(checked(row), mention)
             if len(rows) < min(left, _PAGE_ROWS):
                 return
             left, last = left - len(rows), rows[-1].seq
@@ -148,6 +157,17 @@ class LedgerReader:
                 next_step=f"Give a size from 0 to {most}.",
             )
         return most if size is None else size
+
+
+def _mentioning(entry: LedgerEntry, name: str | None) -> LedgerEntry:
+    """The entry itself, if it does mention the name by which it was found."""
+    if name is not None and name not in (entry.mentions or ()):
+        raise LedgerCorruptError(
+            f"Entry {entry.seq} was found by {name!r}, which its bytes do not mention.",
+            next_step="Run `ro ledger verify` and keep the files as evidence.",
+            seq=entry.seq,
+        )
+    return entry
 
 
 def _unprovable(what: str, seq: int) -> LedgerCorruptError:

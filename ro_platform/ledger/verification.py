@@ -61,11 +61,17 @@ def verify(
 def _verified_page(rows: LedgerRows, peaks: list[Node], start: int, end: int) -> Iterator[Row]:
     stored = _stored_nodes(rows, start, end)
     page = rows.page(Selection(start=start, end=end), end - start)
+    mentioned: dict[int, list[str]] = {}
+    for seq, name in rows.mentions(start, end):
+        mentioned.setdefault(seq, []).append(name)
     for seq in range(start, end):
         row = page[seq - start] if seq - start < len(page) else None
         if row is None or row.seq != seq:
             _refuse(seq, f"Entry {seq} is missing.")
-        require_canonical(row, checked(row))
+        entry = checked(row)
+        require_canonical(row, entry)
+        if sorted(mentioned.get(seq, [])) != list(entry.mentions or ()):
+            _refuse(seq, f"Entry {seq} cannot be found by what it mentions, or by something else.")
         for node in push(peaks, row.leaf):
             if is_stored(node.level) and stored.get((node.level, node.offset)) != node.hash:
                 _refuse_node(node)

@@ -1,8 +1,9 @@
 """The port behind the ledger: dumb, append-only rows. The log above it owns every rule of meaning.
 
-A backend keeps two tables. *Entries*: one row a leaf, at its ``seq``, with the canonical bytes (the
-one source of truth), the leaf hash, and columns copied from the bytes so that they can be found.
-*Nodes*: hashes of complete subtrees at the levels the log chooses to keep.
+A backend keeps three tables. *Entries*: one row a leaf, at its ``seq``, with the canonical bytes
+(the one source of truth), the leaf hash, and columns copied from the bytes so that they can be
+found. *Mentions*: one row for each name that an entry mentions, copied likewise. *Nodes*: hashes of
+complete subtrees at the levels the log chooses to keep.
 
 What every backend promises:
 
@@ -45,6 +46,13 @@ class Row(NamedTuple):
     dagster_run_id: str | None
 
 
+class Mention(NamedTuple):
+    """That the entry at ``seq`` mentions a name."""
+
+    seq: int
+    name: str
+
+
 class Tip(NamedTuple):
     """The end of the log: how many entries it has, and the last one's leaf hash."""
 
@@ -54,7 +62,8 @@ class Tip(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Which rows: ``start <= seq < end``, and every column that is given equal to it."""
+    """Which rows: ``start <= seq < end``, every column that is given equal to it, and if a name is
+    given, only rows that mention it."""
 
     start: int = 0
     end: int = MAX_SEQ
@@ -62,6 +71,7 @@ class Selection:
     subject: str | None = None
     run_id: str | None = None
     dagster_run_id: str | None = None
+    mention: str | None = None
     newest_first: bool = False
 
 
@@ -98,9 +108,20 @@ class LedgerRows(ABC):
     def latest(self, kind: str, subject: str) -> Row | None:
         """The row with the highest ``seq`` of that kind and subject."""
 
+    def latest_of(self, questions: Sequence[tuple[str, str]]) -> list[Row | None]:
+        """:meth:`latest` of each (kind, subject), in their order; one round trip where it can be.
+
+        The answers are of one moment only inside a transaction.
+        """
+        return [self.latest(kind, subject) for kind, subject in questions]
+
     @abstractmethod
     def page(self, selection: Selection, limit: int) -> list[Row]:
         """The first ``limit`` rows of a selection, by ``seq`` (descending if ``newest_first``)."""
+
+    @abstractmethod
+    def mentions(self, start: int, end: int) -> list[Mention]:
+        """All mentions by entries ``start <= seq < end``, sorted."""
 
     @abstractmethod
     def hashes(self, level: int, start: int, end: int) -> list[bytes]:
@@ -118,8 +139,11 @@ class LedgerTransaction(LedgerRows):
     """The one writer of the moment. Reads see its own inserts."""
 
     @abstractmethod
-    def insert(self, rows: Sequence[Row], nodes: Sequence[Node]) -> None:
-        """Add entries and subtrees. Raises ``LedgerCorruptError`` where one is already stored."""
+    def insert(
+        self, rows: Sequence[Row], nodes: Sequence[Node], mentions: Sequence[Mention]
+    ) -> None:
+        """Add entries, subtrees and mentions. Raises ``LedgerCorruptError`` where one is already
+        stored."""
 
 
 class LedgerBackend(LedgerRows):

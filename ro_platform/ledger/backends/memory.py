@@ -13,12 +13,14 @@ from ro_platform.ledger.backends.base import (
     Census,
     LedgerBackend,
     LedgerTransaction,
+    Mention,
     Row,
     Selection,
     Tip,
 )
 
 _COLUMNS = ("run_id", "dagster_run_id", "subject", "kind")
+_MENTION = "mention"
 
 
 class _MemoryTables(LedgerTransaction):
@@ -29,6 +31,7 @@ class _MemoryTables(LedgerTransaction):
         self.nodes: dict[int, list[bytes]] = {}
         self.seq_by_key: dict[str, int] = {}
         self.seqs_by_value: dict[tuple[str, str], list[int]] = {}
+        self.names: dict[int, tuple[str, ...]] = {}
 
     def tip(self) -> Tip:
         return Tip(len(self.rows), self.rows[-1].leaf if self.rows else None)
@@ -47,9 +50,12 @@ class _MemoryTables(LedgerTransaction):
         wanted = {
             name: value for name in _COLUMNS if (value := getattr(selection, name)) is not None
         }
+        indexed = list(wanted.items())
+        if selection.mention is not None:
+            indexed.append((_MENTION, selection.mention))
         candidates: Sequence[int] = range(len(self.rows))
-        if wanted:
-            candidates = min((self.seqs_by_value.get(item, []) for item in wanted.items()), key=len)
+        if indexed:
+            candidates = min((self.seqs_by_value.get(item, []) for item in indexed), key=len)
         first, last = (
             bisect_left(candidates, selection.start),
             bisect_left(candidates, selection.end),
@@ -58,11 +64,17 @@ class _MemoryTables(LedgerTransaction):
         found: list[Row] = []
         for place in order:
             row = self.rows[candidates[place]]
-            if all(getattr(row, name) == value for name, value in wanted.items()):
+            if all(getattr(row, name) == value for name, value in wanted.items()) and (
+                selection.mention is None or selection.mention in self.names.get(row.seq, ())
+            ):
                 found.append(row)
             if len(found) >= limit:
                 break
         return found
+
+    def mentions(self, start: int, end: int) -> list[Mention]:
+        seqs = range(start, min(end, len(self.rows)))
+        return [Mention(seq, name) for seq in seqs for name in sorted(self.names.get(seq, ()))]
 
     def hashes(self, level: int, start: int, end: int) -> list[bytes]:
         if level == 0:
@@ -73,7 +85,9 @@ class _MemoryTables(LedgerTransaction):
         size = len(self.rows)
         return Census(size, size, {level: len(hashes) for level, hashes in self.nodes.items()})
 
-    def insert(self, rows: Sequence[Row], nodes: Sequence[Node]) -> None:
+    def insert(
+        self, rows: Sequence[Row], nodes: Sequence[Node], mentions: Sequence[Mention]
+    ) -> None:
         for row in rows:
             if row.seq != len(self.rows) or row.key in self.seq_by_key:
                 raise LedgerCorruptError(f"Entry {row.seq} or its key is already stored.")
@@ -83,6 +97,9 @@ class _MemoryTables(LedgerTransaction):
             for name in _COLUMNS:
                 if (value := getattr(row, name)) is not None:
                     self.seqs_by_value.setdefault((name, value), []).append(row.seq)
+        for seq, name in mentions:
+            self.names[seq] = (*self.names.get(seq, ()), name)
+            self.seqs_by_value.setdefault((_MENTION, name), []).append(seq)
         for node in nodes:
             self.nodes.setdefault(node.level, []).append(node.hash)
 
@@ -94,6 +111,8 @@ class _MemoryTables(LedgerTransaction):
             for name in _COLUMNS:
                 if (value := getattr(row, name)) is not None:
                     self.seqs_by_value[name, value].pop()
+            for name in self.names.pop(row.seq, ()):
+                self.seqs_by_value[_MENTION, name].pop()
         del self.rows[size:]
         for level, hashes in self.nodes.items():
             del hashes[nodes.get(level, 0) :]
@@ -144,6 +163,11 @@ class MemoryLedgerBackend(LedgerBackend):
         """See :class:`LedgerRows`."""
         with self._lock:
             return self._tables.page(selection, limit)
+
+    def mentions(self, start: int, end: int) -> list[Mention]:
+        """See :class:`LedgerRows`."""
+        with self._lock:
+            return self._tables.mentions(start, end)
 
     def hashes(self, level: int, start: int, end: int) -> list[bytes]:
         """See :class:`LedgerRows`."""

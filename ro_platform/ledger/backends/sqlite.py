@@ -26,6 +26,7 @@ from ro_platform.ledger.backends.base import (
     LedgerBackend,
     LedgerRows,
     LedgerTransaction,
+    Mention,
     Row,
     Selection,
     Tip,
@@ -35,6 +36,7 @@ from ro_platform.ledger.backends.sqlite_file import Connection, create, schema_f
 
 _COLUMNS = "seq, entry, leaf, kind, subject, key, run_id, dagster_run_id"
 _ENTRY_INTO = f"INSERT INTO entry ({_COLUMNS})"
+_MENTION_INTO = "INSERT INTO mention (seq, name)"
 _NODE_INTO = "INSERT INTO node (level, position, hash)"
 _ROWS_A_STATEMENT = 100
 _MOST_SELECTIVE_FIRST = ("subject", "run_id", "dagster_run_id", "kind")
@@ -77,15 +79,26 @@ class _SqliteRows(LedgerRows):
         """See :class:`LedgerRows`."""
         conditions, values = ["seq >= ?", "seq < ?"], [selection.start, selection.end]
         wanted: list[Any] = []
+        if selection.mention is not None:
+            # A list of one index's seqs, which the conditions on the entries' columns then thin.
+            conditions.append("seq IN (SELECT seq FROM mention WHERE name = ?)")
+            values.append(selection.mention)
         for column in _MOST_SELECTIVE_FIRST:
             if (value := getattr(selection, column)) is not None:
                 # SQLite has no statistics here; a plus keeps it from walking the weaker index.
-                usable = not wanted or (column == "kind" and selection.subject is not None)
+                usable = selection.mention is None and (
+                    not wanted or (column == "kind" and selection.subject is not None)
+                )
                 conditions.append(f"{'' if usable else '+'}{column} = ?")
                 wanted.append(value)
         order = "DESC" if selection.newest_first else "ASC"
         sql = f"WHERE {' AND '.join(conditions)} ORDER BY seq {order} LIMIT ?"
         return self._rows(sql, [*values, *wanted, limit])
+
+    def mentions(self, start: int, end: int) -> list[Mention]:
+        """See :class:`LedgerRows`."""
+        sql = "SELECT seq, name FROM mention WHERE seq >= ? AND seq < ? ORDER BY seq, name"
+        return [Mention(*found) for found in self._query(sql, [start, end])]
 
     def hashes(self, level: int, start: int, end: int) -> list[bytes]:
         """See :class:`LedgerRows`."""
@@ -113,10 +126,13 @@ class _SqliteTransaction(_SqliteRows, LedgerTransaction):
         self._connection = connection
         self._path = path
 
-    def insert(self, rows: Sequence[Row], nodes: Sequence[Node]) -> None:
+    def insert(
+        self, rows: Sequence[Row], nodes: Sequence[Node], mentions: Sequence[Mention]
+    ) -> None:
         with translated(self._path, writing=True):
             _insert(self._connection, _ENTRY_INTO, rows)
             _insert(self._connection, _NODE_INTO, nodes)
+            _insert(self._connection, _MENTION_INTO, mentions)
 
     def census(self) -> Census:
         with translated(self._path):

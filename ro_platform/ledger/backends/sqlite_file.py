@@ -22,7 +22,7 @@ from ro_platform.ledger.backends.sqlite_errors import not_a_ledger, translated
 APPLICATION_ID = 0x524F4C47
 """``ROLG``, in the file's header (SQLite's ``application_id``)."""
 
-_VERSION = 1
+_VERSION = 2
 _SCHEMA_SQL = Path(__file__).with_name("sqlite_schema.sql")
 _OBJECTS = "SELECT type, name, sql FROM sqlite_schema WHERE name NOT LIKE 'sqlite_%'"
 _SETTINGS = "PRAGMA synchronous = FULL; PRAGMA cache_size = -32768; PRAGMA trusted_schema = OFF;"

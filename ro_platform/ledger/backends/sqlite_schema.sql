@@ -1,4 +1,4 @@
--- The ledger in SQLite, schema version 1. Rows are only ever inserted.
+-- The ledger in SQLite, schema version 2. Rows are only ever inserted.
 -- An index of a rowid table ends in the rowid, which is seq: so (kind) orders by (kind, seq).
 CREATE TABLE ledger_schema (version INTEGER NOT NULL) STRICT;
 CREATE TABLE entry (
@@ -16,6 +16,12 @@ CREATE INDEX entry_subject ON entry (subject, kind);
 CREATE INDEX entry_kind ON entry (kind);
 CREATE INDEX entry_run_id ON entry (run_id) WHERE run_id IS NOT NULL;
 CREATE INDEX entry_dagster_run_id ON entry (dagster_run_id) WHERE dagster_run_id IS NOT NULL;
+CREATE TABLE mention (
+    name TEXT NOT NULL,
+    seq INTEGER NOT NULL CHECK (seq >= 0),
+    PRIMARY KEY (name, seq)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX mention_seq ON mention (seq);
 CREATE TABLE node (
     level INTEGER NOT NULL CHECK (level > 0),
     position INTEGER NOT NULL CHECK (position >= 0),
@@ -30,6 +36,10 @@ CREATE TRIGGER node_no_update BEFORE UPDATE ON node
 BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END;
 CREATE TRIGGER node_no_delete BEFORE DELETE ON node
 BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END;
+CREATE TRIGGER mention_no_update BEFORE UPDATE ON mention
+BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END;
+CREATE TRIGGER mention_no_delete BEFORE DELETE ON mention
+BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END;
 CREATE TRIGGER schema_no_update BEFORE UPDATE ON ledger_schema
 BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END;
 CREATE TRIGGER schema_no_delete BEFORE DELETE ON ledger_schema
@@ -42,4 +52,7 @@ BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END;
 CREATE TRIGGER node_once BEFORE INSERT ON node
 WHEN EXISTS (SELECT 1 FROM node WHERE level = NEW.level AND position = NEW.position)
 BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END;
-INSERT INTO ledger_schema (version) VALUES (1);
+CREATE TRIGGER mention_once BEFORE INSERT ON mention
+WHEN EXISTS (SELECT 1 FROM mention WHERE name = NEW.name AND seq = NEW.seq)
+BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END;
+INSERT INTO ledger_schema (version) VALUES (2);
