@@ -29,6 +29,7 @@ from ro_platform.runs.audit import Audit
 from ro_platform.runs.history import AttemptHistory
 from ro_platform.runs.lookup import Lookup
 from ro_platform.runs.plan import RunPlanner
+from ro_platform.runs.publication import Publication
 from ro_platform.runs.registry import RunRegistry
 from ro_platform.runs.scope import RunScope
 
@@ -46,6 +47,7 @@ class Plane:
     receipts: Receipts
     guard: Guard
     runs: RunRegistry
+    publication: Publication
     attempts: AttemptHistory
     planner: RunPlanner
     lookup: Lookup
@@ -70,8 +72,8 @@ class Plane:
         store, ledger = ArtifactStore(blobs), Ledger(log, clock)
         configs = ConfigVersions(store, ledger, clock)
         gates, receipts = GateCatalogue(ledger), Receipts(store, ledger)
-        guard = Guard(store, gates, receipts)
-        runs = RunRegistry(store, ledger, configs)
+        guard = Guard(store, ledger)
+        runs = RunRegistry(store, ledger, configs, guard)
         return cls(
             store=store,
             ledger=ledger,
@@ -80,6 +82,7 @@ class Plane:
             receipts=receipts,
             guard=guard,
             runs=runs,
+            publication=Publication(store, ledger, guard, runs),
             attempts=AttemptHistory(ledger, actor=DAGSTER_ACTOR),
             planner=RunPlanner(store, guard),
             lookup=Lookup(store, ledger, runs, guard),
@@ -90,7 +93,7 @@ class Plane:
     def scope(self, fingerprint: str) -> RunScope:
         """One run as its assets and gates see it. Raises :class:`ManifestNotRegisteredError`."""
         manifest = self.runs.manifest(fingerprint)
-        return RunScope(fingerprint, manifest, self.store, self.configs, self.guard)
+        return RunScope(fingerprint, manifest, self.store, self.configs, self.runs, self.guard)
 
     def record_admin_event(
         self,

@@ -10,9 +10,10 @@ from collections.abc import Sequence
 
 from pydantic import ValidationError
 
-from ro_platform.contracts import EntryKind, GateRule, GateSetDeclared
+from ro_platform.contracts import EntryKind, GateRule, GateSetDeclared, LedgerEntry
 from ro_platform.contracts.base import contract_error
 from ro_platform.errors import GateSetShrankError, NotFoundError
+from ro_platform.gates.subjects import asset_subject
 from ro_platform.kernel.canonical import canonical_bytes
 from ro_platform.ledger.entry import EntryDraft
 from ro_platform.ledger.log import Ledger
@@ -28,18 +29,22 @@ class GateCatalogue:
         self._ledger = ledger
 
     def declare(self, asset: str, gates: Rules, *, actor: str) -> None:
-        """Record that an asset has these gates, if that is news.
+        """Record that the code location that makes an asset gives it these gates, if that is news.
 
-        Raises :class:`GateSetShrankError` when a recorded gate is missing from them.
+        Gates that other code locations gave it stay. Raises :class:`GateSetShrankError` when one
+        of its own is missing.
         """
-        gates = tuple(sorted(gates, key=lambda rule: rule.gate_id))
+        own = {rule.gate_id for rule in gates}
 
         def build(log: LedgerReader) -> Sequence[EntryDraft]:
             recorded = _recorded(log, asset)
-            if recorded == gates:
+            if _with_guests(gates, recorded) == recorded:
                 return []
-            kept = {rule.gate_id for rule in gates}
-            gone = sorted(rule.gate_id for rule in recorded or () if rule.gate_id not in kept)
+            gone = sorted(
+                rule.gate_id
+                for rule in recorded or ()
+                if rule.gate_id not in own and not rule.guest
+            )
             if gone:
                 raise GateSetShrankError(
                     f"asset {asset!r} no longer declares its gate {gone[0]!r}.",
@@ -48,23 +53,25 @@ class GateCatalogue:
                     asset=asset,
                     gate=gone[0],
                 )
-            return [_draft(GateSetDeclared(asset=asset, gates=gates), actor)]
+            every = _with_guests(gates, recorded)
+            return [_draft(GateSetDeclared(asset=asset, gates=every), actor)]
 
-        if self.gates_of(asset) != gates:
+        if (found := self.gates_of(asset)) is None or _with_guests(gates, found) != found:
             self._ledger.append_with(build)
 
     def amend(self, asset: str, rule: GateRule, *, actor: str) -> None:
-        """Record that an asset has this gate, under this rule, beside those on record."""
+        """Record that an asset has this gate, under this rule, beside those on record.
+
+        A gate that is on record stays with the code location that gave it to the asset.
+        """
 
         def build(log: LedgerReader) -> Sequence[EntryDraft]:
             recorded = _recorded(log, asset) or ()
-            if rule in recorded:
+            if (gates := _with(rule, recorded)) == recorded:
                 return []
-            others = [item for item in recorded if item.gate_id != rule.gate_id]
-            gates = tuple(sorted((*others, rule), key=lambda item: item.gate_id))
             return [_draft(GateSetDeclared(asset=asset, gates=gates), actor)]
 
-        if rule not in (self.gates_of(asset) or ()):
+        if (found := self.gates_of(asset) or ()) != _with(rule, found):
             self._ledger.append_with(build)
 
     def drop(self, asset: str, gate_id: str, *, reason: str, actor: str) -> None:
@@ -97,28 +104,40 @@ class GateCatalogue:
         """Every asset's gates on record."""
         sets: dict[str, Rules] = {}
         for entry in self._ledger.scan(kind=EntryKind.GATE_SET_DECLARED):
-            declared = _declared(entry.body)
+            declared = declared_in(entry)
             sets[declared.asset] = declared.gates
         return sets
 
 
 def _recorded(log: LedgerReader, asset: str) -> Rules | None:
-    entry = log.latest(EntryKind.GATE_SET_DECLARED, _subject(asset))
-    return _declared(entry.body).gates if entry else None
+    entry = log.latest(EntryKind.GATE_SET_DECLARED, asset_subject(asset))
+    return declared_in(entry).gates if entry else None
 
 
-def _declared(body: object) -> GateSetDeclared:
-    return GateSetDeclared.from_json(canonical_bytes(body), where="gate set")
+def declared_in(entry: LedgerEntry) -> GateSetDeclared:
+    """The gate set that an entry of that kind declares."""
+    return GateSetDeclared.from_json(canonical_bytes(entry.body), where=f"entry {entry.seq}")
 
 
-def _subject(asset: str) -> str:
-    return f"asset/{asset}"
+def _with(rule: GateRule, recorded: Rules) -> Rules:
+    """The gates on record with this one under its present rule."""
+    before = next((item for item in recorded if item.gate_id == rule.gate_id), rule)
+    others = [item for item in recorded if item.gate_id != rule.gate_id]
+    now = rule.model_copy(update={"guest": before.guest})
+    return tuple(sorted((*others, now), key=lambda item: item.gate_id))
+
+
+def _with_guests(gates: Rules, recorded: Rules | None) -> Rules:
+    """An asset's own gates and those on record that other code locations gave it, by id."""
+    own = {rule.gate_id for rule in gates}
+    guests = [rule for rule in recorded or () if rule.guest and rule.gate_id not in own]
+    return tuple(sorted((*gates, *guests), key=lambda rule: rule.gate_id))
 
 
 def _draft(body: GateSetDeclared, actor: str) -> EntryDraft:
     return EntryDraft(
         kind=EntryKind.GATE_SET_DECLARED,
-        subject=_subject(body.asset),
+        subject=asset_subject(body.asset),
         actor=actor,
         body=body.to_json_value(),
     )

@@ -1,53 +1,89 @@
 """The read guard: no PASS, no read. Bytes reach a consumer only through here.
 
-An artifact may be read if every gate on record for its asset has, as its newest verdict on exactly
-that digest, a PASS under the rule and the configs in force. Absent, failed, stale and unverifiable
-all refuse, each with its own error, which names the gate, the digest and what to do next.
+An artifact may be read if the ledger says who made it, nothing it was made from was revoked since,
+and every gate on record for its asset has, as its newest verdict on exactly that digest, an
+unrevoked PASS under the rule and the configs in force. Anything else refuses, each with its own
+error, which names the gate, the digest and what to do next.
+
+A read costs two rounds to the ledger, whatever the number of gates, manifests and entries.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import NoReturn
+from typing import Any, NoReturn
 
+from ro_platform.artifacts.addressing import parse_binding
 from ro_platform.artifacts.store import ArtifactStore
-from ro_platform.contracts import BoundRef, GateReceipt, GateRule, GateStatus, RunManifest
+from ro_platform.contracts import (
+    ArtifactBlocked,
+    ArtifactBound,
+    BoundRef,
+    EntryKind,
+    GateReceipt,
+    GateRule,
+    GateStatus,
+    LedgerEntry,
+    PassRevoked,
+    ReceiptRecorded,
+    RunManifest,
+)
 from ro_platform.errors import (
+    ArtifactBlockedError,
     ArtifactNotFoundError,
+    ArtifactUnrecordedError,
     GateAbsentError,
     GateFailedError,
+    GateOlderBytesError,
     GateRefusedError,
+    GateRevokedError,
     GateStaleError,
     GateUndeclaredError,
     ReceiptUnverifiableError,
     VersionNotPinnedError,
 )
-from ro_platform.gates.catalogue import GateCatalogue
-from ro_platform.gates.receipts import Receipts, rule_digest
+from ro_platform.gates.catalogue import declared_in
+from ro_platform.gates.receipts import recorded_in, rule_digest
+from ro_platform.gates.subjects import (
+    artifact_subject,
+    asset_subject,
+    revocation_subject,
+    verdict_subject,
+)
+from ro_platform.kernel.canonical import canonical_bytes
+from ro_platform.ledger.reader import LedgerReader
+
+_WORDS: dict[type[GateRefusedError], str] = {
+    GateFailedError: "FAIL",
+    GateAbsentError: "ABSENT",
+    GateOlderBytesError: "OLDER BYTES",
+    GateStaleError: "STALE",
+    GateRevokedError: "REVOKED",
+    ArtifactBlockedError: "BLOCKED",
+    ArtifactUnrecordedError: "UNRECORDED",
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """How one gate stands towards one artifact: PASS, or the refusal and its reason."""
+    """How one gate stands towards one artifact: PASS, or the refusal and its reason.
+
+    What is no gate's matter (who made the artifact, and from what) stands under a name in brackets,
+    and only if it refuses.
+    """
 
     gate_id: str
     refusal: GateRefusedError | None = None
+    receipt: str | None = None
+    warned: bool = False
 
     @property
     def word(self) -> str:
-        """``PASS``, ``FAIL``, ``ABSENT``, ``STALE`` or ``UNVERIFIABLE``."""
-        match self.refusal:
-            case None:
-                return "PASS"
-            case GateFailedError():
-                return "FAIL"
-            case GateAbsentError():
-                return "ABSENT"
-            case GateStaleError():
-                return "STALE"
-            case _:
-                return "UNVERIFIABLE"
+        """``PASS``, ``WARN`` (a PASS too), or what stands in the way."""
+        if self.refusal is None:
+            return "WARN" if self.warned else "PASS"
+        return _WORDS.get(type(self.refusal), "UNVERIFIABLE")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +91,8 @@ class _Question:
     """May this artifact be read, as far as this gate is concerned?"""
 
     rule: GateRule
+    rule_digest: str | VersionNotPinnedError
     asset: str
-    manifest: RunManifest
     fingerprint: str
     ref: BoundRef
 
@@ -65,7 +101,18 @@ class _Question:
         """What to do where a verdict is missing."""
         return f"Run the check for partition {self.fingerprint}, then start the consumer again."
 
-    def refuse(self, kind: type[GateRefusedError], why: str, next_step: str) -> NoReturn:
+    def asks_for(self) -> list[tuple[EntryKind, str]]:
+        """The ledger's entries that answer it: the newest verdict, and its revocation."""
+        about = (self.rule.gate_id, self.fingerprint, self.ref.digest)
+        rule = self.rule_digest if isinstance(self.rule_digest, str) else "unpinned"
+        return [
+            (EntryKind.GATE_RECEIPT, verdict_subject(*about)),
+            (EntryKind.PASS_REVOKED, revocation_subject(*about, rule)),
+        ]
+
+    def refuse(
+        self, kind: type[GateRefusedError], why: str, next_step: str, receipt: str | None = None
+    ) -> NoReturn:
         """Refuse with an error that names the gate, the digest, the asset and the manifest."""
         raise kind(
             f"gate {self.rule.gate_id!r} {why} sha256:{self.ref.digest} of asset {self.asset!r}.",
@@ -74,16 +121,20 @@ class _Question:
             asset=self.asset,
             digest=self.ref.digest,
             manifest_fingerprint=self.fingerprint,
+            receipt=receipt,
         )
 
 
 class Guard:
     """Answers which artifact a consumer may read, or why none."""
 
-    def __init__(self, store: ArtifactStore, catalogue: GateCatalogue, receipts: Receipts) -> None:
+    def __init__(self, store: ArtifactStore, log: LedgerReader) -> None:
         self._store = store
-        self._catalogue = catalogue
-        self._receipts = receipts
+        self._log = log
+
+    def within(self, log: LedgerReader) -> Guard:
+        """The same law over what a transaction sees, so that nothing can change before it ends."""
+        return Guard(self._store, log)
 
     def require(self, asset: str, manifest: RunManifest, fingerprint: str) -> BoundRef:
         """The artifact bound to an asset under a manifest, if all its gates stand.
@@ -111,48 +162,50 @@ class Guard:
         self, asset: str, manifest: RunManifest, fingerprint: str, ref: BoundRef
     ) -> Iterator[Standing]:
         """How each gate on record stands towards that artifact."""
-        rules = self._catalogue.gates_of(asset)
-        if rules is None:
+        declared, made, blocked = self._log.latest_of(
+            [
+                (EntryKind.GATE_SET_DECLARED, asset_subject(asset)),
+                (EntryKind.ARTIFACT_BOUND, artifact_subject(ref.ref)),
+                (EntryKind.ARTIFACT_BLOCKED, artifact_subject(ref.ref)),
+            ]
+        )
+        if declared is None:
             yield Standing("(gate set)", _undeclared(asset, ref))
             return
-        for rule in rules:
-            try:
-                self._stand(_Question(rule, asset, manifest, fingerprint, ref))
-            except GateRefusedError as refusal:
-                yield Standing(rule.gate_id, refusal)
-            else:
-                yield Standing(rule.gate_id)
+        if refusal := _unmade(asset, fingerprint, ref, made, blocked):
+            yield Standing("(artifact)", refusal)
+        asked = [
+            _Question(rule, _digest_of(rule, manifest), asset, fingerprint, ref)
+            for rule in declared_in(declared).gates
+        ]
+        answers = self._log.latest_of([entry for item in asked for entry in item.asks_for()])
+        for item, verdict, revoked in zip(asked, answers[::2], answers[1::2], strict=True):
+            yield self._standing(item, verdict, revoked)
 
-    def _stand(self, asked: _Question) -> None:
-        """Raise a :class:`GateRefusedError` unless this gate lets this artifact be read."""
-        receipt = self._receipt(asked)
-        if receipt.status is not GateStatus.PASS:
-            asked.refuse(
-                GateFailedError,
-                "said FAIL to",
-                "Correct the cause: other data or another rule is another manifest.",
-            )
-        older = "passed only under an older rule or config the bytes"
+    def _standing(
+        self, asked: _Question, verdict: LedgerEntry | None, revoked: LedgerEntry | None
+    ) -> Standing:
+        recorded = recorded_in(verdict) if verdict else None
+        locator = recorded.receipt.ref if recorded else None
         try:
-            current = rule_digest(asked.rule, asked.manifest)
-        except VersionNotPinnedError as error:
-            asked.refuse(GateStaleError, older, f"{error.message} {error.next_step}")
-        if receipt.rule_digest != current:
-            asked.refuse(GateStaleError, older, asked.evaluate)
+            receipt = self._receipt(asked, recorded)
+            _require_pass(asked, receipt, locator, revoked)
+        except GateRefusedError as refusal:
+            return Standing(asked.rule.gate_id, refusal, locator)
+        return Standing(asked.rule.gate_id, None, locator, bool(receipt.warned))
 
-    def _receipt(self, asked: _Question) -> GateReceipt:
+    def _receipt(self, asked: _Question, recorded: ReceiptRecorded | None) -> GateReceipt:
         """The newest receipt of the gate on those bytes, if it is there and believable."""
-        gate_id = asked.rule.gate_id
-        recorded = self._receipts.latest(gate_id, asked.fingerprint, asked.ref.digest)
         if recorded is None:
-            asked.refuse(GateAbsentError, "has never judged", asked.evaluate)
+            self._refuse_unjudged(asked)
+        locator = recorded.receipt.ref
         try:
-            receipt = self._receipts.read(recorded)
+            receipt = self._store.read_receipt(recorded.receipt)
         except ReceiptUnverifiableError as error:
             why = f"cannot vouch ({error.message}) for"
-            asked.refuse(ReceiptUnverifiableError, why, error.next_step)
+            asked.refuse(ReceiptUnverifiableError, why, error.next_step, locator)
         if (
-            receipt.gate_id != gate_id
+            receipt.gate_id != asked.rule.gate_id
             or receipt.scope.asset != asked.asset
             or receipt.subject.digest != asked.ref.digest
             or receipt.scope.manifest_fingerprint != asked.fingerprint
@@ -163,8 +216,98 @@ class Guard:
                 ReceiptUnverifiableError,
                 "has a receipt that says something else than the ledger about",
                 "Keep both as evidence and run `ro ledger verify`; then evaluate the gate again.",
+                locator,
             )
         return receipt
+
+    def _refuse_unjudged(self, asked: _Question) -> NoReturn:
+        """No verdict on these bytes: was there one on the revisions before?"""
+        address = parse_binding(asked.ref.ref)
+        newest = address.revision if address else 1
+        for revision in range(newest - 1, 0, -1):
+            earlier = self._store.binding(asked.asset, asked.fingerprint, revision)
+            if earlier is None:
+                continue
+            about = verdict_subject(asked.rule.gate_id, asked.fingerprint, earlier.digest)
+            entry = self._log.latest(EntryKind.GATE_RECEIPT, about)
+            if entry is not None:
+                asked.refuse(
+                    GateOlderBytesError,
+                    f"judged revision {revision} ({recorded_in(entry).status} for "
+                    f"sha256:{earlier.digest}) and never revision {newest},",
+                    asked.evaluate,
+                )
+        asked.refuse(GateAbsentError, "has never judged", asked.evaluate)
+
+
+def _require_pass(
+    asked: _Question, receipt: GateReceipt, locator: str | None, revoked: LedgerEntry | None
+) -> None:
+    if receipt.status is not GateStatus.PASS:
+        asked.refuse(
+            GateFailedError,
+            "said FAIL to",
+            "Correct the cause: other data or another rule is another manifest.",
+            locator,
+        )
+    older = "passed only under an older rule or config the bytes"
+    if isinstance(asked.rule_digest, VersionNotPinnedError):
+        error = asked.rule_digest
+        asked.refuse(GateStaleError, older, f"{error.message} {error.next_step}", locator)
+    if receipt.rule_digest != asked.rule_digest:
+        asked.refuse(GateStaleError, older, asked.evaluate, locator)
+    if revoked is not None:
+        body = PassRevoked.from_json(canonical_bytes(revoked.body), where=f"entry {revoked.seq}")
+        asked.refuse(
+            GateRevokedError,
+            f"had its PASS revoked by {revoked.actor} ({body.reason!r}) for",
+            "A PASS under the same rule does not bring it back: make other bytes, or another rule.",
+            locator,
+        )
+
+
+def _digest_of(rule: GateRule, manifest: RunManifest) -> str | VersionNotPinnedError:
+    try:
+        return rule_digest(rule, manifest)
+    except VersionNotPinnedError as error:
+        return error
+
+
+def _unmade(
+    asset: str,
+    fingerprint: str,
+    ref: BoundRef,
+    made: LedgerEntry | None,
+    blocked: LedgerEntry | None,
+) -> GateRefusedError | None:
+    """Why an artifact may not be read for how it came to be, if there is a reason."""
+    facts: dict[str, Any] = {
+        "asset": asset,
+        "digest": ref.digest,
+        "manifest_fingerprint": fingerprint,
+    }
+    if made is None or _made(made).artifact.digest != ref.digest:
+        return ArtifactUnrecordedError(
+            f"{ref.ref} is bound to sha256:{ref.digest}, which no entry of the ledger made.",
+            next_step="Materialize the asset again: what it makes is recorded. "
+            "If it was recorded before, run `ro ledger verify`.",
+            **facts,
+        )
+    if blocked is not None and blocked.seq > made.seq:
+        body = ArtifactBlocked.from_json(canonical_bytes(blocked.body), where="artifact_blocked")
+        return ArtifactBlockedError(
+            f"sha256:{ref.digest} of asset {asset!r} was made from {', '.join(body.because)}, "
+            "which a revocation reached.",
+            next_step="Make its inputs stand again, then materialize it again; "
+            "`ro gate impact` shows all that was reached.",
+            admin_event_id=body.admin_event_id,
+            **facts,
+        )
+    return None
+
+
+def _made(entry: LedgerEntry) -> ArtifactBound:
+    return ArtifactBound.from_json(canonical_bytes(entry.body), where=f"entry {entry.seq}")
 
 
 def _undeclared(asset: str, ref: BoundRef) -> GateUndeclaredError:

@@ -12,11 +12,13 @@ from ro_platform.contracts import (
     EntryKind,
     GateReceipt,
     GateRule,
+    LedgerEntry,
     ReceiptRecorded,
     ResolvedRule,
     RunManifest,
 )
 from ro_platform.errors import VersionNotPinnedError
+from ro_platform.gates.subjects import verdict_subject
 from ro_platform.kernel.canonical import canonical_bytes
 from ro_platform.kernel.digest import sha256_hex
 from ro_platform.ledger.entry import EntryDraft
@@ -44,6 +46,11 @@ def rule_digest(rule: GateRule, manifest: RunManifest) -> str:
     return sha256_hex(canonical_bytes(resolved))
 
 
+def recorded_in(entry: LedgerEntry) -> ReceiptRecorded:
+    """The verdict that an entry of that kind records."""
+    return ReceiptRecorded.from_json(canonical_bytes(entry.body), where=f"entry {entry.seq}")
+
+
 class Receipts:
     """All verdicts of one environment."""
 
@@ -64,11 +71,14 @@ class Receipts:
             subject_digest=receipt.subject.digest,
             rule_digest=receipt.rule_digest,
             receipt=ref,
+            warned=receipt.warned,
         )
         self._ledger.append(
             EntryDraft(
                 kind=EntryKind.GATE_RECEIPT,
-                subject=_subject(body.gate_id, body.manifest_fingerprint, body.subject_digest),
+                subject=verdict_subject(
+                    body.gate_id, body.manifest_fingerprint, body.subject_digest
+                ),
                 key=f"receipt/{receipt.attempt_id}/{receipt.gate_id}",
                 actor=actor,
                 correlation_ids=correlation_ids,
@@ -80,11 +90,9 @@ class Receipts:
     def latest(self, gate_id: str, fingerprint: str, subject_digest: str) -> ReceiptRecorded | None:
         """The newest verdict of a gate on those bytes under that manifest, as the ledger has it."""
         entry = self._ledger.latest(
-            EntryKind.GATE_RECEIPT, _subject(gate_id, fingerprint, subject_digest)
+            EntryKind.GATE_RECEIPT, verdict_subject(gate_id, fingerprint, subject_digest)
         )
-        if entry is None:
-            return None
-        return ReceiptRecorded.from_json(canonical_bytes(entry.body), where=f"entry {entry.seq}")
+        return recorded_in(entry) if entry else None
 
     def read(self, recorded: ReceiptRecorded) -> GateReceipt:
         """The receipt itself, checked against the ledger's digest of it.
@@ -92,7 +100,3 @@ class Receipts:
         Raises :class:`ReceiptUnverifiableError`.
         """
         return self._store.read_receipt(recorded.receipt)
-
-
-def _subject(gate_id: str, fingerprint: str, subject_digest: str) -> str:
-    return f"gate/{gate_id}/{fingerprint}/{subject_digest}"

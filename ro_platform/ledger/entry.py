@@ -23,6 +23,9 @@ from ro_platform.ledger.backends.base import Row
 _NO_IDS = CorrelationIds()
 _BODY = {"body"}
 
+MAX_NAME_BYTES = 2048
+"""How long a subject, a key or a mention may be, in UTF-8; the contract also counts characters."""
+
 
 @dataclass(frozen=True, slots=True)
 class EntryDraft:
@@ -65,6 +68,8 @@ def sealed(draft: EntryDraft, seq: int, recorded_at_utc: str) -> tuple[LedgerEnt
         )
     except ValidationError as error:
         raise contract_error(error, kind="LedgerEntry", where="ledger entry") from None
+    for name in (entry.subject, entry.key, *(entry.mentions or ())):
+        _require_indexable(name)
     data = _canonical(entry)
     return entry, Row(seq, data, leaf_hash(data), *_columns(entry))
 
@@ -104,6 +109,20 @@ def require_same(draft: EntryDraft, entry: LedgerEntry) -> None:
             next_step=f"Read it with `ro ledger log`: records do not change. Entry {entry.seq}.",
             seq=entry.seq,
             key=draft.key,
+        )
+
+
+def _require_indexable(name: str | None) -> None:
+    # What every backend's indexes can hold: PostgreSQL's texts have no NUL, and a row of its
+    # indexes fits a third of a page.
+    if name is None or (name.isascii() and "\0" not in name):
+        return
+    if "\0" in name or len(name.encode(errors="replace")) > MAX_NAME_BYTES:
+        raise ContractError(
+            f"The name {name[:40]!r} cannot be indexed: it holds NUL, or more than "
+            f"{MAX_NAME_BYTES} bytes of UTF-8.",
+            next_step="Give a shorter subject, key or mention.",
+            contract="LedgerEntry",
         )
 
 

@@ -58,9 +58,7 @@ class LedgerReader:
         row = self._rows.latest(kind.value, subject)
         return checked(row) if row else None
 
-    def latest_of(
-        self, questions: Sequence[tuple[EntryKind, str]]
-    ) -> list[LedgerEntry | None]:
+    def latest_of(self, questions: Sequence[tuple[EntryKind, str]]) -> list[LedgerEntry | None]:
         """:meth:`latest` of each (kind, subject), in their order, in one round trip."""
         rows = self._rows.latest_of([(kind.value, subject) for kind, subject in questions])
         return [checked(row) if row else None for row in rows]

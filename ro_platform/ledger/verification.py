@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import NoReturn
 
+from ro_platform.contracts.ledger import LedgerEntry
 from ro_platform.errors import LedgerCorruptError
 from ro_platform.kernel.merkle import Node, push, root_of
 from ro_platform.ledger.backends.base import Census, LedgerRows, Row, Selection
@@ -45,20 +46,25 @@ def verify(
     census = rows.census()
     _require_whole(census, against)
     peaks: list[Node] = []
+    mentions = 0
     for start in range(0, census.size, _PAGE_ROWS):
         end = min(start + _PAGE_ROWS, census.size)
-        for row in _verified_page(rows, peaks, start, end):
+        for row, mentioned in _verified_page(rows, peaks, start, end):
+            mentions += mentioned
             if against and row.seq + 1 == against[0]:
                 _require_root(peaks, against)
         if progress:
             progress(end, census.size)
     if against and against[0] == 0:
         _require_root([], against)
-    _require_counts(census)
+    _require_counts(census, mentions)
     return Verification(census.size, root_of(peaks))
 
 
-def _verified_page(rows: LedgerRows, peaks: list[Node], start: int, end: int) -> Iterator[Row]:
+def _verified_page(
+    rows: LedgerRows, peaks: list[Node], start: int, end: int
+) -> Iterator[tuple[Row, int]]:
+    """Each row, verified, and how many names it mentions."""
     stored = _stored_nodes(rows, start, end)
     page = rows.page(Selection(start=start, end=end), end - start)
     mentioned: dict[int, list[str]] = {}
@@ -70,12 +76,22 @@ def _verified_page(rows: LedgerRows, peaks: list[Node], start: int, end: int) ->
             _refuse(seq, f"Entry {seq} is missing.")
         entry = checked(row)
         require_canonical(row, entry)
-        if sorted(mentioned.get(seq, [])) != list(entry.mentions or ()):
-            _refuse(seq, f"Entry {seq} cannot be found by what it mentions, or by something else.")
+        _require_mentions(entry, mentioned.get(seq, []))
         for node in push(peaks, row.leaf):
             if is_stored(node.level) and stored.get((node.level, node.offset)) != node.hash:
                 _refuse_node(node)
-        yield row
+        yield row, len(entry.mentions or ())
+
+
+def _require_mentions(entry: LedgerEntry, found_by: list[str]) -> None:
+    said, found = set(entry.mentions or ()), set(found_by)
+    if said - found:
+        _refuse(entry.seq, f"Entry {entry.seq} cannot be found by {min(said - found)!r}.")
+    if found - said:
+        _refuse(
+            entry.seq,
+            f"Entry {entry.seq} is found by {min(found - said)!r}, which it does not mention.",
+        )
 
 
 def _stored_nodes(rows: LedgerRows, start: int, end: int) -> dict[tuple[int, int], bytes]:
@@ -116,7 +132,7 @@ def _require_root(peaks: list[Node], against: tuple[int, bytes]) -> None:
         )
 
 
-def _require_counts(census: Census) -> None:
+def _require_counts(census: Census, mentions: int) -> None:
     for level, count in sorted(census.nodes.items()):
         if count > census.size >> level or not is_stored(level):
             _refuse(
@@ -126,6 +142,12 @@ def _require_counts(census: Census) -> None:
             )
     if census.rows != census.size:
         _refuse(None, f"{census.rows} entries are stored where {census.size} belong.")
+    if census.mentions != mentions:
+        _refuse(
+            None,
+            f"{census.mentions} mentions are stored where {mentions} belong: the others are of "
+            f"entries outside 0 to {census.size - 1}.",
+        )
 
 
 def _refuse_node(node: Node) -> NoReturn:

@@ -34,11 +34,13 @@ __all__ = [
     "SqliteEventLogStorage",
     "StringSource",
     "asset_order",
+    "assets_of_input",
     "checks_of_step",
     "code_version_of",
     "dagster_run_of_input",
     "errors_of",
     "execution_set",
+    "inputs_without_value",
     "job_gates",
     "parents_of",
     "planned_units",
@@ -48,9 +50,19 @@ __all__ = [
 ]
 
 
-def step_key_of(context: dg.AssetCheckExecutionContext) -> str:
-    """The key of the step that a check executes in."""
+def step_key_of(context: dg.AssetExecutionContext | dg.AssetCheckExecutionContext) -> str:
+    """The key of the step that an asset or a check executes in."""
     return str(context.get_step_execution_context().step.key)
+
+
+def inputs_without_value(definition: dg.AssetsDefinition) -> frozenset[dg.AssetKey]:
+    """The assets that a definition depends on without loading them."""
+    inputs = definition.node_def.input_dict
+    return frozenset(
+        key
+        for name, key in definition.keys_by_input_name.items()
+        if inputs[name].dagster_type.is_nothing
+    )
 
 
 def checks_of_step(context: dg.InputContext) -> frozenset[dg.AssetCheckKey]:
@@ -63,6 +75,16 @@ def checks_of_step(context: dg.InputContext) -> frozenset[dg.AssetCheckKey]:
     if definition is None or definition.keys:
         return frozenset()
     return frozenset(definition.check_keys)
+
+
+def assets_of_input(context: dg.InputContext) -> frozenset[dg.AssetKey]:
+    """The assets that the reading step helps to make; inside a graph-backed asset, that one."""
+    try:
+        step = context.step_context
+    except dg.DagsterInvariantViolationError:
+        return frozenset()
+    definition = step.job_def.asset_layer.get_assets_def_for_node(step.node_handle)
+    return frozenset(definition.keys) if definition else frozenset()
 
 
 def step_key_of_input(context: dg.InputContext) -> str | None:

@@ -2,7 +2,8 @@
 
 Use it where ``@dg.asset_check(blocking=True)`` stood; every argument of ``asset_check`` passes
 through. What it adds: the configs that the check reads (thresholds live there), the check's code
-version, and a receipt for every verdict, PASS or FAIL, which the read guard asks for.
+version, and a receipt for every verdict, PASS or FAIL, which the read guard asks for. A result of
+severity WARN is a PASS that is on record as a warning, as Dagster does not let it block either.
 """
 
 import functools
@@ -11,6 +12,7 @@ import inspect
 import textwrap
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import dagster as dg
@@ -30,8 +32,13 @@ from ro_platform.gates.receipts import rule_digest
 from ro_platform.kernel.clock import utc_text
 from ro_platform.orchestration.dagster_private import step_key_of
 from ro_platform.orchestration.failures import shown_by_dagster
-from ro_platform.orchestration.partitions import MANIFESTS, unit_of
-from ro_platform.orchestration.sessions import StepSession, require_session
+from ro_platform.orchestration.partitions import MANIFEST_TAGS, MANIFESTS, ByManifest, unit_of
+from ro_platform.orchestration.sessions import (
+    StepSession,
+    declarations_of,
+    judging,
+    require_session,
+)
 from ro_platform.plane import DAGSTER_ACTOR, Plane, shared_plane
 from ro_platform.runs.scope import RunScope, only_declared_configs
 
@@ -66,10 +73,10 @@ def gate(
         unit = f"{unit_of(key)}#{check_name}"
 
         @functools.wraps(check)
-        def judge(*args: Any, **kwargs: Any) -> dg.AssetCheckResult:
+        def judge(*args: Any, **kwargs: Any) -> Any:
             with shown_by_dagster():
-                judgement = _Judgement(dg.AssetCheckExecutionContext.get(), key, rule, unit)
-                return judgement.of(functools.partial(check, *args, **kwargs))
+                context = dg.AssetCheckExecutionContext.get()
+                return _GateStep(context, key, rule, unit).judged(check, args, kwargs)
 
         with warnings.catch_warnings():
             # Dagster 1.13 calls partitioned checks a preview; the receipt does not rest on them.
@@ -99,36 +106,28 @@ def rule_of(spec: dg.AssetCheckSpec) -> GateRule | None:
 
 
 class _Judgement:
-    """One evaluation of one gate: which bytes, under which rule, by which attempt."""
+    """One evaluation of one gate on one manifest's artifact: which bytes, under which rule."""
 
-    def __init__(
-        self, context: dg.AssetCheckExecutionContext, asset: dg.AssetKey, rule: GateRule, unit: str
-    ) -> None:
-        if not context.has_partition_key:
-            raise EncodingError(
-                f"gate {rule.gate_id!r} was started without a single manifest as its partition.",
-                next_step="Start it for one partition at a time.",
-            )
-        self.plane: Plane = shared_plane(Settings.load())
-        self.asset = unit_of(asset)
-        self.rule = rule
-        self.dagster_run_id = context.run.run_id
-        self.session: StepSession = require_session(
-            self.plane, self.dagster_run_id, step_key_of(context)
-        )
-        self.session.code_version = rule.code_version
-        self.scope: RunScope = self.plane.scope(context.partition_key)
-        attempt = self.session.attempt(self.scope.fingerprint, unit)
+    def __init__(self, step: "_GateStep", fingerprint: str) -> None:
+        self.step = step
+        self.plane = step.plane
+        self.rule = step.rule
+        self.scope: RunScope = self.plane.scope(fingerprint)
+        attempt = step.session.attempt(fingerprint, step.unit)
         if attempt is None:
-            raise SettingsError(f"gate {rule.gate_id!r} has no attempt of its own in this step.")
+            raise SettingsError(
+                f"gate {self.rule.gate_id!r} has no attempt of its own in this step."
+            )
         self.attempt_id = attempt.attempt_id
-        self.subject = self.session.loaded(self.asset) or self._bound()
+        self.subject = step.session.loaded(step.asset, fingerprint) or self._bound()
 
-    def of(self, check: Callable[[], dg.AssetCheckResult]) -> dg.AssetCheckResult:
-        """Let the check judge, write the receipt, and say what it is bound to."""
-        self.plane.gates.amend(self.asset, self.rule, actor=DAGSTER_ACTOR)
+    def of(self, check: Callable[[], dg.AssetCheckResult]) -> "_Verdict":
+        """Let the check judge, and write the receipt."""
         digest = rule_digest(self.rule, self.scope.manifest)
-        with only_declared_configs(frozenset(self.rule.configs)):
+        with (
+            only_declared_configs(frozenset(self.rule.configs)),
+            judging(self.scope.fingerprint) as evidence,
+        ):
             result = check()
         if not isinstance(result, dg.AssetCheckResult):
             raise EncodingError(
@@ -137,59 +136,155 @@ class _Judgement:
             )
         if self._bound().digest != self.subject.digest:
             raise IntegrityError(
-                f"asset {self.asset!r} was bound anew while gate {self.rule.gate_id!r} judged it.",
+                f"asset {self.step.asset!r} was bound anew while gate {self.rule.gate_id!r} judged "
+                "it.",
                 next_step="Evaluate the gate again: its verdict would be about older bytes.",
             )
-        recorded = self._record(GateStatus.PASS if result.passed else GateStatus.FAIL, digest)
-        return dg.AssetCheckResult(
-            passed=result.passed,
-            severity=dg.AssetCheckSeverity.ERROR,  # a gate's FAIL binds, whatever it is called
-            description=result.description,
-            metadata={**(result.metadata or {}), **_shown(recorded)},
-        )
+        return _Verdict(result, self._record(result, digest, next(iter(evidence), None)), evidence)
 
     def _bound(self) -> BoundRef:
-        ref = self.plane.store.binding(self.asset, self.scope.fingerprint)
+        ref = self.plane.store.binding(self.step.asset, self.scope.fingerprint)
         if ref is None:
             raise ArtifactNotFoundError(
-                f"asset {self.asset!r} has no artifact for gate {self.rule.gate_id!r} to judge.",
+                f"asset {self.step.asset!r} has no artifact for gate {self.rule.gate_id!r} to "
+                "judge.",
                 next_step="Materialize the asset for this manifest first.",
                 manifest_fingerprint=self.scope.fingerprint,
             )
         return ref
 
-    def _record(self, status: GateStatus, digest: str) -> ReceiptRecorded:
+    def _record(
+        self, result: dg.AssetCheckResult, digest: str, evidence: BoundRef | None
+    ) -> ReceiptRecorded:
+        warned = _is_warning(result)
         receipt = GateReceipt(
             gate_id=self.rule.gate_id,
-            status=status,
+            status=GateStatus.PASS if result.passed or warned else GateStatus.FAIL,
+            warned=True if warned else None,
             subject=self.subject,
             scope=GateScope(
-                asset=self.asset,
+                asset=self.step.asset,
                 manifest_fingerprint=self.scope.fingerprint,
                 run_id=self.scope.run_id,
             ),
             rule_digest=digest,
             attempt_id=self.attempt_id,
             produced_at_utc=utc_text(self.plane.clock()),
+            evidence=evidence,
         )
         return self.plane.receipts.record(
             receipt,
             actor=DAGSTER_ACTOR,
             correlation_ids=CorrelationIds(
-                run_id=self.scope.run_id, dagster_run_id=self.dagster_run_id
+                run_id=self.scope.run_id, dagster_run_id=self.step.dagster_run_id
             ),
         )
 
 
-def _shown(recorded: ReceiptRecorded) -> dict[str, Any]:
-    """What the Dagster UI shows beside the verdict."""
-    return {
-        "ro/verdict": recorded.status.value,
-        "ro/subject_sha256": recorded.subject_digest,
-        "ro/rule_digest": recorded.rule_digest,
-        "ro/receipt_sha256": recorded.receipt.digest,
-        "ro/receipt": recorded.receipt.ref,
-    }
+@dataclass(frozen=True)
+class _Verdict:
+    """What a check said of one artifact, and the record of it."""
+
+    result: dg.AssetCheckResult
+    recorded: ReceiptRecorded
+    evidence: Sequence[BoundRef]
+
+    def shown(self) -> dict[str, Any]:
+        """What the Dagster UI shows beside the verdict."""
+        recorded = self.recorded
+        kept = [dg.MetadataValue.path(ref.ref) for ref in self.evidence]
+        return {
+            **(self.result.metadata or {}),
+            "ro/verdict": f"{recorded.status.value}{' (warned)' if recorded.warned else ''}",
+            "ro/subject_sha256": recorded.subject_digest,
+            "ro/rule_digest": recorded.rule_digest,
+            "ro/receipt_sha256": recorded.receipt.digest,
+            "ro/receipt": dg.MetadataValue.path(recorded.receipt.ref),
+            **({"ro/evidence": kept[0]} if kept else {}),
+        }
+
+
+class _GateStep:
+    """One step of one gate: usually one manifest, in a run over a range one after the other."""
+
+    def __init__(
+        self, context: dg.AssetCheckExecutionContext, asset: dg.AssetKey, rule: GateRule, unit: str
+    ) -> None:
+        if not MANIFEST_TAGS & context.run.tags.keys():
+            raise EncodingError(
+                f"gate {rule.gate_id!r} was started without a manifest as its partition.",
+                next_step="Start it for a partition of its asset.",
+            )
+        self.plane: Plane = shared_plane(Settings.load())
+        self.asset = unit_of(asset)
+        self.unit = unit
+        self.dagster_run_id = context.run.run_id
+        declared = declarations_of(self.dagster_run_id)
+        self.rule = declared.rule(self.asset, rule.gate_id) or rule
+        self.session: StepSession = require_session(
+            self.plane, self.dagster_run_id, step_key_of(context)
+        )
+        self.session.code_version = rule.code_version
+        self.fingerprints = [
+            attempt.manifest_fingerprint
+            for attempt in self.session.attempts
+            if attempt.unit == unit
+        ]
+
+    def judged(self, check: Check, args: Sequence[Any], loaded: Mapping[str, Any]) -> Any:
+        """The check's result over all manifests of the step; it passes if each does."""
+        self.plane.gates.amend(self.asset, self.rule, actor=DAGSTER_ACTOR)
+        verdicts: dict[str, _Verdict] = {}
+        for fingerprint in self.fingerprints:
+            values = {name: _of_manifest(value, fingerprint) for name, value in loaded.items()}
+            judge = functools.partial(check, *args, **values)
+            verdicts[fingerprint] = _Judgement(self, fingerprint).of(judge)
+        results = [verdict.result for verdict in verdicts.values()]
+        return dg.AssetCheckResult(
+            passed=all(result.passed for result in results),
+            severity=_severity(results),
+            description=_description(verdicts),
+            metadata=_shown(verdicts),
+        )
+
+
+def _is_warning(result: dg.AssetCheckResult) -> bool:
+    return not result.passed and result.severity == dg.AssetCheckSeverity.WARN
+
+
+def _severity(results: Sequence[dg.AssetCheckResult]) -> dg.AssetCheckSeverity:
+    """One FAIL binds, whatever else only warns."""
+    failed = [result for result in results if not result.passed]
+    only_warned = bool(failed) and all(map(_is_warning, failed))
+    return dg.AssetCheckSeverity.WARN if only_warned else dg.AssetCheckSeverity.ERROR
+
+
+def _description(verdicts: Mapping[str, _Verdict]) -> str | None:
+    if len(verdicts) == 1:
+        return next(iter(verdicts.values())).result.description
+    failed = [fp for fp, verdict in verdicts.items() if not verdict.result.passed]
+    return f"{len(failed)} of {len(verdicts)} manifests: {', '.join(failed)}" if failed else None
+
+
+def _shown(verdicts: Mapping[str, _Verdict]) -> dict[str, Any]:
+    if len(verdicts) == 1:
+        return next(iter(verdicts.values())).shown()
+    rows = [
+        dg.TableRecord(
+            {
+                "manifest": fingerprint,
+                "verdict": verdict.recorded.status.value,
+                "subject_sha256": verdict.recorded.subject_digest,
+                "receipt": verdict.recorded.receipt.ref,
+            }
+        )
+        for fingerprint, verdict in verdicts.items()
+    ]
+    return {"ro/verdicts": dg.MetadataValue.table(rows)}
+
+
+def _of_manifest(value: Any, fingerprint: str) -> Any:
+    return value[fingerprint] if isinstance(value, ByManifest) else value
 
 
 def _source_version(check: Check) -> str:

@@ -1,37 +1,54 @@
 """``govern``: put a code location's Definitions under the plane's law.
 
-It adds the resources ``plane`` and ``io_manager``, hands them the gates that the checks declare,
-and refuses to load what would only look governed: a blocking check that leaves no receipt, two
-gates of one name, a gate on an asset without manifests as partitions.
+It adds the resources ``plane`` and ``io_manager``, hands them what the definitions declare, gives
+assets without partitions the manifests as theirs, and refuses to load what would only look
+governed: a blocking check that leaves no receipt, two gates of one name, an edge that nothing
+could guard.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import dagster as dg
 
 from ro_platform.contracts import GateRule
 from ro_platform.errors import SettingsError
+from ro_platform.orchestration.dagster_private import inputs_without_value
+from ro_platform.orchestration.declarations import DeclaredAsset, DeclaredGate
 from ro_platform.orchestration.gate import rule_of
 from ro_platform.orchestration.io_manager import ArtifactIOManager
 from ro_platform.orchestration.partitions import MANIFESTS, unit_of
-from ro_platform.orchestration.resource import DeclaredGate, DeclaredGates, PlaneResource
+from ro_platform.orchestration.resource import PlaneResource
+
+_OURS = "io_manager"
+Gates = Mapping[str, list[GateRule]]
 
 
 def govern(definitions: dg.Definitions) -> dg.Definitions:
     """The same definitions, with every asset and gate of theirs bound to the plane.
 
-    Raises :class:`SettingsError` for a blocking check that is not a gate, for two gates of one
-    name, and for a gated asset that is not partitioned by manifests or not kept by the plane.
+    An asset that has no partitions and leaves its bytes to ``io_manager`` is partitioned by
+    manifests. Raises :class:`SettingsError` for what would only look governed.
     """
-    assets, checks = list(definitions.assets or ()), list(definitions.asset_checks or ())
+    checks = list(definitions.asset_checks or ())
+    assets = [_by_manifest(asset) for asset in definitions.assets or ()]
     resources = plane_resources(assets, checks)
     if taken := sorted(resources.keys() & (definitions.resources or {}).keys()):
         raise SettingsError(
             f"these Definitions bring a resource {taken[0]!r} of their own.",
             next_step="Leave it out: `govern` provides it.",
         )
-    return dg.Definitions.merge(definitions, dg.Definitions(resources=resources))
+    everything = {
+        name: getattr(definitions, name)
+        for name in ("schedules", "sensors", "jobs", "executor", "loggers", "metadata")
+    }
+    return dg.Definitions(
+        assets=assets,
+        asset_checks=checks,
+        resources={**(definitions.resources or {}), **resources},
+        component_tree=definitions.component_tree,
+        **everything,
+    )
 
 
 def plane_resources(assets: Iterable[Any], checks: Iterable[Any]) -> dict[str, Any]:
@@ -49,11 +66,29 @@ def plane_resources(assets: Iterable[Any], checks: Iterable[Any]) -> dict[str, A
                 "@asset_check(asset=..., blocking=True).",
             )
     _refuse_twins(gates)
-    for definition in assets:
-        if isinstance(definition, dg.AssetsDefinition):
-            _refuse_unbound(definition, gates)
-    plane = PlaneResource(declared=[_declared(asset, gates[asset]) for asset in sorted(gates)])
-    return {"plane": plane, "io_manager": ArtifactIOManager(plane=plane)}
+    definitions = [item for item in assets if isinstance(item, dg.AssetsDefinition)]
+    made = {unit_of(key) for item in definitions if item.is_executable for key in item.keys}
+    declared = [item for each in definitions for item in _declared(each, gates)]
+    declared += [
+        DeclaredAsset(asset=asset, made_here=False, gates=_gates(gates[asset]))
+        for asset in sorted(gates.keys() - made)
+    ]
+    plane = PlaneResource(declared=declared)
+    return {"plane": plane, _OURS: ArtifactIOManager(plane=plane)}
+
+
+def _by_manifest(asset: Any) -> Any:
+    """The asset, partitioned by manifests if it is kept by the plane and has no partitions."""
+    if not isinstance(asset, dg.AssetsDefinition) or not asset.is_executable:
+        return asset
+
+    def partitioned(spec: dg.AssetSpec) -> dg.AssetSpec:
+        ours = asset.get_io_manager_key_for_asset_key(spec.key) == _OURS
+        if spec.partitions_def is not None or not ours:
+            return spec
+        return spec.replace_attributes(partitions_def=MANIFESTS)
+
+    return asset.map_asset_specs(partitioned)
 
 
 def _check_specs(assets: Iterable[Any], checks: Iterable[Any]) -> Iterable[dg.AssetCheckSpec]:
@@ -62,24 +97,63 @@ def _check_specs(assets: Iterable[Any], checks: Iterable[Any]) -> Iterable[dg.As
             yield from definition.check_specs
 
 
-def _refuse_unbound(definition: dg.AssetsDefinition, gates: Mapping[str, object]) -> None:
-    """A gate judges bytes that the plane holds for a manifest; of others it can say nothing."""
+def _declared(definition: dg.AssetsDefinition, gates: Gates) -> Iterator[DeclaredAsset]:
+    """What the plane has to know of the assets that a definition makes."""
+    if not definition.is_executable:
+        return
+    unloaded = inputs_without_value(definition)
     for key, spec in definition.specs_by_key.items():
-        if unit_of(key) not in gates or not definition.is_executable:
-            continue
-        if spec.partitions_def != MANIFESTS:
-            raise SettingsError(
-                f"asset {unit_of(key)!r} has a gate, but its partitions are not manifests.",
-                next_step="Give it partitions_def=MANIFESTS.",
-            )
-        if definition.get_io_manager_key_for_asset_key(key) != "io_manager":
-            raise SettingsError(
-                f"asset {unit_of(key)!r} has a gate, but another IO manager keeps its bytes.",
-                next_step="Leave out its io_manager_key, or its gate.",
+        asset = unit_of(key)
+        kept_here = definition.get_io_manager_key_for_asset_key(key) == _OURS
+        if asset in gates:
+            _refuse_unbound(asset, spec, kept_here=kept_here)
+        parents = {dep.asset_key: dep for dep in spec.deps if dep.asset_key != key}
+        for parent in parents.keys() & definition.keys:
+            if unit_of(parent) in gates:
+                _refuse_inner_edge(asset, unit_of(parent))
+        if kept_here and spec.partitions_def == MANIFESTS:
+            mapped = [item for item in parents.values() if item.partition_mapping is not None]
+            for dep in mapped:
+                if dep.asset_key in unloaded:
+                    _refuse_mapped_edge(asset, unit_of(dep.asset_key))
+            yield DeclaredAsset(
+                asset=asset,
+                gates=_gates(gates.get(asset, [])),
+                unloaded=sorted(unit_of(parent) for parent in parents.keys() & unloaded),
             )
 
 
-def _refuse_twins(gates: dict[str, list[GateRule]]) -> None:
+def _refuse_unbound(asset: str, spec: dg.AssetSpec, *, kept_here: bool) -> None:
+    """A gate judges bytes that the plane holds for a manifest; of others it can say nothing."""
+    if spec.partitions_def != MANIFESTS:
+        raise SettingsError(
+            f"asset {asset!r} has a gate, but its partitions are not manifests.",
+            next_step="Give it partitions_def=MANIFESTS.",
+        )
+    if not kept_here:
+        raise SettingsError(
+            f"asset {asset!r} has a gate, but another IO manager keeps its bytes.",
+            next_step="Leave out its io_manager_key, or its gate.",
+        )
+
+
+def _refuse_inner_edge(asset: str, parent: str) -> None:
+    raise SettingsError(
+        f"asset {asset!r} is made in one step with {parent!r}, which it depends on and which has a "
+        "gate: nothing could judge the one before the other is made.",
+        next_step=f"Make {parent!r} in a step of its own, or move its gate behind {asset!r}.",
+    )
+
+
+def _refuse_mapped_edge(asset: str, parent: str) -> None:
+    raise SettingsError(
+        f"asset {asset!r} depends on {parent!r} by a partition mapping without loading it, so it "
+        "cannot be said which manifests' artifacts must have passed.",
+        next_step="Load it as an input, or leave out the partition mapping.",
+    )
+
+
+def _refuse_twins(gates: Gates) -> None:
     seen: set[str] = set()
     for rule in (rule for rules in gates.values() for rule in rules):
         if rule.gate_id in seen:
@@ -90,13 +164,10 @@ def _refuse_twins(gates: dict[str, list[GateRule]]) -> None:
         seen.add(rule.gate_id)
 
 
-def _declared(asset: str, rules: list[GateRule]) -> DeclaredGates:
-    return DeclaredGates(
-        asset=asset,
-        gates=[
-            DeclaredGate(
-                gate_id=rule.gate_id, code_version=rule.code_version, configs=list(rule.configs)
-            )
-            for rule in rules
-        ],
-    )
+def _gates(rules: Iterable[GateRule]) -> list[DeclaredGate]:
+    return [
+        DeclaredGate(
+            gate_id=rule.gate_id, code_version=rule.code_version, configs=list(rule.configs)
+        )
+        for rule in rules
+    ]

@@ -3,11 +3,13 @@
 What an asset returns is encoded by its type, stored under its digest, bound to (asset, manifest)
 and recorded, in that order; a crash in between leaves blobs that nothing refers to, or a binding
 that running again finds and completes. What an asset loads has passed every gate on record for its
-producer, for exactly those bytes, in this run or any other; and what an asset depends on without
-loading it must have passed before the asset's own output is published.
+producer, for exactly those bytes, in this run or any other; what it depends on without loading it
+must have passed before its step computes; and all of it must still stand when the asset's own
+output is published.
 
 An asset says more about its output in its ``metadata``: ``ro/deterministic: False`` (other bytes
-become the next revision instead of a conflict), ``ro/encoding`` and ``ro/schema_version``.
+become the next revision instead of a conflict), ``ro/encoding``, ``ro/schema_version``, and
+``ro/bundle: True`` (it is a bundle, known by its digest as ``bundle_id``).
 """
 
 import tempfile
@@ -18,34 +20,33 @@ from typing import Any
 import dagster as dg
 
 from ro_platform.artifacts.encodings import PICKLE, decode, encode
-from ro_platform.contracts import (
-    ArtifactBound,
-    AttemptTransition,
-    BoundRef,
-    CorrelationIds,
-    EntryKind,
-    NamedArtifact,
-)
+from ro_platform.contracts import BoundRef, NamedArtifact
 from ro_platform.errors import (
     ArtifactNotFoundError,
     AttemptNotRecordedError,
     EncodingError,
     ManifestNotRegisteredError,
 )
-from ro_platform.kernel.identity import run_id
-from ro_platform.ledger.entry import EntryDraft
 from ro_platform.orchestration.dagster_private import (
+    assets_of_input,
     checks_of_step,
     dagster_run_of_input,
     parents_of,
     step_key_of_input,
 )
 from ro_platform.orchestration.failures import shown_by_dagster
-from ro_platform.orchestration.partitions import is_fingerprint, unit_of
+from ro_platform.orchestration.partitions import ByManifest, is_fingerprint, unit_of
 from ro_platform.orchestration.resource import PlaneResource
-from ro_platform.orchestration.sessions import StepSession, find_session, require_session
-from ro_platform.orchestration.shown import shown_artifact
+from ro_platform.orchestration.sessions import (
+    StepSession,
+    find_session,
+    give,
+    given,
+    require_session,
+)
+from ro_platform.orchestration.shown import shown_artifact, shown_artifacts
 from ro_platform.plane import DAGSTER_ACTOR, Plane
+from ro_platform.runs.publication import Work
 
 
 class ArtifactIOManager(dg.ConfigurableIOManager):
@@ -56,24 +57,33 @@ class ArtifactIOManager(dg.ConfigurableIOManager):
     def handle_output(self, context: dg.OutputContext, obj: Any) -> None:
         """Encode, store, bind and record what an asset returned.
 
-        Raises the step's failure for a value no encoding takes, and for other bytes than those
-        already bound: the asset is not deterministic.
+        A step over several partitions returns a dict with a value for each. Raises the step's
+        failure for a value no encoding takes, for other bytes than those already bound (the asset
+        is not deterministic), and when something that went into it does not stand any more.
         """
         with shown_by_dagster():
-            asset, fingerprint = _asset_of(context), _one_partition(context)
-            plane = self.plane.plane
-            plane.runs.require_registered(fingerprint)
+            asset, values = _asset_of(context), _by_partition(context, obj)
+            plane, declared = self.plane.plane, self.plane.declarations
+            for fingerprint in values:
+                plane.runs.require_registered(fingerprint)
             session = require_session(plane, context.run_id, context.step_key)
-            attempt = session.attempt(fingerprint, asset)
-            if attempt is None:
-                raise AttemptNotRecordedError(f"asset {asset!r} has no attempt of its own here.")
-            plane.gates.declare(asset, self.plane.gates_of(asset), actor=DAGSTER_ACTOR)
-            self._require_unloaded(plane, context, session, fingerprint)
-            ref = _publish(plane, asset, fingerprint, obj, context.definition_metadata)
-            plane.ledger.append(_bound_draft(asset, fingerprint, ref, attempt, context.run_id))
-            session.outputs.append(NamedArtifact(name=asset, artifact=ref))
+            plane.gates.declare(asset, declared.gates_of(asset), actor=DAGSTER_ACTOR)
+            inputs = self._inputs(context, session, list(values))
+            made = []
+            for fingerprint, value in values.items():
+                attempt = session.attempt(fingerprint, asset)
+                if attempt is None:
+                    raise AttemptNotRecordedError(f"asset {asset!r} has no attempt of its own.")
+                work = Work(attempt, inputs, context.run_id)
+                ref = _publish(plane, asset, value, work, context.definition_metadata)
+                session.outputs.append(NamedArtifact(name=asset, artifact=ref))
+                made.append((attempt, value, ref))
             context.add_output_metadata(
-                shown_artifact(plane.store, ref, obj, attempt_id=attempt.attempt_id)
+                shown_artifact(
+                    plane.store, made[0][2], made[0][1], attempt_id=made[0][0].attempt_id
+                )
+                if len(made) == 1
+                else shown_artifacts([(a.manifest_fingerprint, ref) for a, _, ref in made])
             )
 
     def load_input(self, context: dg.InputContext) -> Any:
@@ -83,29 +93,39 @@ class ArtifactIOManager(dg.ConfigurableIOManager):
         of that very asset read it before it has passed: they are what makes it pass.
         """
         with shown_by_dagster():
-            values = {key: self._load(context, key) for key in context.asset_partition_keys}
+            values = ByManifest(
+                (key, self._load(context, key)) for key in context.asset_partition_keys
+            )
         return next(iter(values.values())) if len(values) == 1 else values
 
-    def _require_unloaded(
-        self, plane: Plane, context: dg.OutputContext, session: StepSession, fingerprint: str
-    ) -> None:
-        """Refuse to publish what depends on a governed asset that it did not load, if that asset's
-        gates do not stand: an edge in ``deps`` binds like one that carries a value."""
-        for key in sorted(parents_of(context), key=unit_of):
-            parent = unit_of(key)
-            if session.loaded(parent) is not None:
-                continue
-            if self.plane.gates_of(parent) or plane.gates.gates_of(parent) is not None:
-                _passed(plane, parent, fingerprint)
+    def _inputs(
+        self, context: dg.OutputContext, session: StepSession, fingerprints: list[str]
+    ) -> list[NamedArtifact]:
+        """All that went into a step's outputs: what it was given, and what its asset depends on
+        and another process was given, which must stand as well."""
+        inputs = [*session.inputs, *given(context.run_id, unit_of(context.asset_key))]
+        plane, declared = self.plane.plane, self.plane.declarations
+        known = {item.name for item in inputs}
+        for parent in sorted(map(unit_of, parents_of(context))):
+            if parent not in known and declared.is_governed(plane, parent):
+                inputs += [
+                    NamedArtifact(
+                        name=parent, artifact=declared.require(plane, parent, fingerprint)
+                    )
+                    for fingerprint in fingerprints
+                ]
+        return inputs
 
     def _load(self, context: dg.InputContext, fingerprint: str) -> Any:
         plane, asset = self.plane.plane, unit_of(context.asset_key)
-        if declared := self.plane.gates_of(asset):
-            # A gate or rule that is new in the code binds from here on, not from the next write.
-            plane.gates.declare(asset, declared, actor=DAGSTER_ACTOR)
-        judged = any(key.asset_key == context.asset_key for key in checks_of_step(context))
-        ref = _unjudged(plane, asset, fingerprint) if judged else _passed(plane, asset, fingerprint)
-        session = find_session(dagster_run_of_input(context), step_key_of_input(context))
+        declared = self.plane.declarations
+        if any(key.asset_key == context.asset_key for key in checks_of_step(context)):
+            declared.bind(plane, asset)
+            ref = _unjudged(plane, asset, fingerprint)
+        else:
+            ref = declared.require(plane, asset, fingerprint)
+        dagster_run_id = dagster_run_of_input(context)
+        session = find_session(dagster_run_id, step_key_of_input(context))
         value = decode(
             plane.store,
             ref,
@@ -114,7 +134,10 @@ class ArtifactIOManager(dg.ConfigurableIOManager):
             allow_pickle=ref.media_type == PICKLE,
         )
         if session is not None:
-            session.inputs.append(NamedArtifact(name=asset, artifact=ref))
+            session.note(asset, ref)
+        elif dagster_run_id is not None:
+            for key in assets_of_input(context):
+                give(dagster_run_id, unit_of(key), NamedArtifact(name=asset, artifact=ref))
         return value
 
 
@@ -128,10 +151,6 @@ def _folder_outside_runs() -> Path:
     return Path(_keeper().name)
 
 
-def _passed(plane: Plane, asset: str, fingerprint: str) -> BoundRef:
-    return plane.guard.require(asset, plane.runs.manifest(fingerprint), fingerprint)
-
-
 def _unjudged(plane: Plane, asset: str, fingerprint: str) -> BoundRef:
     ref = plane.store.binding(asset, fingerprint)
     if ref is None:
@@ -142,33 +161,19 @@ def _unjudged(plane: Plane, asset: str, fingerprint: str) -> BoundRef:
     return ref
 
 
-def _publish(plane: Plane, asset: str, fingerprint: str, value: Any, options: Any) -> BoundRef:
+def _publish(plane: Plane, asset: str, value: Any, work: Work, options: Any) -> BoundRef:
     encoding = options.get("ro/encoding")
     ref = encode(
         plane.store, value, encoding=encoding, schema_version=options.get("ro/schema_version")
     )
     deterministic = bool(options.get("ro/deterministic", True))
-    return plane.store.bind(
+    return plane.publication.publish(
         asset,
-        fingerprint,
         ref,
-        deterministic=deterministic and ref.media_type != PICKLE,
-    )
-
-
-def _bound_draft(
-    asset: str, fingerprint: str, ref: BoundRef, attempt: AttemptTransition, dagster_run_id: str
-) -> EntryDraft:
-    body = ArtifactBound(
-        asset=asset, manifest_fingerprint=fingerprint, attempt_id=attempt.attempt_id, artifact=ref
-    )
-    return EntryDraft(
-        kind=EntryKind.ARTIFACT_BOUND,
-        subject=f"digest/{ref.digest}",
-        key=f"bound/{attempt.attempt_id}/{ref.ref}",
+        work,
         actor=DAGSTER_ACTOR,
-        correlation_ids=CorrelationIds(run_id=run_id(fingerprint), dagster_run_id=dagster_run_id),
-        body=body.to_json_value(),
+        deterministic=deterministic and ref.media_type != PICKLE,
+        bundle=bool(options.get("ro/bundle", False)),
     )
 
 
@@ -183,17 +188,29 @@ def _asset_of(context: dg.OutputContext) -> str:
     return unit_of(context.asset_key)
 
 
-def _one_partition(context: dg.OutputContext) -> str:
-    keys = context.asset_partition_keys if context.has_asset_partitions else ()
-    if len(keys) != 1:
+def _by_partition(context: dg.OutputContext, value: Any) -> dict[str, Any]:
+    """What a step returned, by manifest."""
+    asset = unit_of(context.asset_key)
+    keys = list(context.asset_partition_keys) if context.has_asset_partitions else []
+    if not keys:
         raise EncodingError(
-            f"asset {unit_of(context.asset_key)!r} ran for {len(keys)} partitions at once.",
-            next_step="Partition it by MANIFESTS, and run one partition at a time.",
+            f"asset {asset!r} ran for no partition.",
+            next_step="Partition it by MANIFESTS, and run it for a manifest.",
         )
-    if not is_fingerprint(keys[0]):
-        raise ManifestNotRegisteredError(
-            f"asset {unit_of(context.asset_key)!r} ran for partition {keys[0]!r}, which is no "
-            "manifest's fingerprint.",
-            next_step="Partition it by MANIFESTS: `ro manifest register FILE` adds the partition.",
+    for key in keys:
+        if not is_fingerprint(key):
+            raise ManifestNotRegisteredError(
+                f"asset {asset!r} ran for partition {key!r}, which is no manifest's fingerprint.",
+                next_step="Partition it by MANIFESTS: `ro manifest register FILE` adds the "
+                "partition.",
+            )
+    if len(keys) == 1:
+        return {keys[0]: value}
+    if not isinstance(value, dict) or sorted(value) != sorted(keys):
+        raise EncodingError(
+            f"asset {asset!r} ran for {len(keys)} partitions at once, and did not return a dict "
+            "with a value for each.",
+            next_step="Return {fingerprint: value} over `plane.runs(context)`, or let each "
+            "partition have a run of its own.",
         )
-    return keys[0]
+    return {key: value[key] for key in keys}

@@ -22,6 +22,7 @@ from ro_platform.contracts import AttemptTransition, GateStatus, JobStatus, Pinn
 from ro_platform.errors import GateFailedError, ManifestNotRegisteredError, error_for
 from ro_platform.orchestration import sessions
 from ro_platform.orchestration.dagster_private import code_version_of, errors_of, planned_units
+from ro_platform.orchestration.failures import shown_by_dagster
 from ro_platform.orchestration.partitions import is_fingerprint
 from ro_platform.plane import Plane
 from ro_platform.runs.runtime import runtime_fingerprint
@@ -99,7 +100,21 @@ class AttemptRecorder:
                     )
                 )
         if started:
-            sessions.open_session(dagster_run_id, step, tuple(started))
+            session = sessions.open_session(dagster_run_id, step, tuple(started))
+            with shown_by_dagster():
+                self._require_unloaded(session, dagster_run_id)
+
+    def _require_unloaded(self, session: sessions.StepSession, dagster_run_id: str) -> None:
+        """Before a step computes: what its assets depend on without loading it must stand, too.
+
+        What is raised here is the step's failure, since Dagster does not go on without its event.
+        """
+        declared = sessions.declarations_of(dagster_run_id)
+        for attempt in session.attempts:
+            for asset in declared.unloaded_by(attempt.unit):
+                if declared.is_governed(self._plane(), asset):
+                    fingerprint = attempt.manifest_fingerprint
+                    session.note(asset, declared.require(self._plane(), asset, fingerprint))
 
     def _pins(self, fingerprint: str) -> tuple[PinnedConfigRef, ...] | None:
         """The config versions that the run may read; None for a manifest not on record, which
@@ -124,6 +139,7 @@ class AttemptRecorder:
             self._close(attempt, dagster_run_id, status, **facts)
 
     def _end_run(self, dagster_run_id: str, *, running: JobStatus) -> None:
+        sessions.forget_run(dagster_run_id)
         for attempts in self._plane().attempts.of_dagster_run(dagster_run_id).values():
             for attempt in attempts:
                 queued = attempt.status is JobStatus.QUEUED

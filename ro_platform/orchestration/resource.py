@@ -1,30 +1,21 @@
 """The plane as a Dagster resource: what assets and gates use, and what is recorded through."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 from pydantic import Field
 
+from ro_platform.artifacts.encodings import encode
 from ro_platform.config.settings import Settings
 from ro_platform.contracts import AdminActionType, BoundRef, GateRule, JsonObject, LedgerEntry
+from ro_platform.orchestration import sessions
+from ro_platform.orchestration.dagster_private import step_key_of
+from ro_platform.orchestration.declarations import Declarations, DeclaredAsset
 from ro_platform.orchestration.failures import shown_by_dagster
 from ro_platform.plane import DAGSTER_ACTOR, Plane, shared_plane
 from ro_platform.runs.scope import RunScope
-
-
-class DeclaredGate(dg.Config):
-    """A gate as the code location declares it."""
-
-    gate_id: str
-    code_version: str
-    configs: list[str] = Field(default_factory=list)
-
-
-class DeclaredGates(dg.Config):
-    """The gates of one asset."""
-
-    asset: str
-    gates: list[DeclaredGate] = Field(default_factory=list)
 
 
 class DagsterRunScope(RunScope):
@@ -58,7 +49,17 @@ class PlaneResource(dg.ConfigurableResource):  # type: ignore[type-arg]
     code location.
     """
 
-    declared: list[DeclaredGates] = Field(default_factory=list)
+    declared: list[DeclaredAsset] = Field(default_factory=list)
+
+    def setup_for_execution(self, context: dg.InitResourceContext) -> None:
+        """Let the steps that this process executes know what the code location declares."""
+        if context.run is not None:
+            sessions.declare(context.run.run_id, self.declarations)
+
+    @property
+    def declarations(self) -> Declarations:
+        """What this code location declares about its assets."""
+        return Declarations(self.declared)
 
     @property
     def plane(self) -> Plane:
@@ -68,24 +69,46 @@ class PlaneResource(dg.ConfigurableResource):  # type: ignore[type-arg]
     def run(self, context: dg.AssetExecutionContext | dg.AssetCheckExecutionContext) -> RunScope:
         """The run that the context's partition names: manifest, pinned configs, inputs.
 
-        An error of the library is the step's failure, and is not retried when it is permanent.
+        In a gate that judges several partitions, the one in hand. An error of the library is the
+        step's failure, and is not retried when it is permanent.
+        """
+        return self._scope(context, sessions.manifest_in_hand() or context.partition_key)
+
+    def runs(self, context: dg.AssetExecutionContext) -> Mapping[str, RunScope]:
+        """The runs of a step over a range of partitions, by fingerprint."""
+        return {key: self._scope(context, key) for key in context.partition_keys}
+
+    def evidence(self, value: Any, *, encoding: str | None = None) -> BoundRef:
+        """In a gate: keep a value (a table, JSON, bytes, a file, a folder) as its verdict's
+        evidence. The receipt refers to it.
+
+        Raises the step's failure outside a gate, a second time in one verdict, and for a value
+        that no encoding takes.
         """
         with shown_by_dagster():
+            ref = encode(self.plane.store, value, encoding=encoding)
+            sessions.keep_evidence(ref)
+            return ref
+
+    def _scope(
+        self, context: dg.AssetExecutionContext | dg.AssetCheckExecutionContext, fingerprint: str
+    ) -> RunScope:
+        with shown_by_dagster():
             plane = self.plane
-            fingerprint = context.partition_key
-            manifest = plane.runs.manifest(fingerprint)
-            return DagsterRunScope(fingerprint, manifest, plane.store, plane.configs, plane.guard)
+            step = sessions.find_session(context.run.run_id, step_key_of(context))
+            return DagsterRunScope(
+                fingerprint,
+                plane.runs.manifest(fingerprint),
+                plane.store,
+                plane.configs,
+                plane.runs,
+                plane.guard,
+                *([step.note] if step else []),
+            )
 
     def gates_of(self, asset: str) -> tuple[GateRule, ...]:
         """The gates that this code location declares for an asset."""
-        return tuple(
-            GateRule(
-                gate_id=item.gate_id, code_version=item.code_version, configs=tuple(item.configs)
-            )
-            for declared in self.declared
-            if declared.asset == asset
-            for item in declared.gates
-        )
+        return self.declarations.gates_of(asset)
 
     def record_admin_event(
         self,

@@ -6,11 +6,16 @@ crash, the ledger has the attempt and what was bound, and the rest is lost with 
 """
 
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ro_platform.artifacts.addressing import parse_binding
 from ro_platform.contracts import AttemptTransition, BoundRef, JobStatus, NamedArtifact
-from ro_platform.errors import AttemptNotRecordedError
+from ro_platform.errors import AttemptNotRecordedError, InvalidInputError
+from ro_platform.orchestration.declarations import Declarations
 from ro_platform.plane import Plane
 from ro_platform.runs.history import StepAttempts
 
@@ -43,12 +48,84 @@ class StepSession:
                 return attempt
         return None
 
-    def loaded(self, asset: str) -> BoundRef | None:
-        """The artifact of that asset that this step was given."""
-        return next((item.artifact for item in self.inputs if item.name == asset), None)
+    def note(self, name: str, ref: BoundRef) -> None:
+        """That the step was given an artifact, under that name."""
+        item = NamedArtifact(name=name, artifact=ref)
+        if item not in self.inputs:
+            self.inputs.append(item)
+
+    def loaded(self, asset: str, fingerprint: str | None = None) -> BoundRef | None:
+        """The artifact of that asset (under that manifest) that this step was given."""
+        for item in self.inputs:
+            address = parse_binding(item.artifact.ref)
+            if item.name == asset and (
+                fingerprint is None or (address and address.fingerprint == fingerprint)
+            ):
+                return item.artifact
+        return None
 
 
 _sessions: dict[tuple[str, str], StepSession] = {}
+_declared: dict[str, Declarations] = {}
+_given: dict[tuple[str, str], list[NamedArtifact]] = {}
+_in_hand: ContextVar[str | None] = ContextVar("manifest in hand", default=None)
+_evidence: ContextVar[list[BoundRef] | None] = ContextVar("evidence", default=None)
+
+
+def declare(dagster_run_id: str, declarations: Declarations) -> None:
+    """Keep what the code location declares, for the steps of a run in this process."""
+    _declared[dagster_run_id] = declarations
+
+
+def declarations_of(dagster_run_id: str) -> Declarations:
+    """What the code location of a run declares; nothing if its plane was not set up here."""
+    return _declared.get(dagster_run_id) or Declarations([])
+
+
+def give(dagster_run_id: str, asset: str, item: NamedArtifact) -> None:
+    """Note what a step inside a graph-backed asset was given: it is the asset's input."""
+    _given.setdefault((dagster_run_id, asset), []).append(item)
+
+
+def given(dagster_run_id: str, asset: str) -> list[NamedArtifact]:
+    """What the steps inside a graph-backed asset were given in this process."""
+    return _given.get((dagster_run_id, asset), [])
+
+
+def forget_run(dagster_run_id: str) -> None:
+    """A run has ended: nothing more is asked about it."""
+    _declared.pop(dagster_run_id, None)
+    for key in [key for key in _given if key[0] == dagster_run_id]:
+        del _given[key]
+
+
+@contextmanager
+def judging(fingerprint: str) -> Iterator[list[BoundRef]]:
+    """While a gate judges one manifest's artifact; gives the evidence that it keeps."""
+    kept: list[BoundRef] = []
+    hand, evidence = _in_hand.set(fingerprint), _evidence.set(kept)
+    try:
+        yield kept
+    finally:
+        _in_hand.reset(hand)
+        _evidence.reset(evidence)
+
+
+def manifest_in_hand() -> str | None:
+    """The manifest whose artifact a gate judges just now."""
+    return _in_hand.get()
+
+
+def keep_evidence(ref: BoundRef) -> None:
+    """Make an artifact the evidence of the verdict at hand. Raises :class:`InvalidInputError`."""
+    kept = _evidence.get()
+    if kept is None or kept:
+        raise InvalidInputError(
+            "evidence is kept once by each verdict of a gate"
+            + (", and this one has its own already." if kept else ", and no gate judges here."),
+            next_step="Put several findings into one table or one JSON document.",
+        )
+    kept.append(ref)
 
 
 def open_session(dagster_run_id: str, step_key: str, attempts: StepAttempts) -> StepSession:

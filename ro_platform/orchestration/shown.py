@@ -1,6 +1,7 @@
 """What the Dagster UI shows of an artifact: digests, size, locator, schema and a preview."""
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import dagster as dg
@@ -42,6 +43,15 @@ def shown_artifact(
             else dg.MetadataValue.json(first)
         )
     return shown
+
+
+def shown_artifacts(made: Sequence[tuple[str, BoundRef]]) -> dict[str, Any]:
+    """Metadata for a step over several partitions: one line for each manifest."""
+    rows = [
+        dg.TableRecord({"manifest": fingerprint, "sha256": ref.digest, "bytes": ref.size_bytes})
+        for fingerprint, ref in made
+    ]
+    return {"ro/artifacts": dg.MetadataValue.table(rows)}
 
 
 def _is_shown(ref: BoundRef) -> bool:

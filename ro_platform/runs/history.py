@@ -80,7 +80,7 @@ class AttemptHistory:
         )
 
         def build(log: LedgerReader) -> Sequence[EntryDraft]:
-            recorded = _newest_of(log, attempt)
+            recorded = newest_of(log, attempt)
             if recorded is None or recorded.status is not status:
                 check_move(recorded.status if recorded else None, status)
             return [self._draft(moved, dagster_run_id)]
@@ -126,7 +126,7 @@ class AttemptHistory:
         )
 
 
-def _newest_of(log: LedgerReader, attempt: AttemptTransition) -> AttemptTransition | None:
+def newest_of(log: LedgerReader, attempt: AttemptTransition) -> AttemptTransition | None:
     """Where an attempt stands. Usually the first entry: later ones belong to later attempts."""
     moves = log.scan(
         kind=EntryKind.ATTEMPT_TRANSITION, subject=_subject(attempt.job_id), newest_first=True

@@ -13,6 +13,7 @@ from ro_platform.artifacts.store import ArtifactStore
 from ro_platform.contracts import ArtifactBound, BoundRef, EntryKind
 from ro_platform.errors import ArtifactNotFoundError, GateRefusedError, InvalidInputError
 from ro_platform.gates.guard import Guard, Standing
+from ro_platform.gates.subjects import digest_mention
 from ro_platform.kernel.canonical import canonical_bytes
 from ro_platform.ledger.log import Ledger
 from ro_platform.runs.registry import RunRegistry
@@ -83,7 +84,9 @@ class Lookup:
 
     def makers(self, digest: str) -> Iterator[ArtifactBound]:
         """Which attempts bound these bytes, oldest first."""
-        for entry in self._ledger.scan(kind=EntryKind.ARTIFACT_BOUND, subject=f"digest/{digest}"):
+        for entry in self._ledger.scan(
+            kind=EntryKind.ARTIFACT_BOUND, mention=digest_mention(digest)
+        ):
             yield ArtifactBound.from_json(canonical_bytes(entry.body), where=f"entry {entry.seq}")
 
     def _candidates(self, target: str) -> Iterator[Located]:

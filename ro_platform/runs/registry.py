@@ -15,7 +15,9 @@ from ro_platform.artifacts.addressing import blob_name
 from ro_platform.artifacts.store import ArtifactStore
 from ro_platform.config.versions import ConfigVersions
 from ro_platform.contracts import (
+    ArtifactBound,
     ArtifactRef,
+    BoundRef,
     CorrelationIds,
     EntryKind,
     ManifestInput,
@@ -24,10 +26,13 @@ from ro_platform.contracts import (
     RunManifest,
 )
 from ro_platform.errors import (
+    GateRefusedError,
     InputMismatchError,
     InputMissingError,
     ManifestNotRegisteredError,
 )
+from ro_platform.gates.guard import Guard
+from ro_platform.gates.subjects import digest_mention
 from ro_platform.kernel.canonical import canonical_bytes
 from ro_platform.kernel.digest import Digests, StreamingHasher, sha256_hex
 from ro_platform.kernel.documents import parse_document
@@ -45,10 +50,13 @@ _MANIFESTS_KEPT = 256
 class RunRegistry:
     """The manifests that runs of this environment are about."""
 
-    def __init__(self, store: ArtifactStore, ledger: Ledger, configs: ConfigVersions) -> None:
+    def __init__(
+        self, store: ArtifactStore, ledger: Ledger, configs: ConfigVersions, guard: Guard
+    ) -> None:
         self._store = store
         self._ledger = ledger
         self._configs = configs
+        self._guard = guard
         self._verified: dict[str, bytes] = {}
 
     def register(
@@ -60,8 +68,12 @@ class RunRegistry:
         manifest: version 1, from the file that the pin's ``ref`` names, if it has the pinned
         digest. Later versions are always published on their own.
 
-        Raises :class:`InputMissingError`, :class:`InputMismatchError`, or what
-        :meth:`ConfigVersions.check` raises, before anything is written.
+        An input comes from a file, or is an artifact of this plane named by its digest, which is
+        then read like any other: through the guard.
+
+        Raises :class:`InputMissingError`, :class:`InputMismatchError`, a
+        :class:`GateRefusedError`, or what :meth:`ConfigVersions.check` raises, before anything is
+        written.
         """
         manifest, fingerprint = file.manifest, file.fingerprint
         unpublished = []
@@ -82,7 +94,39 @@ class RunRegistry:
             self._import(item, path)
         data = canonical_bytes(manifest)
         self._store.put_bytes(data, media_type=MANIFEST_MEDIA_TYPE)
-        return self._record(manifest, fingerprint, len(data), actor)
+        imported = tuple(_imported(str(item.ref.digest)) for item, _ in missing)
+        return self._record(manifest, fingerprint, len(data), actor, imported)
+
+    def source_of(self, item: ManifestInput) -> BoundRef | None:
+        """The artifact of this plane that an input is; None if its bytes came from outside.
+
+        Raises a :class:`GateRefusedError` if none of the artifacts with those bytes may be read,
+        and :class:`InputMissingError` if the plane holds nothing that a manifest may name so.
+        """
+        digest = str(item.ref.digest)
+        if self._is_imported(item):
+            return None
+        refusals: list[GateRefusedError] = []
+        for entry in self._ledger.scan(
+            kind=EntryKind.ARTIFACT_BOUND, mention=digest_mention(digest), newest_first=True
+        ):
+            made = ArtifactBound.from_json(canonical_bytes(entry.body), where=f"entry {entry.seq}")
+            fingerprint = made.manifest_fingerprint
+            try:
+                self._guard.check(
+                    made.asset, self.manifest(fingerprint), fingerprint, made.artifact
+                )
+            except GateRefusedError as refusal:
+                refusals.append(refusal)
+            else:
+                return made.artifact
+        if refusals:
+            raise refusals[0]
+        raise InputMissingError(
+            f"input {item.name!r}: sha256:{digest} is neither an imported input nor an artifact.",
+            next_step="Put the file where the manifest's ref says, and register the manifest.",
+            input=item.name,
+        )
 
     def is_registered(self, fingerprint: str) -> bool:
         """Whether a manifest with that fingerprint is on record."""
@@ -122,13 +166,16 @@ class RunRegistry:
         """The file to import for an input, checked; None if the store has the bytes already."""
         assert item.ref.digest is not None
         stored = blob_ref(item.ref.digest).model_copy(update={"size_bytes": item.ref.size_bytes})
-        if item.ref.blake3 is None and self._store.has(stored):
+        if item.ref.blake3 is None and self._is_imported(item) and self._store.has(stored):
             self._store.verify(stored)
             return None
         path = file.locate(item.ref.ref)
         try:
             found = _digests_of_file(path)
         except OSError as error:
+            if self._store.has(stored) and self.source_of(item):
+                self._store.verify(stored)
+                return None
             raise InputMissingError(
                 f"input {item.name!r}: {path} cannot be read: {error.strerror}.",
                 next_step="Put the file where the manifest's ref says, beside the manifest.",
@@ -149,6 +196,11 @@ class RunRegistry:
             )
         return path
 
+    def _is_imported(self, item: ManifestInput) -> bool:
+        """Whether those bytes once came from a file, so that reading them passes no gate by."""
+        name = _imported(str(item.ref.digest))
+        return next(self._ledger.scan(mention=name, limit=1), None) is not None
+
     def _import(self, item: ManifestInput, path: Path) -> None:
         ref = self._store.put_file(path, media_type=item.ref.media_type or DEFAULT_MEDIA_TYPE)
         if ref.digest != item.ref.digest:
@@ -158,7 +210,14 @@ class RunRegistry:
                 input=item.name,
             )
 
-    def _record(self, manifest: RunManifest, fingerprint: str, size: int, actor: str) -> bool:
+    def _record(
+        self,
+        manifest: RunManifest,
+        fingerprint: str,
+        size: int,
+        actor: str,
+        imported: tuple[str, ...],
+    ) -> bool:
         body = RegisteredManifest(
             manifest_fingerprint=fingerprint,
             parameter_hash=parameter_hash(manifest),
@@ -173,6 +232,7 @@ class RunRegistry:
             actor=actor,
             correlation_ids=CorrelationIds(run_id=run_id(fingerprint)),
             body=body.to_json_value(),
+            mentions=imported,
         )
         # Asked inside the append, so that of two who register at once only one hears "new".
         return bool(
@@ -217,6 +277,10 @@ def _digests_of_file(path: Path) -> Digests:
 def blob_ref(digest: str) -> ArtifactRef:
     """A reference to the blob with that SHA-256: a manifest's, an input's."""
     return ArtifactRef(ref=blob_name(digest), digest=digest, digest_alg="sha256")
+
+
+def _imported(digest: str) -> str:
+    return f"imported/{digest}"
 
 
 def _key(fingerprint: str) -> str:

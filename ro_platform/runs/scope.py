@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
 
 from ro_platform.artifacts.store import ArtifactStore
 from ro_platform.config.versions import ConfigVersions
-from ro_platform.contracts import BoundRef, JsonObject, ManifestInput, RunManifest
+from ro_platform.contracts import ArtifactRef, BoundRef, JsonObject, ManifestInput, RunManifest
 from ro_platform.errors import InputMissingError, VersionNotPinnedError
 from ro_platform.gates.guard import Guard
 from ro_platform.kernel.identity import run_id
-from ro_platform.runs.registry import input_ref
+from ro_platform.runs.registry import RunRegistry, input_ref
 
 _declared_configs: ContextVar[frozenset[str] | None] = ContextVar("declared", default=None)
 
@@ -29,7 +29,7 @@ def only_declared_configs(names: frozenset[str]) -> Iterator[None]:
 
 
 class RunScope:
-    """One run as its assets and gates see it."""
+    """One run as its assets and gates see it. ``used`` is told of each artifact that is read."""
 
     def __init__(
         self,
@@ -37,13 +37,17 @@ class RunScope:
         manifest: RunManifest,
         store: ArtifactStore,
         configs: ConfigVersions,
+        runs: RunRegistry,
         guard: Guard,
+        used: Callable[[str, BoundRef], None] = lambda _name, _ref: None,
     ) -> None:
         self.fingerprint = fingerprint
         self.manifest = manifest
         self._store = store
         self._configs = configs
+        self._runs = runs
         self._guard = guard
+        self._used = used
 
     @property
     def run_id(self) -> str:
@@ -95,16 +99,27 @@ class RunScope:
         return self.manifest.input(name) is not None
 
     def input_bytes(self, name: str) -> bytes:
-        """The verified bytes of an input. Raises :class:`InputMissingError`."""
-        return self._store.read(input_ref(self._input(name)))
+        """The verified bytes of an input. Raises :class:`InputMissingError`, and a
+        :class:`GateRefusedError` for an artifact of this plane that may not be read."""
+        return self._store.read(self._readable(name))
 
     def copy_input(self, name: str, destination: Path) -> None:
-        """Copy an input, verified while it streams, to a new file."""
-        self._store.copy_to(input_ref(self._input(name)), destination)
+        """Copy an input, verified while it streams, to a new file. Raises as
+        :meth:`input_bytes`."""
+        self._store.copy_to(self._readable(name), destination)
 
     def artifact(self, asset: str) -> BoundRef:
         """The reference of an asset's artifact in this run, if all its gates stand."""
-        return self._guard.require(asset, self.manifest, self.fingerprint)
+        ref = self._guard.require(asset, self.manifest, self.fingerprint)
+        self._used(asset, ref)
+        return ref
+
+    def _readable(self, name: str) -> ArtifactRef:
+        item = self._input(name)
+        source = self._runs.source_of(item)
+        if source is not None:
+            self._used(name, source)
+        return input_ref(item)
 
     def _input(self, name: str) -> ManifestInput:
         item = self.manifest.input(name)

@@ -79,13 +79,15 @@ class Selection:
 class Census:
     """What is stored at one moment, counted rather than assumed.
 
-    ``rows`` counts entries wherever they are; ``nodes`` counts stored subtrees by level; ``faults``
-    says in words what the backend itself finds wrong (a missing trigger, a broken index).
+    ``rows`` counts entries and ``mentions`` mentions wherever they are; ``nodes`` counts stored
+    subtrees by level; ``faults`` says in words what the backend itself finds wrong (a missing
+    trigger, a broken index).
     """
 
     size: int
     rows: int
     nodes: dict[int, int] = field(default_factory=dict)
+    mentions: int = 0
     faults: tuple[str, ...] = ()
 
 
@@ -121,7 +123,7 @@ class LedgerRows(ABC):
 
     @abstractmethod
     def mentions(self, start: int, end: int) -> list[Mention]:
-        """All mentions by entries ``start <= seq < end``, sorted."""
+        """All mentions by entries ``start <= seq < end``, ordered by ``seq`` and name."""
 
     @abstractmethod
     def hashes(self, level: int, start: int, end: int) -> list[bytes]:

@@ -24,7 +24,7 @@ _MENTION = "mention"
 
 
 class _MemoryTables(LedgerTransaction):
-    """Both tables and their indexes. Guarded by the backend's lock."""
+    """The tables and their indexes. Guarded by the backend's lock."""
 
     def __init__(self) -> None:
         self.rows: list[Row] = []
@@ -82,8 +82,9 @@ class _MemoryTables(LedgerTransaction):
         return self.nodes.get(level, [])[start:end]
 
     def census(self) -> Census:
-        size = len(self.rows)
-        return Census(size, size, {level: len(hashes) for level, hashes in self.nodes.items()})
+        size, mentions = len(self.rows), sum(map(len, self.names.values()))
+        nodes = {level: len(hashes) for level, hashes in self.nodes.items()}
+        return Census(size, size, nodes, mentions)
 
     def insert(
         self, rows: Sequence[Row], nodes: Sequence[Node], mentions: Sequence[Mention]
@@ -98,6 +99,8 @@ class _MemoryTables(LedgerTransaction):
                 if (value := getattr(row, name)) is not None:
                     self.seqs_by_value.setdefault((name, value), []).append(row.seq)
         for seq, name in mentions:
+            if name in self.names.get(seq, ()):
+                raise LedgerCorruptError(f"Entry {seq} is already found by {name!r}.")
             self.names[seq] = (*self.names.get(seq, ()), name)
             self.seqs_by_value.setdefault((_MENTION, name), []).append(seq)
         for node in nodes:

@@ -75,25 +75,43 @@ class _SqliteRows(LedgerRows):
             "WHERE subject = ? AND kind = ? ORDER BY seq DESC LIMIT 1", [subject, kind]
         )
 
+    def latest_of(self, questions: Sequence[tuple[str, str]]) -> list[Row | None]:
+        """See :class:`LedgerRows`."""
+        found: dict[int, Row] = {}
+        for start in range(0, len(questions), _ROWS_A_STATEMENT):
+            some = questions[start : start + _ROWS_A_STATEMENT]
+            answers = self._query(_latest_of_sql(len(some)), list(chain.from_iterable(some)))
+            found |= {start + number: Row(*row) for number, *row in answers}
+        return [found.get(number) for number in range(len(questions))]
+
     def page(self, selection: Selection, limit: int) -> list[Row]:
         """See :class:`LedgerRows`."""
+        if selection.mention is not None:
+            return self._page_of_mentions(selection, limit)
         conditions, values = ["seq >= ?", "seq < ?"], [selection.start, selection.end]
         wanted: list[Any] = []
-        if selection.mention is not None:
-            # A list of one index's seqs, which the conditions on the entries' columns then thin.
-            conditions.append("seq IN (SELECT seq FROM mention WHERE name = ?)")
-            values.append(selection.mention)
         for column in _MOST_SELECTIVE_FIRST:
             if (value := getattr(selection, column)) is not None:
                 # SQLite has no statistics here; a plus keeps it from walking the weaker index.
-                usable = selection.mention is None and (
-                    not wanted or (column == "kind" and selection.subject is not None)
-                )
+                usable = not wanted or (column == "kind" and selection.subject is not None)
                 conditions.append(f"{'' if usable else '+'}{column} = ?")
                 wanted.append(value)
         order = "DESC" if selection.newest_first else "ASC"
         sql = f"WHERE {' AND '.join(conditions)} ORDER BY seq {order} LIMIT ?"
         return self._rows(sql, [*values, *wanted, limit])
+
+    def _page_of_mentions(self, selection: Selection, limit: int) -> list[Row]:
+        # The mention's own index is in order of seq, so a page costs what it returns, and nothing
+        # is sorted; CROSS JOIN keeps SQLite from beginning at the entries.
+        conditions = ["name = ?", "mention.seq >= ?", "mention.seq < ?"]
+        values: list[Any] = [selection.mention, selection.start, selection.end]
+        for column in _MOST_SELECTIVE_FIRST:
+            if (value := getattr(selection, column)) is not None:
+                conditions.append(f"+{column} = ?")
+                values.append(value)
+        order = "DESC" if selection.newest_first else "ASC"
+        sql = f"WHERE {' AND '.join(conditions)} ORDER BY mention.seq {order} LIMIT ?"
+        return self._rows(sql, [*values, limit], table="mention CROSS JOIN entry USING (seq)")
 
     def mentions(self, start: int, end: int) -> list[Mention]:
         """See :class:`LedgerRows`."""
@@ -113,8 +131,9 @@ class _SqliteRows(LedgerRows):
             found = self._query(sql, [level, start, end])
         return [value for (value,) in found]
 
-    def _rows(self, clause: str, values: Sequence[Any]) -> list[Row]:
-        return [Row(*row) for row in self._query(f"SELECT {_COLUMNS} FROM entry {clause}", values)]  # noqa: S608
+    def _rows(self, clause: str, values: Sequence[Any], table: str = "entry") -> list[Row]:
+        sql = f"SELECT {_COLUMNS} FROM {table} {clause}"  # noqa: S608  (no value is part of it)
+        return [Row(*row) for row in self._query(sql, values)]
 
     def _one(self, clause: str, values: Sequence[Any]) -> Row | None:
         rows = self._rows(clause, values)
@@ -228,12 +247,22 @@ def _insert_sql(into: str, columns: int, rows: int) -> str:
     return f"{into} VALUES {', '.join([one] * rows)}"
 
 
+@cache
+def _latest_of_sql(questions: int) -> str:
+    one = (
+        f"SELECT {_COLUMNS} FROM entry WHERE kind = ? AND subject = ? "  # noqa: S608
+        "ORDER BY seq DESC LIMIT 1"
+    )
+    return " UNION ALL ".join(f"SELECT {n}, * FROM ({one})" for n in range(questions))
+
+
 def _census(connection: sqlite3.Connection) -> Census:
     faults = schema_faults(connection)
     if faults:
-        return Census(0, 0, {}, tuple(faults))
+        return Census(0, 0, faults=tuple(faults))
     size, rows = connection.execute(
         "SELECT coalesce(max(seq) + 1, 0), count(*) FROM entry"
     ).fetchone()
     nodes = connection.execute("SELECT level, count(*) FROM node GROUP BY level").fetchall()
-    return Census(size, rows, dict(nodes))
+    (mentions,) = connection.execute("SELECT count(*) FROM mention").fetchone()
+    return Census(size, rows, dict(nodes), mentions)

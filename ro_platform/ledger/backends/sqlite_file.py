@@ -12,11 +12,11 @@ import os
 import sqlite3
 import tempfile
 import threading
-import weakref
 from functools import cache
 from pathlib import Path
 
 from ro_platform.errors import BackendUnavailableError, StoreNotWritableError
+from ro_platform.ledger.backends.forking import close_before_forks
 from ro_platform.ledger.backends.sqlite_errors import not_a_ledger, translated
 
 APPLICATION_ID = 0x524F4C47
@@ -31,8 +31,7 @@ _SETTINGS = "PRAGMA synchronous = FULL; PRAGMA cache_size = -32768; PRAGMA trust
 class Connection:
     """One connection of one process, opened when needed, guarded by its lock.
 
-    SQLite connections must not cross a fork, so all of them are closed before one and opened again
-    after it, on both sides.
+    SQLite connections must not cross a fork: see :mod:`.forking`.
     """
 
     def __init__(self, path: Path, *, writable: bool, busy_timeout_seconds: float) -> None:
@@ -42,7 +41,7 @@ class Connection:
         self._timeout = busy_timeout_seconds
         self._open: sqlite3.Connection | None = None
         self._file: tuple[int, int] | None = None
-        _OPEN_HERE.add(self)
+        close_before_forks(self)
 
     def get(self) -> sqlite3.Connection | None:
         """The connection, or None if there is no such file. Call it with the lock held."""
@@ -176,25 +175,3 @@ def _sync_folder(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
-
-
-_OPEN_HERE: weakref.WeakSet[Connection] = weakref.WeakSet()
-_HELD_FOR_FORK: list[Connection] = []
-
-
-def _before_fork() -> None:
-    # A child that inherits SQLite's idea of the file locks would corrupt or deadlock; with every
-    # connection closed there is nothing to inherit. Waits for transactions of other threads, which
-    # may read while they write: so writers' locks come first here too.
-    for connection in sorted(_OPEN_HERE, key=lambda one: not one.writable):
-        connection.lock.acquire()
-        _HELD_FOR_FORK.append(connection)
-        connection.close()
-
-
-def _after_fork() -> None:
-    while _HELD_FOR_FORK:
-        _HELD_FOR_FORK.pop().lock.release()
-
-
-os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_after_fork)

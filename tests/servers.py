@@ -1,0 +1,130 @@
+"""Real servers for tests: started on a free port in a temporary folder, gone when the tests end.
+
+Without its package a server's tests are skipped; with RO_REQUIRE_SERVERS=1 they fail instead.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psycopg2
+import pytest
+
+SETTINGS = """
+listen_addresses = '127.0.0.1'
+max_connections = 300
+shared_buffers = 64MB
+lc_messages = 'C'
+synchronous_commit = off
+log_min_messages = fatal
+"""
+# What the tests of this machine's crash need not survive.
+CARELESS = "fsync = off\nfull_page_writes = off\nautovacuum = off\n"
+
+
+@dataclass(frozen=True)
+class PostgresServer:
+    """One running server, for as long as its fixture holds it."""
+
+    folder: Path
+    port: int
+
+    def url(self, database: str = "postgres", *, port: int | None = None) -> str:
+        """A URL over loopback, by way of another port if one is given."""
+        return f"postgresql://postgres@127.0.0.1:{port or self.port}/{database}"
+
+    def socket_url(self, database: str) -> str:
+        """A URL over the socket in the server's folder."""
+        return f"postgresql://postgres@/{database}?host={self.folder}&port={self.port}"
+
+    def execute(self, *statements: str, database: str = "postgres") -> list[Any]:
+        """What a superuser would do, each statement by itself; the last one's rows."""
+        found: list[Any] = []
+        with closing(psycopg2.connect(self.url(database))) as connection:
+            connection.autocommit = True
+            with connection.cursor() as cursor:
+                for statement in statements:
+                    cursor.execute(statement)
+                    found = cursor.fetchall() if cursor.description else []
+        return found
+
+    def start(self) -> None:
+        """Start it, and wait until it answers."""
+        self._control("start", "-l", str(self.folder / "log"))
+
+    def stop(self, mode: str = "immediate") -> None:
+        """Stop it; ``immediate`` is a crash."""
+        self._control("stop", "-m", mode)
+
+    def _control(self, *words: str) -> None:
+        run("pg_ctl", "-D", str(self.folder / "data"), "-w", "-s", *words)
+
+
+@contextmanager
+def postgres_server(settings: str = "") -> Iterator[PostgresServer]:
+    """A fresh server. Skips or fails where PostgreSQL is not installed."""
+    require("pg_ctl", "postgresql")
+    folder = Path(tempfile.mkdtemp(prefix="ro-postgres-"))
+    server = PostgresServer(folder, free_port())
+    try:
+        if os.geteuid() == 0:
+            shutil.chown(folder, "postgres")
+        data = str(folder / "data")
+        run("initdb", "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "-N")
+        with (folder / "data" / "postgresql.conf").open("a") as conf:
+            conf.write(SETTINGS + settings)
+            conf.write(f"port = {server.port}\nunix_socket_directories = '{folder}'\n")
+        server.start()
+        try:
+            yield server
+        finally:
+            server.stop()
+    finally:
+        shutil.rmtree(folder)
+
+
+def free_port() -> int:
+    """A port of loopback that nobody listens on."""
+    with closing(socket.socket()) as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def require(program: str, package: str) -> None:
+    """Skip the test that asks, or fail it if servers are required."""
+    if binary(program) is None:
+        said = f"{program} is not here: install the Debian package {package}"
+        if os.environ.get("RO_REQUIRE_SERVERS") == "1":
+            pytest.fail(said)
+        pytest.skip(said)
+
+
+def binary(program: str) -> str | None:
+    """A PostgreSQL program: on the path, or the newest where Debian keeps them."""
+    folders = sorted(
+        Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(path.parent.name)
+    )
+    return shutil.which(program) or shutil.which(
+        program, path=os.pathsep.join(str(folder) for folder in reversed(folders))
+    )
+
+
+def run(program: str, *words: str) -> None:
+    """Run it; the server's programs refuse to be root, so for root as the user ``postgres``."""
+    found = binary(program)
+    assert found is not None
+    as_postgres = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
+    # pg_ctl leaves the server its output: pipes would never end.
+    subprocess.run(
+        [*as_postgres, found, *words], check=True, cwd="/", stdout=subprocess.DEVNULL, timeout=60
+    )
