@@ -25,6 +25,7 @@ from ro_platform.ledger.backends.memory import MemoryLedgerBackend
 from ro_platform.ledger.backends.sqlite import SqliteLedgerBackend
 from ro_platform.ledger.events import admin_event_draft
 from ro_platform.ledger.log import Ledger
+from ro_platform.runs.admission import Admission
 from ro_platform.runs.audit import Audit
 from ro_platform.runs.history import AttemptHistory
 from ro_platform.runs.lookup import Lookup
@@ -49,6 +50,7 @@ class Plane:
     runs: RunRegistry
     publication: Publication
     attempts: AttemptHistory
+    admission: Admission
     planner: RunPlanner
     lookup: Lookup
     audit: Audit
@@ -74,6 +76,7 @@ class Plane:
         gates, receipts = GateCatalogue(ledger), Receipts(store, ledger)
         guard = Guard(store, ledger)
         runs = RunRegistry(store, ledger, configs, guard)
+        attempts = AttemptHistory(ledger, actor=DAGSTER_ACTOR)
         return cls(
             store=store,
             ledger=ledger,
@@ -83,7 +86,8 @@ class Plane:
             guard=guard,
             runs=runs,
             publication=Publication(store, ledger, guard, runs),
-            attempts=AttemptHistory(ledger, actor=DAGSTER_ACTOR),
+            attempts=attempts,
+            admission=Admission(guard, gates, runs, attempts),
             planner=RunPlanner(store, guard),
             lookup=Lookup(store, ledger, runs, guard),
             audit=Audit(store, ledger, configs, runs),

@@ -69,6 +69,28 @@ class PostgresServer:
         run("pg_ctl", "-D", str(self.folder / "data"), "-w", "-s", *words)
 
 
+class Databases:
+    """Databases without a ledger. Making one takes longer than clearing it, so they come back."""
+
+    def __init__(self, server: PostgresServer) -> None:
+        self.server = server
+        self._free: list[str] = []
+        self._made = 0
+
+    def take(self) -> str:
+        """The name of one that nobody uses."""
+        if not self._free:
+            self._made += 1
+            self._free.append(f"ledger_{self._made}")
+            self.server.execute(f"CREATE DATABASE {self._free[-1]}")
+        return self._free.pop()
+
+    def give_back(self, name: str) -> None:
+        """Nobody is connected to it any more."""
+        self.server.execute("DROP SCHEMA IF EXISTS ro_ledger CASCADE", database=name)
+        self._free.append(name)
+
+
 @contextmanager
 def postgres_server(settings: str = "") -> Iterator[PostgresServer]:
     """A fresh server. Skips or fails where PostgreSQL is not installed."""

@@ -9,11 +9,11 @@ from __future__ import annotations
 import os
 import pwd
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 from ro_platform.errors import SettingsError
 
@@ -57,6 +57,12 @@ class Settings:
     def run_address(self, dagster_run_id: str) -> str:
         """Where the Dagster UI of this deployment shows a run, while it is up."""
         return f"{self.ui_url.rstrip('/')}/runs/{dagster_run_id}"
+
+    def check_address(self, asset: Sequence[str], gate_id: str) -> str:
+        """Where the Dagster UI shows the verdicts of an asset's gate, while it is up."""
+        name = gate_id.removeprefix(".".join(asset) + ".")
+        path = "/".join(map(quote, asset))
+        return f"{self.ui_url.rstrip('/')}/assets/{path}?view=checks&checkDetail={quote(name)}"
 
     @property
     def dagster_state(self) -> Path:

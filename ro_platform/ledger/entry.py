@@ -69,7 +69,7 @@ def sealed(draft: EntryDraft, seq: int, recorded_at_utc: str) -> tuple[LedgerEnt
     except ValidationError as error:
         raise contract_error(error, kind="LedgerEntry", where="ledger entry") from None
     for name in (entry.subject, entry.key, *(entry.mentions or ())):
-        _require_indexable(name)
+        require_indexable(name)
     data = _canonical(entry)
     return entry, Row(seq, data, leaf_hash(data), *_columns(entry))
 
@@ -112,9 +112,9 @@ def require_same(draft: EntryDraft, entry: LedgerEntry) -> None:
         )
 
 
-def _require_indexable(name: str | None) -> None:
-    # What every backend's indexes can hold: PostgreSQL's texts have no NUL, and a row of its
-    # indexes fits a third of a page.
+def require_indexable(name: str | None) -> None:
+    """Raises :class:`ContractError` for a name that not every backend could find an entry by."""
+    # PostgreSQL's texts have no NUL, and a row of its indexes fits a third of a page.
     if name is None or (name.isascii() and "\0" not in name):
         return
     if "\0" in name or len(name.encode(errors="replace")) > MAX_NAME_BYTES:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from ro_platform.contracts.ledger import LedgerEntry
 from ro_platform.kernel.clock import Clock, utc_text
 from ro_platform.ledger.backends.base import LedgerBackend, LedgerTransaction, Mention, Row
-from ro_platform.ledger.entry import EntryDraft, checked, require_same, sealed
+from ro_platform.ledger.entry import EntryDraft, checked, require_indexable, require_same, sealed
 from ro_platform.ledger.reader import LedgerReader
 from ro_platform.ledger.tree import Frontier
 from ro_platform.ledger.verification import Progress, Verification, verify
@@ -96,4 +96,6 @@ def _recorded(
     transaction: LedgerTransaction, drafts: Sequence[EntryDraft]
 ) -> dict[str, LedgerEntry]:
     keys = {draft.key for draft in drafts if draft.key is not None}
+    for key in keys:
+        require_indexable(key)
     return {key: checked(row) for key, row in transaction.by_keys(keys).items()}

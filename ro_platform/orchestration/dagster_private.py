@@ -6,7 +6,8 @@ so that a new Dagster that changes one fails there, loudly, and not in somebody'
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import dagster as dg
 from dagster._config import Field, StringSource
@@ -15,9 +16,12 @@ from dagster._core.definitions.asset_checks.asset_check_evaluation import (
 )
 from dagster._core.events import (
     AssetMaterializationPlannedData,
+    EngineEventData,
     StepMaterializationData,
 )
 from dagster._core.execution.plan.objects import StepFailureData, StepRetryData
+from dagster._core.run_coordinator.base import SubmitRunContext
+from dagster._core.run_coordinator.queued_run_coordinator import QueuedRunCoordinator
 from dagster._core.storage.event_log import SqliteEventLogStorage
 from dagster._core.storage.local_compute_log_manager import LocalComputeLogManager
 from dagster._core.storage.root import LocalArtifactStorage
@@ -31,8 +35,10 @@ __all__ = [
     "Field",
     "LocalArtifactStorage",
     "LocalComputeLogManager",
+    "QueuedRunCoordinator",
     "SqliteEventLogStorage",
     "StringSource",
+    "SubmitRunContext",
     "asset_order",
     "assets_of_input",
     "checks_of_step",
@@ -42,8 +48,10 @@ __all__ = [
     "execution_set",
     "inputs_without_value",
     "job_gates",
+    "parents_in_workspace",
     "parents_of",
     "planned_units",
+    "report_refusal",
     "step_key_of",
     "step_key_of_input",
     "subset_of",
@@ -63,6 +71,28 @@ def inputs_without_value(definition: dg.AssetsDefinition) -> frozenset[dg.AssetK
         for name, key in definition.keys_by_input_name.items()
         if inputs[name].dagster_type.is_nothing
     )
+
+
+def parents_in_workspace(context: SubmitRunContext, asset: str) -> frozenset[dg.AssetKey]:
+    """The assets that one reads under the same partition key, in whichever code location they are
+    made; one read through another partition mapping is left out."""
+    graph = context.workspace.asset_graph
+    key = dg.AssetKey(asset.split("/"))
+    if not graph.has(key):
+        return frozenset()
+    return frozenset(
+        parent
+        for parent in graph.get(key).parent_keys - {key}
+        if graph.has(parent)
+        and isinstance(graph.get_partition_mapping(key, parent), dg.IdentityPartitionMapping)
+    )
+
+
+def report_refusal(
+    instance: dg.DagsterInstance, run: dg.DagsterRun, words: str, shown: Mapping[str, Any]
+) -> None:
+    """Write an event of the engine into a run's log, with what belongs to it."""
+    instance.report_engine_event(words, run, EngineEventData(metadata=dict(shown)))
 
 
 def checks_of_step(context: dg.InputContext) -> frozenset[dg.AssetCheckKey]:

@@ -10,7 +10,9 @@ import pyarrow as pa
 
 from ro_platform.artifacts.encodings import JSON, preview
 from ro_platform.artifacts.store import ArtifactStore
+from ro_platform.config.settings import Settings
 from ro_platform.contracts import BoundRef
+from ro_platform.runs.admission import Refusal
 
 PREVIEW_ROWS = 10
 _MAX_CELL_CHARS = 60
@@ -52,6 +54,26 @@ def shown_artifacts(made: Sequence[tuple[str, BoundRef]]) -> dict[str, Any]:
         for fingerprint, ref in made
     ]
     return {"ro/artifacts": dg.MetadataValue.table(rows)}
+
+
+def shown_refusal(refusal: Refusal) -> dict[str, Any]:
+    """Metadata for the log of a refused run: what refused it, and where its evidence is."""
+    facts = refusal.error.diagnostics()
+    producer = dg.AssetKey(refusal.edge.producer.split("/"))
+    receipt = facts.get("receipt")
+    shown: dict[str, Any] = {
+        "code": refusal.error.code,
+        "gate": facts.get("gate", "-"),
+        "producer": dg.MetadataValue.asset(producer),
+        "consumer": dg.MetadataValue.asset(dg.AssetKey(refusal.edge.consumer.split("/"))),
+        "manifest": refusal.edge.fingerprint,
+        "digest": facts.get("digest", "-"),
+        "receipt": dg.MetadataValue.path(receipt) if receipt else "none is on record",
+        "next step": refusal.error.next_step,
+    }
+    if gate := facts.get("gate"):
+        shown["check"] = dg.MetadataValue.url(Settings.load().check_address(producer.path, gate))
+    return shown
 
 
 def _is_shown(ref: BoundRef) -> bool:

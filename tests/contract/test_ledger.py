@@ -26,20 +26,26 @@ from ro_platform.errors import (
 from ro_platform.kernel.canonical import canonical_bytes
 from ro_platform.kernel.clock import ManualClock
 from ro_platform.kernel.merkle import EMPTY_ROOT, fold, leaf_hash
-from ro_platform.ledger.backends.base import LedgerBackend
+from ro_platform.ledger.backends.base import LedgerBackend, Mention, Row, Selection
 from ro_platform.ledger.backends.memory import MemoryLedgerBackend
+from ro_platform.ledger.backends.postgres import PostgresLedgerBackend
 from ro_platform.ledger.backends.sqlite import SqliteLedgerBackend
-from ro_platform.ledger.entry import EntryDraft
+from ro_platform.ledger.entry import EntryDraft, sealed
 from ro_platform.ledger.log import Ledger
 from ro_platform.ledger.proofs import ConsistencyProof, InclusionProof
 from ro_platform.ledger.reader import LedgerReader
+from tests.servers import Databases
 
 RUN = ["a" * 32, "b" * 32]
 OpenLedger = Callable[[], Ledger]
+OpenBackend = Callable[[], LedgerBackend]
+KINDS = list(EntryKind)[:4]
+SUBJECTS = [f"subject-{number}" for number in range(6)]
 
 
 def draft(number: int, **changes: Any) -> EntryDraft:
-    """The fact of that number: four kinds, five subjects, two runs, three Dagster runs."""
+    """The fact of that number: four kinds, five subjects, two runs, three Dagster runs; every
+    fourth mentions nothing, the others two names or, twice over, one."""
     ids = CorrelationIds(run_id=RUN[number % 2], dagster_run_id=f"dagster-{number % 3}")
     given: dict[str, Any] = {
         "kind": list(EntryKind)[number % 4],
@@ -47,6 +53,7 @@ def draft(number: int, **changes: Any) -> EntryDraft:
         "actor": "SYSTEM::test",
         "body": {"number": number, "text": "é", "nothing": None, "deep": [{"x": 1.5}]},
         "correlation_ids": ids,
+        "mentions": (f"name-{number % 7}", f"name-{number % 3}") if number % 4 else (),
     }
     return EntryDraft(**(given | changes))
 
@@ -56,21 +63,36 @@ def drafts(count: int, start: int = 0) -> list[EntryDraft]:
     return [draft(number) for number in range(start, start + count)]
 
 
-@pytest.fixture(params=["memory", "sqlite"])
-def open_ledger(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[OpenLedger]:
-    """Opens a fresh ledger at every call."""
-    numbers, opened = itertools.count(), list[Ledger]()
+@pytest.fixture(params=["memory", "sqlite", "postgres"])
+def open_backend(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[OpenBackend]:
+    """Opens a fresh backend at every call."""
+    numbers, opened, taken = itertools.count(), list[LedgerBackend](), list[str]()
+    databases: Databases | None = None
+    if request.param == "postgres":
+        databases = request.getfixturevalue("postgres_databases")
 
-    def fresh() -> Ledger:
+    def fresh() -> LedgerBackend:
         backend: LedgerBackend = MemoryLedgerBackend()
         if request.param == "sqlite":
             backend = SqliteLedgerBackend(tmp_path / str(next(numbers)) / "ledger.sqlite")
-        opened.append(Ledger(backend, ManualClock()))
-        return opened[-1]
+        if databases is not None:
+            taken.append(databases.take())
+            backend = PostgresLedgerBackend(databases.server.socket_url(taken[-1]))
+        opened.append(backend)
+        return backend
 
     yield fresh
-    for ledger in opened:
-        ledger.close()
+    for backend in opened:
+        backend.close()
+    for name in taken:
+        assert databases is not None
+        databases.give_back(name)
+
+
+@pytest.fixture
+def open_ledger(open_backend: OpenBackend) -> OpenLedger:
+    """Opens a fresh ledger at every call."""
+    return lambda: Ledger(open_backend(), ManualClock())
 
 
 @pytest.fixture
@@ -93,6 +115,8 @@ def test_a_ledger_that_does_not_exist_reads_as_an_empty_one(ledger: Ledger) -> N
     assert list(ledger.scan()) == []
     assert ledger.find("key") is None
     assert ledger.latest(EntryKind.ADMIN_EVENT, "x") is None
+    assert ledger.latest_of([(EntryKind.ADMIN_EVENT, "x")] * 2) == [None, None]
+    assert list(ledger.scan(mention="x")) == []
     assert ledger.verify().size == 0
     with pytest.raises(NotFoundError):
         ledger.get(0)
@@ -109,6 +133,7 @@ def test_an_appended_entry_has_its_place_its_time_and_everything_drafted(ledger:
         key="k",
         actor="HUMAN::ada",
         recorded_at_utc="2000-01-01T00:00:00.000000Z",
+        mentions=("name-0", "name-1"),
         correlation_ids=given.correlation_ids,
         body=given.body_object(),
     )
@@ -146,6 +171,13 @@ def test_a_batch_with_one_bad_draft_leaves_nothing(ledger: Ledger) -> None:
     refusals: list[tuple[EntryDraft, type[Exception] | tuple[type[Exception], ...]]] = [
         (draft(1, actor="nobody"), ContractError),
         (draft(1, subject=""), ContractError),
+        (draft(1, mentions=("",)), ContractError),
+        (draft(1, mentions=("ok", "\ud800")), (ContractError, NotCanonicalError)),
+        (draft(1, mentions=("a\0b",)), ContractError),
+        (draft(1, subject="a\0b"), ContractError),
+        (draft(1, key="é\0"), ContractError),
+        (draft(1, key="é" * 1025), ContractError),
+        (draft(1, subject="€" * 683), ContractError),
         (draft(1, body={"n": 2**53}), NotCanonicalError),
         (draft(1, body={"n": float("inf")}), (ContractError, NotCanonicalError)),
         (draft(1, body={"t": "\ud800"}), (ContractError, NotCanonicalError)),
@@ -262,9 +294,10 @@ def test_threads_number_their_facts_without_a_race(ledger: Ledger) -> None:
     start=st.integers(-1, 70),
     end=st.none() | st.integers(0, 70),
     kind=st.none() | st.sampled_from(list(EntryKind)),
-    subject=st.none() | st.sampled_from([f"subject-{number}" for number in range(6)]),
+    subject=st.none() | st.sampled_from(SUBJECTS),
     run_id=st.none() | st.sampled_from(RUN),
     dagster_run_id=st.none() | st.sampled_from(["dagster-0", "dagster-9"]),
+    mention=st.none() | st.sampled_from(["name-0", "name-2", "name-5", "name-9"]),
     newest_first=st.booleans(),
     limit=st.none() | st.integers(0, 5),
 )
@@ -277,6 +310,7 @@ def test_a_scan_is_the_filtered_log(
     subject: str | None,
     run_id: str | None,
     dagster_run_id: str | None,
+    mention: str | None,
     newest_first: bool,
     limit: int | None,
 ) -> None:
@@ -292,6 +326,7 @@ def test_a_scan_is_the_filtered_log(
         and subject in (None, entry.subject)
         and run_id in (None, entry.correlation_ids.run_id)
         and dagster_run_id in (None, entry.correlation_ids.dagster_run_id)
+        and (mention is None or mention in (entry.mentions or ()))
     ]
     found = ledger.scan(
         start=start,
@@ -300,6 +335,7 @@ def test_a_scan_is_the_filtered_log(
         subject=subject,
         run_id=run_id,
         dagster_run_id=dagster_run_id,
+        mention=mention,
         newest_first=newest_first,
         limit=limit,
     )
@@ -319,6 +355,143 @@ def test_a_long_scan_streams_in_order_while_others_append(
             ledger.append_many(drafts(10, 1234))
     expected = list(range(0, 1234, 2))
     assert seen == (expected[::-1] if newest_first else expected)
+
+
+@pytest.mark.parametrize("newest_first", [False, True])
+@pytest.mark.parametrize(("run_id", "step"), [(None, 1), (RUN[0], 2)])
+def test_what_is_mentioned_often_is_found_over_many_pages(
+    ledger: Ledger, newest_first: bool, run_id: str | None, step: int
+) -> None:
+    """Each entry once and in order, alone and with another filter, whatever comes meanwhile."""
+    ledger.append_many([draft(number, mentions=("often", f"{number}")) for number in range(1600)])
+    seen = []
+    for entry in ledger.scan(mention="often", run_id=run_id, newest_first=newest_first):
+        seen.append(entry.seq)
+        if len(seen) == 3:
+            ledger.append(draft(0, mentions=("often",)))
+    expected = list(range(0, 1600, step))
+    assert seen == (expected[::-1] if newest_first else expected)
+    assert [entry.seq for entry in ledger.scan(mention="777")] == [777]
+
+
+def test_a_name_said_twice_is_one_mention(ledger: Ledger) -> None:
+    """Duplicates in a draft collapse, whatever their order; no mentions are none."""
+    entry = ledger.append(draft(0, mentions=("b", "a", "b", "a")))
+    assert entry.mentions == ("a", "b")
+    assert ledger.append(draft(0, mentions=())).mentions is None
+    assert list(ledger.scan(mention="b")) == [entry]
+    assert ledger.verify().size == 2
+
+
+def test_names_are_compared_exactly(ledger: Ledger) -> None:
+    """Case, accents, spaces and wildcards make another name; length and script do not matter."""
+    names = ["name", "Name", "nàme", "na\u0301me", "name ", "n%", "n_me", "'", "é" * 1024, "名" * 682]
+    for name in names:
+        ledger.append(draft(0, subject=name, key=name, mentions=(name,)))
+    for seq, name in enumerate(names):
+        assert [entry.seq for entry in ledger.scan(mention=name)] == [seq]
+        assert [entry.seq for entry in ledger.scan(subject=name)] == [seq]
+        assert ledger.find(name) == ledger.latest(KINDS[0], name) == ledger.get(seq)
+    assert ledger.verify().size == len(names)
+
+
+def test_an_exception_takes_mentions_back(open_backend: OpenBackend) -> None:
+    """Neither found nor in the way: the same names may be mentioned at the same place again."""
+    backend = open_backend()
+    ledger = Ledger(backend, ManualClock())
+    ledger.append(draft(0, mentions=("kept",)))
+
+    def abandoned() -> None:
+        _, row = sealed(draft(1), 1, "2000-01-01T00:00:00.000000Z")
+        with backend.transaction() as transaction:
+            transaction.insert([row], [], [Mention(1, "kept"), Mention(1, "lost")])
+            assert [row.seq for row in transaction.page(Selection(mention="lost"), 9)] == [1]
+            raise KeyError("mine")
+
+    with pytest.raises(KeyError, match="mine"):
+        abandoned()
+    assert list(ledger.scan(mention="lost")) == []
+    assert [entry.seq for entry in ledger.scan(mention="kept")] == [0]
+    assert ledger.append(draft(2, mentions=("lost", "kept"))).seq == 1
+    assert [entry.seq for entry in ledger.scan(mention="lost")] == [1]
+    assert ledger.verify().size == 2
+
+
+@pytest.mark.parametrize(
+    ("extra", "said"),
+    [
+        (Mention(0, "name-1"), "Entry 0 is found by 'name-1'"),
+        (Mention(1, "added"), "Entry 1 is found by 'added'"),
+        (Mention(7, "added"), "3 mentions are stored where 2 belong"),
+    ],
+)
+def test_a_mention_that_no_entry_makes_is_found(
+    open_backend: OpenBackend, extra: Mention, said: str
+) -> None:
+    """A wrong one at an entry, or one beyond the end: a read through it and verification refuse."""
+    backend = open_backend()
+    ledger = Ledger(backend, ManualClock())
+    ledger.append_many([draft(0), draft(1), draft(2)])
+    with backend.transaction() as transaction:
+        transaction.insert([], [], [extra])
+    with pytest.raises(LedgerCorruptError, match=said):
+        ledger.verify()
+    if extra.seq < 3:
+        with pytest.raises(LedgerCorruptError, match=f"Entry {extra.seq} was found by"):
+            list(ledger.scan(mention=extra.name))
+
+
+def test_nothing_is_stored_twice(open_backend: OpenBackend) -> None:
+    """The same place, key, mention or node again is refused as corruption, and nothing is kept."""
+    backend = open_backend()
+    ledger = Ledger(backend, ManualClock())
+    ledger.append_many([draft(number, key=f"k{number}") for number in range(20)])
+    moment = "2000-01-01T00:00:00.000000Z"
+    again, same_key = sealed(draft(3), 3, moment)[1], sealed(draft(3, key="k3"), 20, moment)[1]
+    gap = sealed(draft(3), 21, moment)[1]
+    refused: list[tuple[list[Row], list[Mention]]] = [
+        ([again], []),
+        ([same_key], []),
+        ([gap], []),
+        ([], [Mention(1, "name-1")]),
+    ]
+    for rows, mentions in refused:
+        with pytest.raises(LedgerCorruptError), backend.transaction() as transaction:
+            transaction.insert(rows, [], mentions)
+    assert ledger.verify().size == 20
+
+
+@laws
+@given(
+    count=st.integers(0, 30),
+    questions=st.lists(st.tuples(st.sampled_from(KINDS), st.sampled_from(SUBJECTS)), max_size=8),
+)
+def test_the_latest_of_many_is_the_latest_of_each(
+    open_ledger: OpenLedger, count: int, questions: list[tuple[EntryKind, str]]
+) -> None:
+    """In the order of the questions, one asked twice too, inside a transaction and outside."""
+    ledger = open_ledger()
+    entries = ledger.append_many(drafts(count))
+    expected: list[LedgerEntry | None] = []
+    for kind, subject in questions:
+        matching = [entry for entry in entries if (entry.kind, entry.subject) == (kind, subject)]
+        expected.append(matching[-1] if matching else None)
+    assert ledger.latest_of(questions) == expected
+    within: list[LedgerEntry | None] = []
+
+    def ask(reader: LedgerReader) -> list[EntryDraft]:
+        within.extend(reader.latest_of(questions))
+        return []
+
+    ledger.append_with(ask)
+    assert within == expected
+
+
+def test_the_latest_of_very_many(ledger: Ledger) -> None:
+    """Hundreds of questions are one call."""
+    ledger.append_many([draft(0, subject=f"s{number}") for number in range(450)])
+    found = ledger.latest_of([(KINDS[0], f"s{number}") for number in range(500)])
+    assert [entry and entry.seq for entry in found] == [*range(450), *[None] * 50]
 
 
 @pytest.mark.parametrize("seq", [-1, 3, 2**63, 2**70])

@@ -21,6 +21,7 @@ from ro_platform.errors import (
 from ro_platform.kernel.canonical import canonical_bytes
 from ro_platform.kernel.clock import ManualClock
 from ro_platform.kernel.merkle import leaf_hash
+from ro_platform.ledger.backends.base import Selection
 from ro_platform.ledger.backends.sqlite import SqliteLedgerBackend
 from ro_platform.ledger.entry import EntryDraft
 from ro_platform.ledger.log import Ledger
@@ -30,10 +31,13 @@ GUARDS = (
     "entry_no_delete",
     "node_no_update",
     "node_no_delete",
+    "mention_no_update",
+    "mention_no_delete",
     "schema_no_update",
     "schema_no_delete",
     "entry_in_order",
     "node_once",
+    "mention_once",
 )
 
 COPY = "INTO entry SELECT {}, entry, leaf, kind, 'x', {}, NULL, NULL FROM entry WHERE seq = 7"
@@ -41,13 +45,14 @@ BY_BYTES = "UPDATE entry SET entry = CAST(replace(CAST(entry AS TEXT), '{}', '{}
 
 
 def draft(number: int, **changes: Any) -> EntryDraft:
-    """The fact of that number: four kinds, five subjects."""
+    """The fact of that number: four kinds, five subjects, a name of its own and one for all."""
     given: dict[str, Any] = {
         "kind": list(EntryKind)[number % 4],
         "subject": f"subject-{number % 5}",
         "actor": "SYSTEM::test",
         "body": {"number": number},
         "correlation_ids": CorrelationIds(run_id="a" * 32, dagster_run_id="dagster-1"),
+        "mentions": ("all", f"name-{number}"),
     }
     return EntryDraft(**(given | changes))
 
@@ -104,6 +109,9 @@ def tamper(path: Path, *statements: str, unguarded: bool = True) -> None:
         "UPDATE node SET hash = zeroblob(32)",
         "DELETE FROM node",
         "INSERT OR REPLACE INTO node VALUES (4, 0, zeroblob(32))",
+        "UPDATE mention SET name = 'x' WHERE seq = 7",
+        "DELETE FROM mention WHERE seq = 7",
+        "INSERT OR REPLACE INTO mention VALUES ('all', 7)",
         "UPDATE ledger_schema SET version = 2",
         "DELETE FROM ledger_schema",
     ],
@@ -161,6 +169,15 @@ def test_the_database_refuses_every_change_of_what_is_recorded(path: Path, state
         (["INSERT INTO node VALUES (4, 2, zeroblob(32))"], "Entry 40 is missing: nodes of level 4"),
         (["INSERT INTO node VALUES (8, 0, zeroblob(32))"], "Entry 40 is missing: nodes of level 8"),
         (["INSERT INTO node VALUES (5, 0, zeroblob(32))"], "Entry 40 is missing: nodes of level 5"),
+        (["DELETE FROM mention WHERE name = 'name-7'"], "Entry 7 cannot be found by 'name-7'"),
+        (["INSERT INTO mention VALUES ('x', 7)"], "Entry 7 is found by 'x', which it does not"),
+        (["UPDATE mention SET name = 'x' WHERE name = 'name-7'"], "Entry 7 cannot be found"),
+        (["UPDATE mention SET seq = 8 WHERE name = 'name-7'"], "Entry 7 cannot be found"),
+        (["UPDATE mention SET seq = 6 WHERE name = 'name-7'"], "Entry 6 is found by 'name-7'"),
+        (["UPDATE mention SET seq = 99 WHERE name = 'name-7'"], "Entry 7 cannot be found"),
+        (["INSERT INTO mention VALUES ('x', 99)"], "81 mentions are stored where 80 belong"),
+        (["INSERT INTO mention VALUES ('x', -1)"], "81 mentions are stored where 80 belong"),
+        (["DROP INDEX mention_seq"], "index mention_seq is missing"),
         (["DROP INDEX entry_key"], "index entry_key is missing"),
         (
             ["DROP INDEX entry_key", "CREATE INDEX entry_key ON entry (key)"],
@@ -279,6 +296,48 @@ def test_a_found_key_must_be_the_entrys_own(path: Path) -> None:
         at(path).find("five")
 
 
+@pytest.mark.parametrize(
+    ("edit", "name"),
+    [
+        ("INSERT INTO mention VALUES ('x', 7)", "x"),
+        ("UPDATE mention SET name = 'x' WHERE name = 'name-7'", "x"),
+        ("UPDATE mention SET seq = 8 WHERE name = 'name-7'", "name-7"),
+    ],
+)
+def test_a_name_finds_only_entries_that_mention_it(path: Path, edit: str, name: str) -> None:
+    """A mention added, renamed or moved does not make an entry answer for it."""
+    tamper(path, edit)
+    with pytest.raises(LedgerCorruptError, match=f"Entry [78] was found by '{name}'"):
+        list(at(path).scan(mention=name))
+
+
+def test_a_page_by_name_costs_what_it_returns(path: Path) -> None:
+    """SQLite reads it in order from the mention's own index: nothing is listed or sorted."""
+    backend = SqliteLedgerBackend(path)
+    asked: list[str] = []
+    reader = backend._reader.get()
+    assert reader is not None
+    reader.set_trace_callback(asked.append)
+    for selection in (
+        Selection(mention="all"),
+        Selection(mention="all", newest_first=True, kind="admin_event", subject="subject-0"),
+    ):
+        backend.page(selection, 5)
+    reader.set_trace_callback(None)
+    plans = [
+        [step for *_, step in reader.execute(f"EXPLAIN QUERY PLAN {sql}")]
+        for sql in asked
+        if "FROM mention" in sql
+    ]
+    assert plans == [
+        [
+            "SEARCH mention USING PRIMARY KEY (name=? AND seq>? AND seq<?)",
+            "SEARCH entry USING INTEGER PRIMARY KEY (rowid=?)",
+        ]
+    ] * len(plans)
+    assert len(plans) == 2
+
+
 def test_missing_nodes_are_reported_by_roots_and_proofs(path: Path) -> None:
     """A hash that is not there is corruption, not another root."""
     tamper(path, "DELETE FROM node")
@@ -317,7 +376,7 @@ def test_a_folder_and_another_schema_are_refused(tmp_path: Path, path: Path) -> 
     other = tmp_path / "other.sqlite"
     with closing(sqlite3.connect(other)) as connection, connection:
         connection.execute("CREATE TABLE entry (seq)")
-    tamper(path, "UPDATE ledger_schema SET version = 2")
+    tamper(path, "UPDATE ledger_schema SET version = 3")
     for place in (tmp_path, other, path):
         with pytest.raises(SettingsError):
             at(place).size()

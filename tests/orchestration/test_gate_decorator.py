@@ -127,17 +127,34 @@ def test_a_gate_takes_context_resources_or_nothing_at_all(
     }
 
 
-def test_a_fail_that_calls_itself_a_warning_binds_all_the_same(
+def test_a_warning_is_on_record_and_blocks_nobody(
     governed: EphemeralPlane, materialize: Materialize
 ) -> None:
-    """A gate's FAIL blocks the run whatever severity the check gives it."""
+    """Severity WARN: Dagster shows a failed check, the receipt says PASS with a warning, and a
+    consumer in another run reads."""
 
     @gate(asset=made)
     def warns() -> dg.AssetCheckResult:
         return dg.AssetCheckResult(passed=False, severity=dg.AssetCheckSeverity.WARN)
 
-    assert not materialize([made, warns], governed.register()).success
-    assert evaluation(governed, "warns").severity is dg.AssetCheckSeverity.ERROR
+    @dg.asset(partitions_def=MANIFESTS)
+    def reader(made: dict[str, Any]) -> dict[str, Any]:
+        return made
+
+    fingerprint = governed.register()
+    assert materialize([made, warns], fingerprint).success
+    shown = evaluation(governed, "warns")
+    assert (shown.passed, shown.severity) == (False, dg.AssetCheckSeverity.WARN)
+    assert materialize([made, warns, reader], fingerprint, selection=[reader]).success
+    plane = governed.plane
+    ref = plane.store.binding("made", fingerprint)
+    assert ref is not None
+    recorded = plane.receipts.latest("made.warns", fingerprint, ref.digest)
+    assert recorded is not None
+    receipt = plane.receipts.read(recorded)
+    assert (receipt.status, receipt.warned, recorded.warned) == (GateStatus.PASS, True, True)
+    standings = plane.guard.standings("made", plane.runs.manifest(fingerprint), fingerprint, ref)
+    assert [standing.word for standing in standings] == ["WARN"]
 
 
 def test_a_gate_reads_the_configs_that_it_declares_and_no_others(

@@ -83,13 +83,10 @@ def test_two_gates_of_one_name_are_refused() -> None:
         govern(dg.Definitions(assets=[made], asset_checks=[is_good, another]))
 
 
-@pytest.mark.parametrize("partitions", [None, dg.StaticPartitionsDefinition(["monday"])])
-def test_a_gate_on_an_asset_without_manifests_is_refused(
-    partitions: dg.PartitionsDefinition | None,
-) -> None:
+def test_a_gate_on_an_asset_with_other_partitions_is_refused() -> None:
     """A verdict is about bytes under a manifest."""
 
-    @dg.asset(partitions_def=partitions)
+    @dg.asset(partitions_def=dg.StaticPartitionsDefinition(["monday"]))
     def loose() -> dict[str, int]:
         return {}
 

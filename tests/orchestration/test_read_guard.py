@@ -167,7 +167,7 @@ def test_a_gate_removed_from_the_code_goes_on_to_refuse(
     materialize([made, is_good()], fingerprint)
 
     assert not materialize([made, used], fingerprint, selection=[used]).success
-    assert refusal(attempts, fingerprint) == "RO_GATE_FAILED"
+    assert refusal(attempts, fingerprint) == "RO_GATE_SET_SHRANK"
     assert not materialize([made, used], fingerprint).success
     assert attempts(fingerprint)["made"].error_code == "RO_GATE_SET_SHRANK"
     assert RAN == []

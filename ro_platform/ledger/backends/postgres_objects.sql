@@ -35,6 +35,6 @@ SELECT 'rule', relname || '.' || rulename, pg_get_ruledef(r.oid)
 FROM pg_catalog.pg_rewrite r JOIN ours ON ev_class = ours.oid WHERE relkind = 'r'
 UNION ALL
 SELECT 'function', p.oid::regprocedure::text,
-    concat_ws(' ', lanname, md5(prosrc), CASE WHEN prosecdef THEN 'security definer' END, proconfig::text)
+    concat_ws(' ', lanname, encode(sha256(convert_to(prosrc, 'UTF8')), 'hex'), CASE WHEN prosecdef THEN 'security definer' END, proconfig::text)
 FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_language l ON l.oid = prolang
 WHERE pronamespace = to_regnamespace('ro_ledger')

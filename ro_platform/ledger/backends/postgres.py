@@ -1,0 +1,290 @@
+"""The ledger in a PostgreSQL database, in the schema ``ro_ledger``, shared by any number of hosts.
+
+Writers take turns with ``LOCK TABLE ro_ledger.ledger_schema IN EXCLUSIVE MODE``: until the commit,
+so commits are in the order of ``seq``; on a table that never changes, so neither readers nor
+autovacuum wait; and by a name that nobody else uses, which an advisory lock's number is not.
+``synchronous_commit = on`` whatever the server's default: a transaction that returned survives a
+crash of the server, if it runs with ``fsync``. Triggers refuse UPDATE, DELETE, TRUNCATE and gaps to
+every client, and ``census`` compares them with the schema. The first write creates the schema. Use
+a direct connection, or a pooler in session mode.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from psycopg2 import errors
+
+from ro_platform.errors import BackendUnavailableError
+from ro_platform.kernel.merkle import Node
+from ro_platform.ledger.backends.base import (
+    Census,
+    LedgerBackend,
+    LedgerRows,
+    LedgerTransaction,
+    Mention,
+    Row,
+    Selection,
+    Tip,
+)
+from ro_platform.ledger.backends.postgres_address import PostgresAddress, postgres_address
+from ro_platform.ledger.backends.postgres_connection import Connection, Session
+from ro_platform.ledger.backends.postgres_errors import translated
+from ro_platform.ledger.backends.postgres_tables import (
+    create,
+    holds_ledger,
+    require_version,
+    schema_faults,
+)
+
+_COLUMNS = "seq, entry, leaf, kind, subject, key, run_id, dagster_run_id"
+_FROM = f"SELECT {_COLUMNS} FROM ro_ledger.entry"
+_MOST_SELECTIVE_FIRST = ("subject", "run_id", "dagster_run_id", "kind")
+_ROWS_A_STATEMENT = 1000
+_BEGIN = """
+BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE;
+LOCK TABLE ro_ledger.ledger_schema IN EXCLUSIVE MODE;
+SELECT version FROM ro_ledger.ledger_schema
+"""
+_NO_LEDGER = (errors.UndefinedTable, errors.InvalidSchemaName)
+_LATEST_OF = f"""
+SELECT number, found.*
+FROM unnest(%s::text[], %s::text[]) WITH ORDINALITY AS question (kind, subject, number)
+CROSS JOIN LATERAL (
+    {_FROM} WHERE entry.subject = question.subject AND entry.kind = question.kind
+    ORDER BY seq DESC LIMIT 1
+) AS found
+"""  # noqa: S608
+# Answered with OFFSET 0 inside, which keeps the planner from beginning at the entries: the mention's
+# index is in order of seq, so a page costs what it returns.
+_MENTIONING = "SELECT {columns} FROM ro_ledger.mention CROSS JOIN LATERAL ({entry}) AS found"
+
+
+class _PostgresRows(LedgerRows):
+    """The reading half, over whichever session answers."""
+
+    @abstractmethod
+    def _query(self, sql: str, values: Sequence[Any] = ()) -> list[Any]:
+        """All result rows."""
+
+    def tip(self) -> Tip:
+        """See :class:`LedgerRows`."""
+        sql = "SELECT seq + 1, leaf FROM ro_ledger.entry ORDER BY seq DESC LIMIT 1"
+        found = self._query(sql)
+        return Tip(found[0][0], bytes(found[0][1])) if found else Tip(0, None)
+
+    def by_seq(self, seq: int) -> Row | None:
+        """See :class:`LedgerRows`."""
+        return self._one(f"{_FROM} WHERE seq = %s", [seq])
+
+    def by_keys(self, keys: Collection[str]) -> dict[str, Row]:
+        """See :class:`LedgerRows`."""
+        if not keys:
+            return {}
+        rows = self._rows(f"{_FROM} WHERE key = ANY(%s::text[])", [list(keys)])
+        return {row.key: row for row in rows if row.key is not None}
+
+    def latest(self, kind: str, subject: str) -> Row | None:
+        """See :class:`LedgerRows`."""
+        sql = f"{_FROM} WHERE subject = %s AND kind = %s ORDER BY seq DESC LIMIT 1"
+        return self._one(sql, [subject, kind])
+
+    def latest_of(self, questions: Sequence[tuple[str, str]]) -> list[Row | None]:
+        """See :class:`LedgerRows`. All answers are of one moment."""
+        kinds, subjects = [kind for kind, _ in questions], [subject for _, subject in questions]
+        answers = self._query(_LATEST_OF, [kinds, subjects]) if questions else []
+        found = {number: _row(row) for number, *row in answers}
+        return [found.get(number) for number in range(1, len(questions) + 1)]
+
+    def page(self, selection: Selection, limit: int) -> list[Row]:
+        """See :class:`LedgerRows`."""
+        conditions, values = _conditions(selection)
+        order = "DESC" if selection.newest_first else "ASC"
+        within = [selection.start, selection.end]
+        if selection.mention is not None:
+            entry = f"{_FROM} WHERE {' AND '.join(['seq = mention.seq', *conditions])} OFFSET 0"
+            columns = ", ".join(f"found.{name}" for name in _COLUMNS.split(", "))
+            sql = (
+                f"{_MENTIONING.format(columns=columns, entry=entry)} WHERE mention.name = %s AND "
+                f"mention.seq >= %s AND mention.seq < %s ORDER BY mention.seq {order} LIMIT %s"
+            )
+            return self._rows(sql, [*values, selection.mention, *within, limit])
+        # The index on subjects is not in order of seq alone, and the planner must not think that
+        # reading every entry in order would find a subject's sooner.
+        sorting = "seq + 0" if selection.subject and selection.kind is None else "seq"
+        where = " AND ".join(["seq >= %s", "seq < %s", *conditions])
+        sql = f"{_FROM} WHERE {where} ORDER BY {sorting} {order} LIMIT %s"
+        return self._rows(sql, [*within, *values, limit])
+
+    def mentions(self, start: int, end: int) -> list[Mention]:
+        """See :class:`LedgerRows`."""
+        sql = (
+            "SELECT seq, name FROM ro_ledger.mention WHERE seq >= %s AND seq < %s "
+            "ORDER BY seq, name"
+        )
+        return [Mention(*found) for found in self._query(sql, [start, end])]
+
+    def hashes(self, level: int, start: int, end: int) -> list[bytes]:
+        """See :class:`LedgerRows`."""
+        if level == 0:
+            sql = "SELECT leaf FROM ro_ledger.entry WHERE seq >= %s AND seq < %s ORDER BY seq"
+            found = self._query(sql, [start, end])
+        else:
+            sql = (
+                "SELECT hash FROM ro_ledger.node WHERE level = %s AND position >= %s "
+                "AND position < %s ORDER BY position"
+            )
+            found = self._query(sql, [level, start, end])
+        return [bytes(value) for (value,) in found]
+
+    def _rows(self, sql: str, values: Sequence[Any]) -> list[Row]:
+        return [_row(found) for found in self._query(sql, values)]
+
+    def _one(self, sql: str, values: Sequence[Any]) -> Row | None:
+        rows = self._rows(sql, values)
+        return rows[0] if rows else None
+
+
+class _PostgresTransaction(_PostgresRows, LedgerTransaction):
+    def __init__(self, session: Session, address: PostgresAddress) -> None:
+        self._session = session
+        self._address = address
+
+    def insert(
+        self, rows: Sequence[Row], nodes: Sequence[Node], mentions: Sequence[Mention]
+    ) -> None:
+        with translated(self._address, writing=True):
+            self._insert(f"INSERT INTO ro_ledger.entry ({_COLUMNS})", rows)
+            self._insert("INSERT INTO ro_ledger.node (level, position, hash)", nodes)
+            self._insert("INSERT INTO ro_ledger.mention (seq, name)", mentions)
+
+    def census(self) -> Census:
+        with translated(self._address):
+            return _census(self._session)
+
+    def _query(self, sql: str, values: Sequence[Any] = ()) -> list[Any]:
+        with translated(self._address):
+            return list(self._session.run(sql, values).fetchall())
+
+    def _insert(self, into: str, rows: Sequence[tuple[Any, ...]]) -> None:
+        for start in range(0, len(rows), _ROWS_A_STATEMENT):
+            some = self._session.values_of(rows[start : start + _ROWS_A_STATEMENT])
+            self._session.run(into.encode() + b" VALUES " + some)
+
+
+class PostgresLedgerBackend(_PostgresRows, LedgerBackend):
+    """A ledger in the database at ``url``, where the first write creates it.
+
+    A writer waits up to ``busy_timeout_seconds`` for the others before it gives up with
+    ``BackendUnavailableError``, and no statement takes longer.
+    """
+
+    def __init__(self, url: str, *, busy_timeout_seconds: float = 60.0) -> None:
+        self.address = postgres_address(url)
+        limit = busy_timeout_seconds
+        self._reader = Connection(self.address, writable=False, limit_seconds=limit)
+        self._writer = Connection(self.address, writable=True, limit_seconds=limit)
+
+    @contextmanager
+    def transaction(self) -> Iterator[LedgerTransaction]:
+        """``BEGIN`` and ``LOCK TABLE`` to ``COMMIT``, or ``ROLLBACK`` on any exception."""
+        with self._writer.lock:
+            with translated(self.address, writing=True):
+                session = self._begun()
+            try:
+                yield _PostgresTransaction(session, self.address)
+                self._commit(session)
+            except BaseException:
+                session.roll_back()
+                raise
+
+    def census(self) -> Census:
+        """See :class:`LedgerRows`."""
+        with self._reader.lock, translated(self.address):
+            session, _ = self._reader.first("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+            try:
+                return _census(session) if holds_ledger(session, self.address) else Census(0, 0)
+            finally:
+                session.roll_back()
+
+    def close(self) -> None:
+        """See :class:`LedgerBackend`."""
+        for connection in (self._reader, self._writer):
+            with connection.lock:
+                connection.close()
+
+    def _begun(self) -> Session:
+        try:
+            try:
+                session, cursor = self._writer.first(_BEGIN)
+            except _NO_LEDGER:
+                session = self._writer.get()
+                session.roll_back()
+                session.knows_ledger = False
+                create(session, self.address)
+                cursor = session.run(_BEGIN)
+            require_version([version for (version,) in cursor.fetchall()], self.address)
+        except BaseException:
+            self._writer.roll_back()
+            raise
+        return session
+
+    def _commit(self, session: Session) -> None:
+        # What is already lost was never asked to commit, so its outcome is known.
+        with translated(self.address, writing=True, committing=session.alive):
+            outcome = session.run("COMMIT").statusmessage
+        if outcome != "COMMIT":
+            raise BackendUnavailableError(
+                f"The ledger {self.address.shown} took the transaction back: a statement in it "
+                "had failed.",
+                next_step="Nothing was recorded. Try again.",
+                ledger=self.address.shown,
+            )
+
+    def _query(self, sql: str, values: Sequence[Any] = ()) -> list[Any]:
+        with self._reader.lock, translated(self.address):
+            if not holds_ledger(self._reader.get(), self.address):
+                return []
+            try:
+                session, cursor = self._reader.first(sql, values)
+                # Known, but for a connection that was opened again just now.
+                return list(cursor.fetchall()) if holds_ledger(session, self.address) else []
+            except _NO_LEDGER:
+                session = self._reader.get()
+                session.knows_ledger = False
+                if holds_ledger(session, self.address):
+                    raise
+                return []
+
+
+def _conditions(selection: Selection) -> tuple[list[str], list[str]]:
+    """What the entries' columns must equal, and the values."""
+    conditions: list[str] = []
+    wanted: list[str] = []
+    for column in _MOST_SELECTIVE_FIRST:
+        if (value := getattr(selection, column)) is not None:
+            # Without statistics any index looks as good as another; an expression keeps the
+            # planner from walking the weaker one.
+            usable = not wanted or (column == "kind" and selection.subject is not None)
+            conditions.append(f"{column} = %s" if usable else f"({column} || '') = %s")
+            wanted.append(value)
+    return conditions, wanted
+
+
+def _row(found: Sequence[Any]) -> Row:
+    seq, entry, leaf, *columns = found
+    return Row(seq, bytes(entry), bytes(leaf), *columns)
+
+
+def _census(session: Session) -> Census:
+    faults = schema_faults(session)
+    if faults:
+        return Census(0, 0, faults=tuple(faults))
+    sql = "SELECT coalesce(max(seq) + 1, 0), count(*) FROM ro_ledger.entry"
+    ((size, rows),) = session.run(sql).fetchall()
+    nodes = session.run("SELECT level, count(*) FROM ro_ledger.node GROUP BY level").fetchall()
+    ((mentions,),) = session.run("SELECT count(*) FROM ro_ledger.mention").fetchall()
+    return Census(size, rows, dict(nodes), mentions)

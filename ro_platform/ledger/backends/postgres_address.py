@@ -1,0 +1,73 @@
+"""``RO_LEDGER_URL`` for PostgreSQL: what it says, and what of it may be shown.
+
+The URL's form is libpq's, ``postgresql://user:password@host:port/database?sslmode=…``. It is taken
+apart here, since libpq quotes what it cannot read, and that may be a password. A password may also
+be left to ``~/.pgpass`` or a ``passfile``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import NoReturn
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from ro_platform.errors import SettingsError
+
+SCHEMES = ("postgresql", "postgres")
+_OPTIONS = frozenset(
+    {"host", "port", "user", "passfile", "sslmode", "sslrootcert", "sslcert", "sslkey", "sslcrl"}
+    | {"channel_binding", "gssencmode", "krbsrvname", "target_session_attrs"}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class PostgresAddress:
+    """Where the database is, as libpq's parameters; only ``shown`` may be printed."""
+
+    shown: str
+    parameters: Mapping[str, str] = field(repr=False)
+
+    def without_secrets(self, text: str) -> str:
+        """A server's or a driver's message, without the password should it be in there."""
+        password = self.parameters.get("password")
+        return text.replace(password, "***") if password else text
+
+
+def postgres_address(url: str) -> PostgresAddress:
+    """Read the URL. Raises :class:`SettingsError`, which never quotes it."""
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port
+        options = dict(parse_qsl(parts.query, strict_parsing=True)) if parts.query else {}
+    except ValueError:
+        _refuse("its host, port or options cannot be read")
+    database = unquote(parts.path.removeprefix("/"))
+    if parts.scheme not in SCHEMES:
+        _refuse("its scheme is another")
+    if parts.fragment or not database or "/" in database:
+        _refuse("it names no database (in a password, / # ? and @ are written as % escapes)")
+    if unknown := sorted(options.keys() - _OPTIONS):
+        _refuse(f"it has options that are not known here, {', '.join(unknown)}")
+    found = {"host": host and unquote(host), "port": port and str(port), "dbname": database}
+    found |= {"user": _plain(parts.username), "password": _plain(parts.password)} | options
+    parameters = {name: value for name, value in found.items() if value}
+    return PostgresAddress(_shown(parameters), parameters)
+
+
+def _shown(parameters: Mapping[str, str]) -> str:
+    host, port = parameters.get("host", ""), parameters.get("port", "")
+    place = f"{host}:{port}" if port else host
+    return f"postgresql://{place}/{parameters['dbname']}"
+
+
+def _plain(text: str | None) -> str | None:
+    return None if text is None else unquote(text)
+
+
+def _refuse(why: str) -> NoReturn:
+    raise SettingsError(
+        f"RO_LEDGER_URL is not the address of a PostgreSQL database: {why}.",
+        next_step="Use postgresql://user@host:port/database, or ?host=/folder for a socket.",
+        setting="RO_LEDGER_URL",
+    )

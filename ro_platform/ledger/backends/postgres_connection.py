@@ -1,0 +1,170 @@
+"""Connections to PostgreSQL that never wait for ever, and are never used past what broke them.
+
+The driver's own waiting cannot be interrupted and trusts the network, so connections are
+asynchronous and waited for here: Ctrl-C works, and a server that falls silent is a lost one.
+"""
+
+from __future__ import annotations
+
+import select
+import threading
+from collections.abc import Sequence
+from typing import Any
+
+import psycopg2
+from psycopg2 import extensions
+
+from ro_platform.ledger.backends.forking import close_before_forks
+from ro_platform.ledger.backends.postgres_address import PostgresAddress
+
+_STALLED_WRITER_SECONDS = 300
+"""How long a writer may hold its turn without a word before the server ends it."""
+
+_GRACE_SECONDS = 5.0
+"""How much longer than the server's own limits a client waits for the server to keep them."""
+
+_DRIVER: dict[str, Any] = {
+    "async_": True,
+    "client_encoding": "UTF8",
+    "application_name": "ro_platform",
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 30_000,
+}
+# row_security = off makes a policy that would hide rows an error.
+_SESSION = """
+SET search_path = pg_catalog; SET row_security = off; SET synchronous_commit = on;
+SET lock_timeout = %(turn)s; SET statement_timeout = %(statement)s;
+SET idle_in_transaction_session_timeout = %(stalled)s;
+SET default_transaction_read_only = %(read_only)s; SET bytea_output = hex;
+"""
+
+
+class Session:
+    """One connection, from opening to loss. It never opens another in its own place."""
+
+    def __init__(self, address: PostgresAddress, *, writable: bool, limit_seconds: float) -> None:
+        self._patience = limit_seconds + _GRACE_SECONDS
+        self.knows_ledger = False
+        self._connection = psycopg2.connect(**address.parameters, **_DRIVER)
+        try:
+            _wait(self._connection, self._patience)
+            settings = {
+                "turn": int(limit_seconds * 1000),
+                "statement": int(limit_seconds * 1000) + 1000,
+                "stalled": _STALLED_WRITER_SECONDS * 1000,
+                "read_only": not writable,
+            }
+            self.run(_SESSION, settings)
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def alive(self) -> bool:
+        """Whether it has not been found lost yet."""
+        return not self._connection.closed
+
+    @property
+    def server_encoding(self) -> str:
+        """How the database stores text."""
+        return str(self._connection.info.parameter_status("server_encoding"))
+
+    def run(self, sql: str | bytes, values: object = None) -> Any:
+        """Execute, and return the cursor with the last statement's result.
+
+        Raises the driver's errors. An error other than the server's own answer, an interrupt among
+        them, leaves the session closed: nobody can say what the server makes of it.
+        """
+        cursor = self._connection.cursor()
+        data = cursor.mogrify(sql, values) if values is not None else sql
+        try:
+            cursor.execute(data)
+            _wait(self._connection, self._patience)
+        except BaseException as error:
+            if getattr(error, "pgcode", None) is None:
+                self.close()
+            raise
+        return cursor
+
+    def values_of(self, rows: Sequence[Sequence[object]]) -> bytes:
+        """Rows as the list that follows VALUES."""
+        cursor = self._connection.cursor()
+        form = f"({', '.join(['%s'] * len(rows[0]))})"
+        return b", ".join(cursor.mogrify(form, row) for row in rows)
+
+    def roll_back(self) -> None:
+        """End a transaction without its changes, or else the session."""
+        try:
+            self.run("ROLLBACK")
+        except psycopg2.Error:
+            self.close()
+
+    def close(self) -> None:
+        """Close it; the server takes back what was not committed."""
+        self._connection.close()
+
+
+class Connection:
+    """The session of one process for one purpose, opened when needed, guarded by its lock.
+
+    Sockets must not cross a fork: see :mod:`.forking`.
+    """
+
+    def __init__(self, address: PostgresAddress, *, writable: bool, limit_seconds: float) -> None:
+        self.address = address
+        self.lock = threading.RLock()
+        self.writable = writable
+        self._limit = limit_seconds
+        self._session: Session | None = None
+        close_before_forks(self)
+
+    def get(self) -> Session:
+        """The session, a new one if the last is lost. Call it with the lock held."""
+        if self._session is None or not self._session.alive:
+            self._session = Session(self.address, writable=self.writable, limit_seconds=self._limit)
+        return self._session
+
+    def first(self, sql: str | bytes, values: object = None) -> tuple[Session, Any]:
+        """The session and the result of what may safely be asked twice, with nothing open.
+
+        A connection that a server let go of while it was idle is opened again, and nobody notices.
+        """
+        reused = self._session
+        session = self.get()
+        try:
+            return session, session.run(sql, values)
+        except _SilentServerError:
+            raise
+        except psycopg2.Error:
+            if session.alive or session is not reused:
+                raise
+        session = self.get()
+        return session, session.run(sql, values)
+
+    def roll_back(self) -> None:
+        """End what the session may have begun. Call it with the lock held."""
+        if self._session is not None and self._session.alive:
+            self._session.roll_back()
+
+    def close(self) -> None:
+        """Close it. Call it with the lock held."""
+        if self._session is not None:
+            self._session.close()
+        self._session = None
+
+
+class _SilentServerError(psycopg2.OperationalError):
+    """No word from the server within the time it has for an answer."""
+
+
+def _wait(connection: extensions.connection, seconds: float) -> None:
+    while (state := connection.poll()) != extensions.POLL_OK:
+        poller = select.poll()
+        poller.register(
+            connection.fileno(),
+            select.POLLIN if state == extensions.POLL_READ else select.POLLOUT,
+        )
+        if not poller.poll(seconds * 1000):
+            raise _SilentServerError(f"the server was silent for {seconds:.0f} seconds")

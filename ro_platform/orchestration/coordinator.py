@@ -1,0 +1,68 @@
+"""The run coordinator: a run that would be refused at a read is refused before it is queued.
+
+``dagster.yaml`` names it. It sees what the UI, GraphQL, sensors, schedules, automation conditions,
+backfills, retries and ``dagster job launch`` submit. A refused run ends as CANCELED in Dagster,
+with the refusal's words in its log and the tags ``ro/refused`` and ``ro/refused_by``; its attempts
+end as REFUSED. So it neither stops a backfill's other partitions nor is retried.
+"""
+
+import dagster as dg
+
+from ro_platform.config.settings import Settings
+from ro_platform.orchestration.dagster_private import (
+    QueuedRunCoordinator,
+    SubmitRunContext,
+    parents_in_workspace,
+    report_refusal,
+)
+from ro_platform.orchestration.partitions import unit_of
+from ro_platform.orchestration.shown import shown_refusal
+from ro_platform.plane import Plane, shared_plane
+from ro_platform.runs.admission import Edge, Refusal
+
+REFUSED = "ro/refused"
+REFUSED_BY = "ro/refused_by"
+_MOST_SHOWN = 20
+
+
+class GovernedRunCoordinator(QueuedRunCoordinator):
+    """Dagster's queue, behind admission."""
+
+    def submit_run(self, context: SubmitRunContext) -> dg.DagsterRun:
+        """Queue the run, or refuse it. Raises only what may pass, and then nothing was decided."""
+        run = context.dagster_run
+        plane = shared_plane(Settings.load())
+        refusals = list(plane.admission.refusals(_edges(plane, context)))
+        if not refusals or run.status != dg.DagsterRunStatus.NOT_STARTED:
+            return super().submit_run(context)
+        plane.admission.record(run.run_id, refusals)
+        self._refuse(run, refusals)
+        return self._instance.get_run_by_id(run.run_id) or run
+
+    def _refuse(self, run: dg.DagsterRun, refusals: list[Refusal]) -> None:
+        first = refusals[0].error
+        by = first.diagnostics().get("gate") or refusals[0].edge.producer
+        self._instance.add_run_tags(run.run_id, {REFUSED: first.code, REFUSED_BY: by})
+        for refusal in refusals[:_MOST_SHOWN]:
+            report_refusal(self._instance, run, str(refusal.error), shown_refusal(refusal))
+        more = f" ({len(refusals)} edges are refused)" if len(refusals) > 1 else ""
+        self._instance.report_run_canceled(run, message=f"Refused. {first}{more}")
+
+
+def _edges(plane: Plane, context: SubmitRunContext) -> list[Edge]:
+    """What the run's assets read that the run itself does not make, by what it has planned."""
+    planned = plane.attempts.of_dagster_run(context.dagster_run.run_id).values()
+    work = {
+        (attempt.manifest_fingerprint, attempt.unit) for attempts in planned for attempt in attempts
+    }
+    parents = {
+        unit: parents_in_workspace(context, unit)
+        for unit in {unit for _, unit in work}
+        if "#" not in unit
+    }
+    return [
+        Edge(fingerprint, unit, unit_of(parent))
+        for fingerprint, unit in sorted(work)
+        for parent in sorted(parents.get(unit, ()))
+        if (fingerprint, unit_of(parent)) not in work
+    ]
