@@ -12,13 +12,14 @@ from ro_platform.artifacts.backends.base import BlobBackend
 from ro_platform.artifacts.backends.filesystem import FilesystemBackend
 from ro_platform.artifacts.backends.memory import MemoryBackend
 from ro_platform.artifacts.store import ArtifactStore
-from ro_platform.config.settings import Settings, path_of
+from ro_platform.config.settings import Settings, is_postgres, path_of
 from ro_platform.config.versions import ConfigVersions
 from ro_platform.contracts import AdminActionType, JsonObject, LedgerEntry
 from ro_platform.contracts.base import contract_error
 from ro_platform.gates.catalogue import GateCatalogue
 from ro_platform.gates.guard import Guard
 from ro_platform.gates.receipts import Receipts
+from ro_platform.gates.revocation import Revocations
 from ro_platform.kernel.clock import Clock, system_clock
 from ro_platform.ledger.backends.base import LedgerBackend
 from ro_platform.ledger.backends.memory import MemoryLedgerBackend
@@ -47,6 +48,7 @@ class Plane:
     gates: GateCatalogue
     receipts: Receipts
     guard: Guard
+    revocations: Revocations
     runs: RunRegistry
     publication: Publication
     attempts: AttemptHistory
@@ -60,8 +62,16 @@ class Plane:
     def open(cls, settings: Settings, *, clock: Clock = system_clock) -> Plane:
         """Open the backends that the settings name. Creates nothing before the first write."""
         root = path_of(settings.store_url, scheme="file", setting="RO_STORE_URL")
-        database = path_of(settings.ledger_url, scheme="sqlite", setting="RO_LEDGER_URL")
-        return cls.over(FilesystemBackend(root), SqliteLedgerBackend(database), clock=clock)
+        log: LedgerBackend
+        if is_postgres(settings.ledger_url):
+            # Imported where it is used: its driver would slow down every command.
+            from ro_platform.ledger.backends.postgres import PostgresLedgerBackend
+
+            log = PostgresLedgerBackend(settings.ledger_url)
+        else:
+            database = path_of(settings.ledger_url, scheme="sqlite", setting="RO_LEDGER_URL")
+            log = SqliteLedgerBackend(database)
+        return cls.over(FilesystemBackend(root), log, clock=clock)
 
     @classmethod
     def in_memory(cls, *, clock: Clock = system_clock) -> Plane:
@@ -84,6 +94,7 @@ class Plane:
             gates=gates,
             receipts=receipts,
             guard=guard,
+            revocations=Revocations(store, ledger, clock),
             runs=runs,
             publication=Publication(store, ledger, guard, runs),
             attempts=attempts,

@@ -10,11 +10,12 @@ import shutil
 import socket
 import subprocess
 import tempfile
+import threading
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import psycopg2
 import pytest
@@ -69,6 +70,67 @@ class PostgresServer:
         run("pg_ctl", "-D", str(self.folder / "data"), "-w", "-s", *words)
 
 
+class TcpProxy:
+    """Passes bytes between clients and a local server until it is told to lose some.
+
+    ``request``: cut the connection instead of passing what holds ``at``. ``reply``: pass it, and cut
+    when the answer comes. ``silence``: pass nothing on any more, and cut nothing.
+    """
+
+    def __init__(self, server_port: int) -> None:
+        self._server_port = server_port
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._listener.getsockname()[1]
+        self._sockets = [self._listener]
+        self._fault, self._at, self._left = "", b"", 0
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def lose(self, fault: str, *, at: bytes, times: int = 1) -> None:
+        """Do so the next times that a client sends ``at``."""
+        self._fault, self._at, self._left = fault, at, times
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for one in self._sockets:
+            _cut(one)
+
+    def _accept(self) -> None:
+        with suppress(OSError):
+            while True:
+                client = self._listener.accept()[0]
+                server = socket.create_connection(("127.0.0.1", self._server_port))
+                self._sockets += [client, server]
+                lost = threading.Event()
+                for source, target, asks in ((client, server, True), (server, client, False)):
+                    work = (source, target, lost, asks)
+                    threading.Thread(target=self._pass, args=work, daemon=True).start()
+
+    def _pass(
+        self, source: socket.socket, target: socket.socket, lost: threading.Event, asks: bool
+    ) -> None:
+        with suppress(OSError):
+            while data := source.recv(1 << 16):
+                fault = ""
+                if asks and self._left and self._at in data:
+                    self._left, fault = self._left - 1, self._fault
+                    lost.set()
+                if fault == "silence":
+                    return
+                if fault == "request" or (lost.is_set() and not asks):
+                    break
+                target.sendall(data)
+        _cut(source)
+        _cut(target)
+
+
+def _cut(one: socket.socket) -> None:
+    with suppress(OSError):
+        one.shutdown(socket.SHUT_RDWR)
+    one.close()
+
+
 class Databases:
     """Databases without a ledger. Making one takes longer than clearing it, so they come back."""
 
@@ -93,7 +155,10 @@ class Databases:
 
 @contextmanager
 def postgres_server(settings: str = "") -> Iterator[PostgresServer]:
-    """A fresh server. Skips or fails where PostgreSQL is not installed."""
+    """A fresh server, which only the role ``locked`` needs a password for.
+
+    Skips or fails where PostgreSQL is not installed.
+    """
     require("pg_ctl", "postgresql")
     folder = Path(tempfile.mkdtemp(prefix="ro-postgres-"))
     server = PostgresServer(folder, free_port())
@@ -105,6 +170,8 @@ def postgres_server(settings: str = "") -> Iterator[PostgresServer]:
         with (folder / "data" / "postgresql.conf").open("a") as conf:
             conf.write(SETTINGS + settings)
             conf.write(f"port = {server.port}\nunix_socket_directories = '{folder}'\n")
+        hba = folder / "data" / "pg_hba.conf"
+        hba.write_text(f"host all locked all scram-sha-256\n{hba.read_text()}")
         server.start()
         try:
             yield server

@@ -11,23 +11,31 @@ import pwd
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote, unquote, urlsplit
 
 from ro_platform.errors import SettingsError
 
 _MARKERS = ("dagster.yaml", "workspace.yaml")
+_FORMS = {
+    "file": "file:///absolute/path",
+    "sqlite": "sqlite:///absolute/path or postgresql://user@host/database",
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Where this deployment keeps what. URLs are ``file:///...`` and ``sqlite:///...``."""
+    """Where this deployment keeps what.
+
+    ``store_url`` is ``file:///...``; ``ledger_url`` is ``sqlite:///...`` or ``postgresql://...``,
+    which may hold a password and is not shown.
+    """
 
     root: Path
     home: Path
     store_url: str
-    ledger_url: str
+    ledger_url: str = field(repr=False)
     manifest_inbox: Path
     definitions_module: str
     ui_url: str
@@ -89,11 +97,16 @@ def path_of(url: str, *, scheme: str, setting: str) -> Path:
     path = Path(unquote(parts.path))
     if parts.scheme != scheme or parts.netloc or not path.is_absolute():
         raise SettingsError(
-            f"{setting} is {url!r}, which this version cannot open.",
-            next_step=f"Use {scheme}:///absolute/path, or leave {setting} unset.",
+            f"{setting} is {_without_secrets(url)!r}, which this version cannot open.",
+            next_step=f"Use {_FORMS[scheme]}, or leave {setting} unset.",
             setting=setting,
         )
     return path
+
+
+def is_postgres(url: str) -> bool:
+    """Whether the URL names a PostgreSQL database, for those who then open it."""
+    return urlsplit(url).scheme in ("postgresql", "postgres")
 
 
 def dagster_home(settings: Settings) -> Path:
@@ -127,6 +140,10 @@ def _folder(env: Mapping[str, str], name: str, default: Path) -> Path:
             setting=name,
         )
     return path
+
+
+def _without_secrets(url: str) -> str:
+    return re.sub(r"\?.*", "?...", re.sub(r"//.*@", "//...@", url))
 
 
 def _sqlite_url(path: Path) -> str:

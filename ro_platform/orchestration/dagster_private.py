@@ -14,6 +14,9 @@ from dagster._config import Field, StringSource
 from dagster._core.definitions.asset_checks.asset_check_evaluation import (
     AssetCheckEvaluationPlanned,
 )
+from dagster._core.definitions.assets.definition.asset_spec import (
+    SYSTEM_METADATA_KEY_AUTO_CREATED_STUB_ASSET,
+)
 from dagster._core.events import (
     AssetMaterializationPlannedData,
     EngineEventData,
@@ -45,9 +48,12 @@ __all__ = [
     "code_version_of",
     "dagster_run_of_input",
     "errors_of",
+    "edges_of",
     "execution_set",
     "inputs_without_value",
+    "is_foreign",
     "job_gates",
+    "mapped_parents",
     "parents_in_workspace",
     "parents_of",
     "planned_units",
@@ -210,3 +216,39 @@ def subset_of(
 ) -> dg.JobDefinition:
     """The job reduced to these assets and checks, under its own name."""
     return job.get_subset(asset_selection=set(assets), asset_check_selection=set(checks))
+
+
+def edges_of(
+    repository: dg.RepositoryDefinition, selection: dg.AssetSelection
+) -> dict[dg.AssetKey, frozenset[dg.AssetKey]]:
+    """What a selection materializes, each asset with those that it or its selected checks depend
+    on, loaded or not, itself left out."""
+    graph = repository.asset_graph
+    edges = {
+        key: set(graph.get(key).parent_keys)
+        for key in selection.resolve(graph)
+        if graph.get(key).is_materializable
+    }
+    for check in selection.resolve_checks(graph):
+        if check.asset_key in edges:
+            edges[check.asset_key] |= graph.get(check).parent_entity_keys
+    return {key: frozenset(parents - {key}) for key, parents in edges.items()}
+
+
+def mapped_parents(
+    repository: dg.RepositoryDefinition, asset: dg.AssetKey
+) -> frozenset[dg.AssetKey]:
+    """The assets that one depends on under other partition keys than its own."""
+    mappings = repository.asset_graph.get(asset).partition_mappings
+    same = dg.IdentityPartitionMapping
+    return frozenset(key for key, mapping in mappings.items() if not isinstance(mapping, same))
+
+
+def is_foreign(repository: dg.RepositoryDefinition, asset: dg.AssetKey) -> bool:
+    """Whether a code location only knows an asset, made elsewhere, by its partitions or as a name.
+
+    An asset that is described here as unpartitioned is taken at its word: it is no foreign one.
+    """
+    node = repository.asset_graph.get(asset)
+    named_only = SYSTEM_METADATA_KEY_AUTO_CREATED_STUB_ASSET in node.metadata
+    return not node.is_materializable and (node.is_partitioned or named_only)

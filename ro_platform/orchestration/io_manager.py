@@ -204,7 +204,7 @@ def _by_partition(context: dg.OutputContext, value: Any) -> dict[str, Any]:
                 next_step="Partition it by MANIFESTS: `ro manifest register FILE` adds the "
                 "partition.",
             )
-    if len(keys) == 1:
+    if len(keys) == 1 and not (isinstance(value, dict) and set(value) == set(keys)):
         return {keys[0]: value}
     if not isinstance(value, dict) or sorted(value) != sorted(keys):
         raise EncodingError(

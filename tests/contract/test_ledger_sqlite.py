@@ -249,7 +249,12 @@ def test_a_tail_cut_off_with_its_nodes_is_found_by_who_saw_more(path: Path) -> N
     ledger = at(path)
     ledger.append(draft(40))
     kept = (41, ledger.root())
-    tamper(path, "DELETE FROM entry WHERE seq >= 16", "DELETE FROM node WHERE position >= 1")
+    tamper(
+        path,
+        "DELETE FROM entry WHERE seq >= 16",
+        "DELETE FROM node WHERE position >= 1",
+        "DELETE FROM mention WHERE seq >= 16",
+    )
     assert at(path).verify().size == 16
     with pytest.raises(LedgerCorruptError, match="entry 16 is missing"):
         at(path).verify(against=kept)

@@ -46,7 +46,7 @@ def materialize(governed: EphemeralPlane) -> Materialize:
             selection=selection,
             instance=instance or governed.instance,
             partition_key=fingerprint,
-            resources=bound.resources,
+            resources={"scratch": dg.mem_io_manager, **(bound.resources or {})},
             raise_on_error=False,
             run_config=QUIET,
         )

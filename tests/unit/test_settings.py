@@ -9,6 +9,7 @@ import pytest
 from ro_platform.config.settings import (
     Settings,
     dagster_home,
+    is_postgres,
     path_of,
     settings_in_force,
     use_dagster_home,
@@ -88,6 +89,30 @@ def test_a_url_that_this_version_cannot_open_is_refused(url: str) -> None:
     """Naming the setting and the form that works."""
     with pytest.raises(SettingsError, match=r"RO_STORE_URL.*file:///absolute/path"):
         path_of(url, scheme="file", setting="RO_STORE_URL")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "mysql://me:hush@host/db",
+        "postgress://me:hu/sh@hush@host/db",
+        "sqlite://hush@host/x",
+        "sqlite:x?password=hush",
+    ],
+)
+def test_a_refused_url_does_not_show_its_password(url: str) -> None:
+    """Nor do the settings show the ledger's URL when they are printed."""
+    with pytest.raises(SettingsError, match=r"sqlite:///absolute/path or postgresql://") as refused:
+        path_of(url, scheme="sqlite", setting="RO_LEDGER_URL")
+    assert "hush" not in f"{refused.value} {refused.value.diagnostics()}"
+    assert "hush" not in repr(Settings.load({"RO_LEDGER_URL": url, "RO_ROOT": "/srv"}))
+
+
+def test_a_postgresql_url_is_told_from_the_others() -> None:
+    """By both names that libpq knows."""
+    assert is_postgres("postgresql://host/db")
+    assert is_postgres("postgres://host/db")
+    assert not is_postgres("sqlite:///postgresql://x")
 
 
 def test_a_path_with_spaces_and_percent_signs_survives_its_url(tmp_path: Path) -> None:

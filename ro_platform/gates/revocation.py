@@ -1,0 +1,251 @@
+"""Revocation: a PASS is withdrawn, and with it whatever was made from the bytes it vouched for.
+
+What is revoked is the PASS of one gate on exact bytes, under one manifest and one rule. Judging
+again under that rule does not bring it back; other bytes, another rule or another manifest were
+never touched. In the same commit every artifact in the blast radius is blocked, until it is made
+again from inputs that stand.
+
+The radius is found before the ledger is locked, and inside the transaction only what was appended
+since is looked at, so that it is exact at the moment of the commit. A crash leaves the revocation
+and all of its blocks, or nothing. Each revocation blocks its whole radius, also what another had
+blocked already: so each stands for itself, and the reason given is the newest. The guard compares
+only the newest block with the newest making, so a second block adds nothing to what lifts it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pydantic import ValidationError
+
+from ro_platform.artifacts.addressing import BindingAddress, parse_binding, revisions_of
+from ro_platform.artifacts.store import ArtifactStore
+from ro_platform.contracts import (
+    AdminActionType,
+    ArtifactBlocked,
+    ArtifactBound,
+    BoundRef,
+    CorrelationIds,
+    EntryKind,
+    GateStatus,
+    LedgerEntry,
+    PassRevoked,
+    ReceiptRecorded,
+    UsedArtifact,
+)
+from ro_platform.contracts.base import contract_error
+from ro_platform.errors import NotFoundError
+from ro_platform.gates.impact import Exploration, Impact, Origin, Progress, explore
+from ro_platform.gates.receipts import recorded_in
+from ro_platform.gates.subjects import artifact_subject, revocation_subject, verdict_subject
+from ro_platform.kernel.canonical import canonical_bytes
+from ro_platform.kernel.clock import Clock
+from ro_platform.kernel.identity import admin_event_id, run_id
+from ro_platform.ledger.entry import EntryDraft
+from ro_platform.ledger.events import admin_event_draft
+from ro_platform.ledger.log import Ledger
+from ro_platform.ledger.reader import LedgerReader
+
+
+@dataclass(frozen=True, slots=True)
+class Revoked:
+    """A revocation on record. ``impact`` is what it blocked, if this call recorded it; None if the
+    PASS had been revoked before, and nothing was done."""
+
+    entry: LedgerEntry
+    body: PassRevoked
+    impact: Impact | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    """Whose PASS on what is to be revoked, by whom, and why."""
+
+    gate_id: str
+    ref: BoundRef
+    address: BindingAddress
+    actor: str
+    reason: str
+
+    def standing_pass(self, log: LedgerReader) -> ReceiptRecorded:
+        """The newest verdict, if it is a PASS. Raises :class:`NotFoundError`."""
+        about = verdict_subject(self.gate_id, self.address.fingerprint, self.ref.digest)
+        entry = log.latest(EntryKind.GATE_RECEIPT, about)
+        recorded = recorded_in(entry) if entry else None
+        if recorded is None or recorded.status is not GateStatus.PASS:
+            said = f"said {recorded.status} to" if recorded else "has never judged"
+            raise NotFoundError(
+                f"there is no PASS to revoke: gate {self.gate_id!r} {said} sha256:"
+                f"{self.ref.digest} of {self.address.asset!r}.",
+                next_step="`ro gate receipts TARGET` lists every verdict on it.",
+                gate=self.gate_id,
+                digest=self.ref.digest,
+            )
+        return recorded
+
+    def subject(self, recorded: ReceiptRecorded) -> str:
+        """The subject under which the guard looks for this revocation."""
+        return revocation_subject(
+            self.gate_id, self.address.fingerprint, self.ref.digest, recorded.rule_digest
+        )
+
+
+class Revocations:
+    """What was made from an artifact, and the withdrawal of a PASS on it."""
+
+    def __init__(self, store: ArtifactStore, ledger: Ledger, clock: Clock) -> None:
+        self._store = store
+        self._ledger = ledger
+        self._clock = clock
+
+    def impact(self, ref: BoundRef, progress: Progress = lambda _count: None) -> Impact:
+        """Every artifact made, directly or through others, from the one bound there.
+
+        Raises :class:`NotFoundError` if ``ref`` is no binding's.
+        """
+        address = _address(ref)
+        return explore(self._ledger, lambda: self._origin(address, ref.digest), progress)[1]
+
+    def revoke(
+        self,
+        gate_id: str,
+        ref: BoundRef,
+        *,
+        reason: str,
+        actor: str,
+        progress: Progress = lambda _count: None,
+    ) -> Revoked:
+        """Withdraw a gate's PASS on a bound artifact, and block all that was made from it.
+
+        In one commit, all or nothing; revoking the same PASS again answers what is on record.
+        Raises :class:`NotFoundError` where the newest verdict is no PASS, and
+        :class:`ContractError` for a blank reason or an actor that is none.
+        """
+        request = _Request(gate_id, ref, _address(ref), actor, reason)
+        recorded = request.standing_pass(self._ledger)
+        if found := self._ledger.latest(EntryKind.PASS_REVOKED, request.subject(recorded)):
+            return Revoked(found, _body(found), None)
+        exploration, impact = explore(
+            self._ledger, lambda: self._origin(request.address, ref.digest), progress
+        )
+        drafts = self._drafts(request, recorded, impact)
+
+        def build(log: LedgerReader) -> Sequence[EntryDraft]:
+            nonlocal recorded, impact, drafts
+            now = request.standing_pass(log)
+            if exploration.catch_up(log) or now != recorded:
+                recorded, impact = now, exploration.impact(log)
+                drafts = self._drafts(request, recorded, impact)
+            return [] if log.latest(EntryKind.PASS_REVOKED, request.subject(now)) else drafts
+
+        if entries := self._ledger.append_with(build):
+            return Revoked(entries[0], _body(entries[0]), impact)
+        found = self._ledger.latest(EntryKind.PASS_REVOKED, request.subject(recorded))
+        assert found is not None  # somebody else was faster by a moment
+        return Revoked(found, _body(found), None)
+
+    def _origin(self, address: BindingAddress, digest: str) -> Origin:
+        """All revisions that hold those bytes: a verdict speaks of bytes, not of revisions."""
+        asset, fingerprint, _ = address
+        names = sorted({address.name, *self._store.backend.names(revisions_of(asset, fingerprint))})
+        made = self._ledger.latest_of(
+            [(EntryKind.ARTIFACT_BOUND, artifact_subject(name)) for name in names]
+        )
+        same = {
+            name
+            for name, entry in zip(names, made, strict=True)
+            if entry and _digest_made(entry) == digest
+        }
+        return Origin(asset, fingerprint, digest, tuple(sorted(same | {address.name})))
+
+    def _drafts(
+        self, request: _Request, recorded: ReceiptRecorded, impact: Impact
+    ) -> list[EntryDraft]:
+        try:
+            return [*self._decision(request, recorded, impact), *_blocks(request, recorded, impact)]
+        except ValidationError as error:
+            raise contract_error(error, kind="PassRevoked", where="gate revoke") from None
+
+    def _decision(
+        self, request: _Request, recorded: ReceiptRecorded, impact: Impact
+    ) -> list[EntryDraft]:
+        """The revocation itself, and the administrative event that it is."""
+        subject = request.subject(recorded)
+        body = PassRevoked(
+            asset=request.address.asset,
+            manifest_fingerprint=request.address.fingerprint,
+            gate_id=request.gate_id,
+            subject_digest=request.ref.digest,
+            rule_digest=recorded.rule_digest,
+            receipt=recorded.receipt,
+            reason=request.reason,
+            blocked=len(impact.artifacts),
+            admin_event_id=_event_id(subject),
+        )
+        event = admin_event_draft(
+            AdminActionType.REVOKE_PASS,
+            key=subject,
+            subject=subject,
+            actor=request.actor,
+            reason=request.reason,
+            moment=self._clock(),
+            targets=(request.gate_id, request.ref.ref),
+            before={"verdict": "PASS", "receipt": recorded.receipt.ref},
+            after={"verdict": "REVOKED", "blocked": len(impact.artifacts)},
+        )
+        draft = EntryDraft(
+            kind=EntryKind.PASS_REVOKED,
+            subject=subject,
+            key=f"revoked/{subject}",
+            actor=request.actor,
+            correlation_ids=CorrelationIds(run_id=run_id(request.address.fingerprint)),
+            body=body,
+        )
+        return [draft, event]
+
+
+def _blocks(request: _Request, recorded: ReceiptRecorded, impact: Impact) -> list[EntryDraft]:
+    """One entry for each artifact in the radius."""
+    event = _event_id(request.subject(recorded))
+    runs = {print_: run_id(print_) for print_ in {item.fingerprint for item in impact.artifacts}}
+    return [
+        EntryDraft(
+            kind=EntryKind.ARTIFACT_BLOCKED,
+            subject=artifact_subject(item.ref),
+            actor=request.actor,
+            correlation_ids=CorrelationIds(run_id=runs[item.fingerprint]),
+            body=ArtifactBlocked(
+                asset=item.asset,
+                manifest_fingerprint=item.fingerprint,
+                artifact=UsedArtifact(ref=item.ref, digest=item.digest),
+                because=item.because,
+                admin_event_id=event,
+            ),
+        )
+        for item in impact.artifacts
+    ]
+
+
+def _event_id(subject: str) -> str:
+    return admin_event_id(AdminActionType.REVOKE_PASS.value, subject)
+
+
+def _address(ref: BoundRef) -> BindingAddress:
+    address = parse_binding(ref.ref)
+    if address is None:
+        raise NotFoundError(
+            f"{ref.ref!r} is bound to no asset, so no gate speaks of it.",
+            next_step="Give the reference of a binding: `ro artifact list` prints them.",
+        )
+    return address
+
+
+def _digest_made(entry: LedgerEntry) -> str:
+    body = ArtifactBound.from_json(canonical_bytes(entry.body), where=f"entry {entry.seq}")
+    return body.artifact.digest
+
+
+def _body(entry: LedgerEntry) -> PassRevoked:
+    """What an entry of that kind records."""
+    return PassRevoked.from_json(canonical_bytes(entry.body), where=f"entry {entry.seq}")
