@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from ro_platform.contracts import (
     AttemptTransition,
@@ -86,6 +86,14 @@ class Model:
         return bound.made > bound.blocked and self.passed(place, bound.ref.digest)
 
 
+class Begun(NamedTuple):
+    """Work under way: where it will be published, and what it was given."""
+
+    place: Place
+    work: Work
+    used: dict[Place, str]
+
+
 class NoPassNoRead(RuleBasedStateMachine):
     """The plane against the model."""
 
@@ -93,15 +101,16 @@ class NoPassNoRead(RuleBasedStateMachine):
         super().__init__()
         self.plane = Plane.in_memory(clock=ManualClock())
         self.model = Model()
+        self.begun: list[Begun] = []
         self.moment = itertools.count()
         self.steps = itertools.count()
         self.manifests = [self._registered(n) for n in (0, 1)]
         for asset in PARENTS:
             self.plane.gates.declare(asset, self._rules(asset), actor=ACTOR)
 
-    @rule(asset=ASSETS, run=RUNS, content=CONTENTS)
-    def materialize(self, asset: str, run: int, content: bytes) -> None:
-        """Make (again) from what may be read; refused exactly when the model says so."""
+    @rule(asset=ASSETS, run=RUNS)
+    def begin(self, asset: str, run: int) -> None:
+        """Read what an asset is made from; refused exactly when the model says so."""
         place = Place(asset, run)
         parents = [Place(parent, run) for parent in PARENTS[asset]]
         allowed = all(map(self.model.readable, parents))
@@ -115,21 +124,32 @@ class NoPassNoRead(RuleBasedStateMachine):
                 )
                 for parent in parents
             ]
-            stored = self.plane.store.put_bytes(content, media_type="text/plain")
-            ref = self.plane.publication.publish(
-                asset, stored, Work(attempt, inputs), actor=ACTOR, deterministic=False
-            )
         except (GateRefusedError, ArtifactNotFoundError):
             assert not allowed
             return
         assert allowed
-        self.model.newest[place] = ref.ref
+        used = {parent: self.model.newest[parent] for parent in parents}
+        self.begun.append(Begun(place, Work(attempt, inputs), used))
+
+    @precondition(lambda self: self.begun)
+    @rule(data=st.data(), content=CONTENTS)
+    def finish(self, data: st.DataObject, content: bytes) -> None:
+        """Publish what was begun some time ago, if all it was given stands still."""
+        begun = self.begun.pop(data.draw(st.integers(0, len(self.begun) - 1)))
+        allowed = all(self.model.stands(*item) for item in begun.used.items())
+        stored = self.plane.store.put_bytes(content, media_type="text/plain")
+        try:
+            ref = self.plane.publication.publish(
+                begun.place.asset, stored, begun.work, actor=ACTOR, deterministic=False
+            )
+        except GateRefusedError:
+            assert not allowed
+            return
+        assert allowed
+        self.model.newest[begun.place] = ref.ref
         before = self.model.bound.get(ref.ref)
         self.model.bound[ref.ref] = Bound(
-            ref,
-            {parent: self.model.newest[parent] for parent in parents},
-            next(self.moment),
-            before.blocked if before else -1,
+            ref, begun.used, next(self.moment), before.blocked if before else -1
         )
 
     @rule(asset=st.sampled_from(GATED), run=RUNS, passes=st.booleans())
