@@ -60,20 +60,20 @@ def shown_refusal(refusal: Refusal) -> dict[str, Any]:
     """Metadata for the log of a refused run: what refused it, and where its evidence is."""
     facts = refusal.error.diagnostics()
     producer = dg.AssetKey(refusal.edge.producer.split("/"))
-    receipt = facts.get("receipt")
-    shown: dict[str, Any] = {
-        "code": refusal.error.code,
-        "gate": facts.get("gate", "-"),
+    gate, receipt = facts.get("gate"), facts.get("receipt")
+    check: dict[str, Any] = {}
+    if gate:
+        address = Settings.load().check_address(producer.path, gate)
+        check = {"gate": gate, "its verdicts": dg.MetadataValue.url(address)}
+    return {
+        **check,
+        "receipt": dg.MetadataValue.path(receipt) if receipt else "none is on record",
         "producer": dg.MetadataValue.asset(producer),
         "consumer": dg.MetadataValue.asset(dg.AssetKey(refusal.edge.consumer.split("/"))),
         "manifest": refusal.edge.fingerprint,
-        "digest": facts.get("digest", "-"),
-        "receipt": dg.MetadataValue.path(receipt) if receipt else "none is on record",
-        "next step": refusal.error.next_step,
+        **({"digest": facts["digest"]} if "digest" in facts else {}),
+        "code": refusal.error.code,
     }
-    if gate := facts.get("gate"):
-        shown["check"] = dg.MetadataValue.url(Settings.load().check_address(producer.path, gate))
-    return shown
 
 
 def _is_shown(ref: BoundRef) -> bool:

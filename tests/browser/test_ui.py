@@ -6,38 +6,18 @@ RO_SCREENSHOTS=FOLDER keeps pictures of the pages.
 from __future__ import annotations
 
 import json
-import os
 import re
-import shutil
-import socket
-import time
-import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Page, expect
 
-from tests.acceptance.product import ROOT, TUTORIAL, Deployment, stop
+from tests.acceptance.product import ROOT, TUTORIAL, Deployment
+from tests.browser.chromium import PATIENCE_MS, free_port, new_page, picture, webserver
 
 pytestmark = pytest.mark.browser
-
-CHROMIUM = Path("/usr/bin/chromium")
-FLAGS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--disable-dev-shm-usage",
-]
-PATIENCE_SECONDS = 90
-PATIENCE_MS = PATIENCE_SECONDS * 1000
 
 
 @dataclass(frozen=True)
@@ -60,16 +40,7 @@ class Ui:
 
     def picture(self, name: str) -> None:
         """Keep a screenshot, if somebody asked for them."""
-        if folder := os.environ.get("RO_SCREENSHOTS"):
-            Path(folder).mkdir(parents=True, exist_ok=True)
-            self.page.wait_for_timeout(1000)
-            self.page.screenshot(path=Path(folder) / f"{name}.png")
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+        picture(self.page, name)
 
 
 @pytest.fixture(scope="module")
@@ -78,39 +49,15 @@ def finished_run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str
     folder = tmp_path_factory.mktemp("ui")
     deployment = Deployment(ROOT, folder / "home")
     facts = deployment.ro("run", TUTORIAL / "purchases.yaml", "--json").json()
-    port, log = _free_port(), folder / "log"
-    url = f"http://127.0.0.1:{port}"
-    process = deployment.start(
-        "dagster-webserver", "-w", "workspace.yaml", "-h", "127.0.0.1", "-p", port, log=log
-    )
-    try:
-        deadline = time.monotonic() + PATIENCE_SECONDS
-        while not _answers(url):
-            assert time.monotonic() < deadline, log.read_text()
-            time.sleep(0.5)
+    with webserver(deployment, free_port(), folder / "log") as url:
         yield url, facts
-    finally:
-        stop(process)
-
-
-def _answers(url: str) -> bool:
-    try:
-        with urllib.request.urlopen(f"{url}/server_info", timeout=5):
-            return True
-    except OSError:
-        return False
 
 
 @pytest.fixture
 def ui(finished_run: tuple[str, Any]) -> Iterator[Ui]:
-    """A new page on that webserver. Without Chromium this fails: it was asked for."""
-    executable = shutil.which("chromium") or str(CHROMIUM)
-    assert Path(executable).exists(), "install Chromium: apt-get install -y chromium"
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=executable, args=FLAGS)
-        page = browser.new_page(viewport={"width": 1440, "height": 1000})
+    """A new page on that webserver."""
+    with new_page() as page:
         yield Ui(*finished_run, page)
-        browser.close()
 
 
 def test_a_materialization_shows_what_it_made(ui: Ui) -> None:
