@@ -60,7 +60,7 @@ schema: $(VENV)/.run-installed ## Write the JSON Schema of the public contracts 
 
 .PHONY: bench
 bench: $(VENV)/.dev-installed ## Measure: run each script of tests/benchmarks
-	@for script in tests/benchmarks/bench_*.py; do echo "== $$script"; $(BIN)/python $$script; done
+	@for script in tests/benchmarks/bench_*.py; do echo "== $$script"; PYTHONPATH=. $(BIN)/python $$script; done
 
 .PHONY: lock
 lock: ## Pin the dependencies again (needs uv; UPGRADE=--upgrade takes newer versions)

@@ -73,8 +73,8 @@ class PostgresServer:
 class TcpProxy:
     """Passes bytes between clients and a local server until it is told to lose some.
 
-    ``request``: cut the connection instead of passing what holds ``at``. ``reply``: pass it, and cut
-    when the answer comes. ``silence``: pass nothing on any more, and cut nothing.
+    ``request``: cut the connection instead of passing on what holds ``at``. ``reply``: pass it on,
+    and cut when the answer comes. ``silence``: pass nothing on any more, and cut nothing.
     """
 
     def __init__(self, server_port: int) -> None:

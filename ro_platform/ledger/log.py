@@ -6,9 +6,11 @@ indexes of the Merkle tree. Appenders are serialised, whichever thread or proces
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
 
 from ro_platform.contracts.ledger import LedgerEntry
+from ro_platform.errors import InvalidInputError
 from ro_platform.kernel.clock import Clock, utc_text
 from ro_platform.ledger.backends.base import LedgerBackend, LedgerTransaction, Mention, Row
 from ro_platform.ledger.entry import EntryDraft, checked, require_indexable, require_same, sealed
@@ -28,6 +30,7 @@ class Ledger(LedgerReader):
         self._backend = backend
         self._clock = clock
         self._frontier = Frontier()
+        self._appending = threading.local()
 
     def append(self, draft: EntryDraft) -> LedgerEntry:
         """Record one fact and return its entry, durable. See :meth:`append_with` for errors."""
@@ -40,7 +43,8 @@ class Ledger(LedgerReader):
     def append_with(self, build: Build) -> list[LedgerEntry]:
         """Read and append with nothing in between: numbers 1, 2, 3 … come without a race.
 
-        ``build`` must not append itself, and should be quick, since every appender waits for it.
+        ``build`` must not append itself (:class:`InvalidInputError`), and should be quick, since
+        every appender waits for it.
         Returns one entry for each draft. A draft whose key is in the log already returns the entry
         that has it, if kind, subject and body are the same.
 
@@ -49,9 +53,18 @@ class Ledger(LedgerReader):
         after an exception from ``build``, and after a crash, nothing of this call is in the log;
         only :class:`OutcomeUnknownError` leaves that open (repeat it with a key).
         """
-        with self._backend.transaction() as transaction:
-            drafts = build(LedgerReader(transaction))
-            entries, frontier = self._write(transaction, drafts)
+        if getattr(self._appending, "now", False):
+            raise InvalidInputError(
+                "An append was called while the same thread decides what to append.",
+                next_step="Return the drafts from `build` instead.",
+            )
+        self._appending.now = True
+        try:
+            with self._backend.transaction() as transaction:
+                drafts = build(LedgerReader(transaction))
+                entries, frontier = self._write(transaction, drafts)
+        finally:
+            self._appending.now = False
         if frontier.tip.size > self._frontier.tip.size:
             self._frontier = frontier
         return entries

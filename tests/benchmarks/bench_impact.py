@@ -87,7 +87,7 @@ def drafts(count: int, chance: random.Random) -> Iterator[EntryDraft]:
 
 def build(plane: Plane, count: int) -> int:
     """Record the graph; answers how many edges it has."""
-    every = list(drafts(count, random.Random(20)))  # noqa: S311  (a graph, no secret)
+    every = list(drafts(count, random.Random(20)))
     for start in range(0, count, BATCH):
         plane.ledger.append_many(every[start : start + BATCH])
     return sum(len(item.mentions) - 1 for item in every)

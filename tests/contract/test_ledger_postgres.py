@@ -35,7 +35,7 @@ from ro_platform.ledger.entry import EntryDraft
 from ro_platform.ledger.log import Ledger
 from ro_platform.ledger.reader import LedgerReader
 from ro_platform.plane import Plane
-from tests.servers import Databases, PostgresServer, TcpProxy
+from tests.servers import Databases, PostgresServer, TcpProxy, require
 
 BY_BYTES = (
     "UPDATE ro_ledger.entry SET entry = convert_to(replace(convert_from(entry, 'UTF8'), '{}', '{}')"
@@ -131,8 +131,7 @@ def place(empty: Place) -> Place:
         COPY.format(-1, "NULL"),
         f"{COPY.format(3, 'NULL')} ON CONFLICT (seq) DO UPDATE SET subject = 'x'",
         f"{COPY.format(40, 'NULL')} UNION ALL {COPY.format(42, 'NULL')[27:]}",
-        "MERGE INTO ro_ledger.entry e USING (SELECT 7 AS n) s ON e.seq = s.n "
-        "WHEN MATCHED THEN DELETE",
+        "MERGE INTO ro_ledger.entry USING (SELECT 7 AS n) s ON seq = n WHEN MATCHED THEN DELETE",
         f"UPDATE ro_ledger.node SET hash = {ZEROS}",
         "DELETE FROM ro_ledger.node",
         "TRUNCATE ro_ledger.node",
@@ -548,12 +547,47 @@ def test_a_transaction_goes_on_over_no_other_connection(place: Place) -> None:
 
     with pytest.raises(BackendUnavailableError):
         ledger.append_with(swallowing)
-    backend = place.backend()
-    with pytest.raises(BackendUnavailableError), backend.transaction() as transaction:
-        place.execute(TERMINATE)
-        with pytest.raises(BackendUnavailableError):
-            transaction.tip()
     assert ledger.size() == 40
+
+
+def test_a_transaction_inside_another_is_refused(place: Place) -> None:
+    """PostgreSQL would only warn, and the inner commit would end the outer's turn."""
+    backend = place.backend()
+    with backend.transaction() as outer:
+        with pytest.raises(InvalidInputError, match="inside another"), backend.transaction():
+            pass
+        assert outer.tip().size == 40
+    assert Ledger(backend, ManualClock()).append(draft(40)).seq == 40
+
+
+def test_a_writer_that_stalls_in_its_turn_loses_it(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody waits for it for ever, and what it then sends is not recorded."""
+    stalled = "ro_platform.ledger.backends.postgres_connection._STALLED_WRITER_SECONDS"
+    monkeypatch.setattr(stalled, 0.1)
+    ledger = place.ledger()
+
+    def stalling(reader: LedgerReader) -> list[EntryDraft]:
+        assert place.ledger().append(draft(40)).seq == 40
+        return [draft(41)]
+
+    with pytest.raises(BackendUnavailableError, match="idle-in-transaction"):
+        ledger.append_with(stalling)
+    assert ledger.append(draft(41)).seq == 41
+
+
+def test_a_missing_server_skips_its_tests_unless_it_is_required(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Both say what to install."""
+    said = "no-such-server is not here: install the Debian package some-package"
+    monkeypatch.delenv("RO_REQUIRE_SERVERS", raising=False)
+    with pytest.raises(pytest.skip.Exception, match=said):
+        require("no-such-server", "some-package")
+    monkeypatch.setenv("RO_REQUIRE_SERVERS", "1")
+    with pytest.raises(pytest.fail.Exception, match=said):
+        require("no-such-server", "some-package")
 
 
 @contextmanager
@@ -570,7 +604,7 @@ def test_a_connection_lost_at_the_commit_leaves_the_outcome_open(
     """Said as such, whether it was committed or not; the same key again is one entry."""
     with proxied(place) as (proxy, ledger):
         ledger.append(draft(40))
-        proxy.lose(fault, at=b"COMMIT")
+        proxy.lose(fault, at=b"COMMIT\0")
         with pytest.raises(OutcomeUnknownError, match="while it committed"):
             ledger.append_many([draft(41, key="k"), draft(42)])
         assert place.ledger().size() == (43 if recorded else 41)
@@ -589,15 +623,13 @@ def test_a_connection_lost_before_the_commit_is_unavailable(place: Place, at: by
         assert place.ledger().size() == 40
 
 
-def test_a_server_that_falls_silent_is_lost(
-    place: Place, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_server_that_falls_silent_is_lost(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     """No call waits for ever: not a read, not a write; a commit without an answer is open."""
     monkeypatch.setattr("ro_platform.ledger.backends.postgres_connection._GRACE_SECONDS", 0.1)
     for at, error in (
         (b"SELECT seq", BackendUnavailableError),
         (b"LOCK", BackendUnavailableError),
-        (b"COMMIT", OutcomeUnknownError),
+        (b"COMMIT\0", OutcomeUnknownError),
     ):
         with proxied(place, busy_timeout_seconds=0.1) as (proxy, ledger):
             proxy.lose("silence", at=at)
@@ -609,7 +641,6 @@ def test_a_server_that_falls_silent_is_lost(
 def test_threads_share_one_ledger_while_connections_are_lost(place: Place) -> None:
     """Each append of each thread is there once, however often it had to be repeated."""
     ledger = place.ledger()
-    done = threading.Event()
 
     def work(thread: int) -> None:
         for number in range(25):
@@ -623,11 +654,9 @@ def test_threads_share_one_ledger_while_connections_are_lost(place: Place) -> No
     threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]
     for thread in threads:
         thread.start()
-    waiting = threading.Thread(target=lambda: [thread.join() for thread in threads] and done.set())
-    waiting.start()
-    while not done.wait(0.02):
+    while any(thread.is_alive() for thread in threads):
         place.execute(TERMINATE)
-    waiting.join()
+        threads[0].join(0.02)
     keys = [entry.key for entry in ledger.scan(start=40)]
     assert sorted(str(key) for key in keys) == sorted(
         f"{thread}/{number}" for thread, number in itertools.product(range(4), range(25))
@@ -674,6 +703,7 @@ def test_a_url_is_taken_apart_as_it_is_meant() -> None:
         "postgresql://me:hush@host/db?options=hush",
         "postgresql://me:hush@host/db?password=hush",
         "postgresql://me:hush@[host/db",
+        "postgresql://me:hush%00@host/db",
         "mysql://me:hush@host/db",
     ],
 )

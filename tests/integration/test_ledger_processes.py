@@ -1,4 +1,4 @@
-"""The SQLite ledger between processes: races, kills in mid-append, forks. Real processes only."""
+"""The ledger between processes: races, kills in mid-append, forks, a crashed server. All real."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,29 +16,30 @@ import pytest
 
 from ro_platform.contracts.ledger import EntryKind
 from ro_platform.kernel.clock import system_clock
+from ro_platform.ledger.backends.base import LedgerBackend
+from ro_platform.ledger.backends.postgres import PostgresLedgerBackend
 from ro_platform.ledger.backends.sqlite import SqliteLedgerBackend
 from ro_platform.ledger.entry import EntryDraft
 from ro_platform.ledger.log import Ledger
 from ro_platform.ledger.reader import LedgerReader
+from tests.servers import CARELESS, Databases, postgres_server
 
 WRITERS, APPENDS = 8, 25
 KILLS = 24
+ROOT = Path(__file__).parents[2]
 
 KILLED_WRITER = """
 import sys
-from pathlib import Path
 from ro_platform.contracts.ledger import EntryKind
-from ro_platform.kernel.clock import system_clock
-from ro_platform.ledger.backends.sqlite import SqliteLedgerBackend
 from ro_platform.ledger.entry import EntryDraft
-from ro_platform.ledger.log import Ledger
+from tests.integration.test_ledger_processes import opened
 
-ledger, number = Ledger(SqliteLedgerBackend(Path(sys.argv[1])), system_clock), 0
+ledger, number = opened(sys.argv[1]), 0
 while True:
     size = 1 + number % 7
     batch = [
-        EntryDraft(EntryKind.ADMIN_EVENT, "kill", "SYSTEM::test", {}, key=f"{sys.argv[2]}/{n}")
-        for n in range(number, number + size)
+        EntryDraft(EntryKind.ADMIN_EVENT, "kill", "SYSTEM::test", {}, key, mentions=("m",))
+        for key in (f"{sys.argv[2]}/{n}" for n in range(number, number + size))
     ]
     for entry in ledger.append_many(batch):
         print(entry.key, entry.seq)
@@ -46,9 +48,40 @@ while True:
 """
 
 
-def opened(path: Path) -> Ledger:
-    """The ledger in that file, on the system's clock."""
-    return Ledger(SqliteLedgerBackend(path), system_clock)
+def opened(place: str) -> Ledger:
+    """The ledger at that path or URL, on the system's clock."""
+    backend: LedgerBackend
+    if place.startswith("postgresql:"):
+        backend = PostgresLedgerBackend(place)
+    else:
+        backend = SqliteLedgerBackend(Path(place))
+    return Ledger(backend, system_clock)
+
+
+@pytest.fixture(scope="module")
+def databases() -> Iterator[Databases]:
+    """Databases of one server that these tests share."""
+    with postgres_server(CARELESS) as server:
+        yield Databases(server)
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Where a ledger can be that is not there yet."""
+    if request.param == "sqlite":
+        return str(tmp_path / "ledger.sqlite")
+    databases: Databases = request.getfixturevalue("databases")
+    return databases.server.url(databases.take())
+
+
+def killed_writer(place: str, name: str) -> subprocess.Popen[str]:
+    """A process that appends batches until it is killed, and prints what was acknowledged."""
+    return subprocess.Popen(
+        [sys.executable, "-c", KILLED_WRITER, place, name],
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+    )
 
 
 def fact(subject: str, number: int) -> EntryDraft:
@@ -58,8 +91,8 @@ def fact(subject: str, number: int) -> EntryDraft:
     )
 
 
-def _append_in_process(path: Path, writer: int, ready: threading.Barrier) -> None:
-    ledger = opened(path)
+def _append_in_process(place: str, writer: int, ready: threading.Barrier) -> None:
+    ledger = opened(place)
     ready.wait()
     for number in range(APPENDS):
         ledger.append(fact(f"writer-{writer}", number))
@@ -76,13 +109,12 @@ def _next_number(reader: LedgerReader) -> list[EntryDraft]:
 
 
 @pytest.mark.parametrize("method", ["spawn", "fork"])
-def test_eight_processes_lose_nothing_and_leave_no_gap(tmp_path: Path, method: str) -> None:
-    """From the creation of the file on: no entry lost or doubled, no number twice, none refused."""
-    path = tmp_path / "ledger.sqlite"
+def test_eight_processes_lose_nothing_and_leave_no_gap(place: str, method: str) -> None:
+    """From its creation on: no entry lost or doubled, no number twice, none refused."""
     context: Any = multiprocessing.get_context(method)
     ready = context.Barrier(WRITERS)
     writers = [
-        context.Process(target=_append_in_process, args=(path, number, ready))
+        context.Process(target=_append_in_process, args=(place, number, ready))
         for number in range(WRITERS)
     ]
     for writer in writers:
@@ -91,7 +123,7 @@ def test_eight_processes_lose_nothing_and_leave_no_gap(tmp_path: Path, method: s
         writer.join(120)
     assert [writer.exitcode for writer in writers] == [0] * WRITERS
 
-    ledger = opened(path)
+    ledger = opened(place)
     assert ledger.verify().size == WRITERS * APPENDS * 5 + APPENDS
     for writer_number in range(WRITERS):
         for subject, count in (("", APPENDS), ("-batch", 3 * APPENDS)):
@@ -104,16 +136,11 @@ def test_eight_processes_lose_nothing_and_leave_no_gap(tmp_path: Path, method: s
     assert numbers == list(range(1, WRITERS * APPENDS + 1))
 
 
-def test_what_was_acknowledged_survives_every_kill(tmp_path: Path) -> None:
+def test_what_was_acknowledged_survives_every_kill(place: str) -> None:
     """SIGKILL in the middle of appending, again and again: all that was returned is there."""
-    path = tmp_path / "ledger.sqlite"
     acknowledged: dict[str, int] = {}
     for kill in range(KILLS):
-        with subprocess.Popen(
-            [sys.executable, "-c", KILLED_WRITER, str(path), f"round-{kill}"],
-            stdout=subprocess.PIPE,
-            text=True,
-        ) as writer:
+        with killed_writer(place, f"round-{kill}") as writer:
             assert writer.stdout is not None
             # The first lines say that it is at work; how far it gets then varies with the round.
             lines = [writer.stdout.readline() for _ in range(1 + 5 * kill)]
@@ -122,23 +149,21 @@ def test_what_was_acknowledged_survives_every_kill(tmp_path: Path) -> None:
         whole = [line.split() for line in lines if line.endswith("\n")]
         assert whole
         acknowledged |= {key: int(seq) for key, seq in whole}
-    ledger = opened(path)
+    ledger = opened(place)
     stored = {entry.key: entry.seq for entry in ledger.scan()}
     assert {key: stored.get(key) for key in acknowledged} == acknowledged
     assert ledger.verify().size == len(stored)
     assert ledger.append(fact("after", 0)).seq == len(stored)
 
 
-def test_a_batch_is_there_whole_or_not_at_all_after_a_kill(tmp_path: Path) -> None:
+def test_a_batch_is_there_whole_or_not_at_all_after_a_kill(place: str) -> None:
     """The keys of each round are 0, 1, 2 … up to the end of some batch: none was torn."""
-    path = tmp_path / "ledger.sqlite"
-    command = [sys.executable, "-c", KILLED_WRITER, str(path), "torn"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as writer:
+    with killed_writer(place, "torn") as writer:
         assert writer.stdout is not None
         for _ in range(50):
             writer.stdout.readline()
         writer.send_signal(signal.SIGKILL)
-    keys = [entry.key for entry in opened(path).scan()]
+    keys = [entry.key for entry in opened(place).scan()]
     ends, end = set(), 0
     while end <= len(keys):
         ends.add(end)
@@ -147,9 +172,9 @@ def test_a_batch_is_there_whole_or_not_at_all_after_a_kill(tmp_path: Path) -> No
     assert len(keys) in ends
 
 
-def test_a_fork_while_other_threads_append_disturbs_neither_side(tmp_path: Path) -> None:
+def test_a_fork_while_other_threads_append_disturbs_neither_side(place: str) -> None:
     """Parent and children go on with the same ledger object after a fork, and nobody hangs."""
-    ledger = opened(tmp_path / "ledger.sqlite")
+    ledger = opened(place)
     ledger.append(fact("first", 0))
     stop = threading.Event()
 
@@ -185,23 +210,57 @@ def _in_forked_child(ledger: Ledger, child: int) -> None:
     assert os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) == 0
 
 
-def test_a_reader_in_another_process_sees_what_was_committed(tmp_path: Path) -> None:
+def test_a_reader_in_another_process_sees_what_was_committed(place: str) -> None:
     """A read-only look while the writer has the file open, entry by entry."""
-    path = tmp_path / "ledger.sqlite"
-    ledger, other = opened(path), opened(path)
+    ledger, other = opened(place), opened(place)
     for number in range(5):
         ledger.append(fact("a", number))
         assert other.size() == number + 1
         assert other.root() == ledger.root()
         other.append(fact("b", number)) if number == 4 else None
     script = (
-        "import sys; from pathlib import Path;"
-        "from ro_platform.kernel.clock import system_clock;"
-        "from ro_platform.ledger.backends.sqlite import SqliteLedgerBackend;"
-        "from ro_platform.ledger.log import Ledger;"
-        "print(Ledger(SqliteLedgerBackend(Path(sys.argv[1])), system_clock).verify().root.hex())"
+        "import sys; from tests.integration.test_ledger_processes import opened;"
+        "print(opened(sys.argv[1]).verify().root.hex())"
     )
     found = subprocess.run(
-        [sys.executable, "-c", script, str(path)], capture_output=True, text=True, check=True
+        [sys.executable, "-c", script, place], capture_output=True, text=True, check=True, cwd=ROOT
     )
     assert found.stdout.strip() == ledger.root().hex()
+
+
+def test_what_was_acknowledged_survives_a_crash_of_the_server() -> None:
+    """Though the server's own default would not have waited for the disk; and its clients go on."""
+    with postgres_server() as server:
+        ledger = opened(server.url())
+        for crash in range(3):
+            with killed_writer(server.url(), f"crash-{crash}") as writer:
+                assert writer.stdout is not None
+                lines = [writer.stdout.readline() for _ in range(30)]
+                server.stop("immediate")
+                lines += writer.stdout.readlines()
+                assert writer.wait() == 1
+            server.start()
+            acknowledged = {line.split()[0] for line in lines if line.endswith("\n")}
+            stored = {entry.key for entry in ledger.scan(mention="m")}
+            assert acknowledged <= stored
+            assert len(acknowledged) >= 30
+        assert ledger.verify().size == ledger.size()
+        ledger.close()
+
+
+def test_a_writer_killed_in_its_turn_does_not_keep_it(databases: Databases) -> None:
+    """The server takes the lock back with the connection: the next writer goes on at once."""
+    place = databases.server.url(databases.take())
+    ledger = opened(place)
+    ledger.append(fact("first", 0))
+    script = (
+        "import sys, time; from tests.integration.test_ledger_processes import opened;"
+        "opened(sys.argv[1]).append_with(lambda reader: (print(flush=True), time.sleep(600)))"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", script, place], stdout=subprocess.PIPE, cwd=ROOT
+    ) as writer:
+        assert writer.stdout is not None
+        writer.stdout.readline()
+        writer.kill()
+    assert ledger.append(fact("second", 0)).seq == 1

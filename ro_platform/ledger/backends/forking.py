@@ -1,4 +1,4 @@
-"""Connections and forks: every one is closed before a fork and opened again after it, on both sides.
+"""Connections and forks: all are closed before a fork and opened again after it, on both sides.
 
 A child that inherited one would share it with its parent: SQLite's file locks would corrupt or
 deadlock, and two processes would talk at once on one socket to a server. And as long as the child

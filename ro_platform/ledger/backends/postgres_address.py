@@ -43,14 +43,22 @@ def postgres_address(url: str) -> PostgresAddress:
     except ValueError:
         _refuse("its host, port or options cannot be read")
     database = unquote(parts.path.removeprefix("/"))
+    if "\0" in unquote(url):
+        _refuse("it holds NUL")
     if parts.scheme not in SCHEMES:
         _refuse("its scheme is another")
     if parts.fragment or not database or "/" in database:
         _refuse("it names no database (in a password, / # ? and @ are written as % escapes)")
     if unknown := sorted(options.keys() - _OPTIONS):
         _refuse(f"it has options that are not known here, {', '.join(unknown)}")
-    found = {"host": host and unquote(host), "port": port and str(port), "dbname": database}
-    found |= {"user": _plain(parts.username), "password": _plain(parts.password)} | options
+    found: dict[str, str | None] = {
+        "host": _plain(host),
+        "port": None if port is None else str(port),
+        "dbname": database,
+        "user": _plain(parts.username),
+        "password": _plain(parts.password),
+        **options,
+    }
     parameters = {name: value for name, value in found.items() if value}
     return PostgresAddress(_shown(parameters), parameters)
 

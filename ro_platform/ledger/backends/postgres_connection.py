@@ -16,13 +16,19 @@ from psycopg2 import extensions
 
 from ro_platform.ledger.backends.forking import close_before_forks
 from ro_platform.ledger.backends.postgres_address import PostgresAddress
+from ro_platform.ledger.backends.postgres_errors import SilentServerError, connection_lost
 
-_STALLED_WRITER_SECONDS = 300
+_STALLED_WRITER_SECONDS = 300.0
 """How long a writer may hold its turn without a word before the server ends it."""
 
 _GRACE_SECONDS = 5.0
 """How much longer than the server's own limits a client waits for the server to keep them."""
 
+_IN_TRANSACTION = (
+    extensions.TRANSACTION_STATUS_ACTIVE,
+    extensions.TRANSACTION_STATUS_INTRANS,
+    extensions.TRANSACTION_STATUS_INERROR,
+)
 _DRIVER: dict[str, Any] = {
     "async_": True,
     "client_encoding": "UTF8",
@@ -32,12 +38,14 @@ _DRIVER: dict[str, Any] = {
     "keepalives_count": 3,
     "tcp_user_timeout": 30_000,
 }
-# row_security = off makes a policy that would hide rows an error.
+# row_security = off makes a policy that would hide rows an error. A bitmap scan gathers all that is
+# found before it answers a page of it, and every question has an index in the page's order.
 _SESSION = """
 SET search_path = pg_catalog; SET row_security = off; SET synchronous_commit = on;
 SET lock_timeout = %(turn)s; SET statement_timeout = %(statement)s;
 SET idle_in_transaction_session_timeout = %(stalled)s;
 SET default_transaction_read_only = %(read_only)s; SET bytea_output = hex;
+SET enable_bitmapscan = off; SET enable_seqscan = off;
 """
 
 
@@ -53,7 +61,7 @@ class Session:
             settings = {
                 "turn": int(limit_seconds * 1000),
                 "statement": int(limit_seconds * 1000) + 1000,
-                "stalled": _STALLED_WRITER_SECONDS * 1000,
+                "stalled": int(_STALLED_WRITER_SECONDS * 1000),
                 "read_only": not writable,
             }
             self.run(_SESSION, settings)
@@ -65,6 +73,12 @@ class Session:
     def alive(self) -> bool:
         """Whether it has not been found lost yet."""
         return not self._connection.closed
+
+    @property
+    def in_transaction(self) -> bool:
+        """Whether one is open in it."""
+        status: int = self._connection.info.transaction_status
+        return status in _IN_TRANSACTION
 
     @property
     def server_encoding(self) -> str:
@@ -83,7 +97,7 @@ class Session:
             cursor.execute(data)
             _wait(self._connection, self._patience)
         except BaseException as error:
-            if getattr(error, "pgcode", None) is None:
+            if connection_lost(error):
                 self.close()
             raise
         return cursor
@@ -98,7 +112,7 @@ class Session:
         """End a transaction without its changes, or else the session."""
         try:
             self.run("ROLLBACK")
-        except psycopg2.Error:
+        except (psycopg2.Error, SilentServerError):
             self.close()
 
     def close(self) -> None:
@@ -135,8 +149,6 @@ class Connection:
         session = self.get()
         try:
             return session, session.run(sql, values)
-        except _SilentServerError:
-            raise
         except psycopg2.Error:
             if session.alive or session is not reused:
                 raise
@@ -155,10 +167,6 @@ class Connection:
         self._session = None
 
 
-class _SilentServerError(psycopg2.OperationalError):
-    """No word from the server within the time it has for an answer."""
-
-
 def _wait(connection: extensions.connection, seconds: float) -> None:
     while (state := connection.poll()) != extensions.POLL_OK:
         poller = select.poll()
@@ -167,4 +175,4 @@ def _wait(connection: extensions.connection, seconds: float) -> None:
             select.POLLIN if state == extensions.POLL_READ else select.POLLOUT,
         )
         if not poller.poll(seconds * 1000):
-            raise _SilentServerError(f"the server was silent for {seconds:.0f} seconds")
+            raise SilentServerError(f"the server was silent for {seconds:.0f} seconds")

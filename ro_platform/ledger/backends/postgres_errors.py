@@ -27,6 +27,18 @@ _NOT_ALLOWED = "42501"
 _DAMAGED = ("23", "3F", "42", "XX001", "XX002")
 
 
+class SilentServerError(Exception):
+    """No word from the server within the time it has for an answer. It never leaves a backend."""
+
+    pgcode: None = None
+
+
+def connection_lost(error: BaseException) -> bool:
+    """Whether the error is other than the answer of a server that goes on listening."""
+    code = getattr(error, "pgcode", None)
+    return not code or str(code).startswith(_LOST)
+
+
 @dataclass(slots=True)
 class translated:  # noqa: N801  (it reads as the word it is: ``with translated(address):``)
     """Let only documented errors out of the block."""
@@ -41,7 +53,7 @@ class translated:  # noqa: N801  (it reads as the word it is: ``with translated(
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: object
     ) -> None:
-        if isinstance(error, psycopg2.Error):
+        if isinstance(error, psycopg2.Error | SilentServerError):
             raise _meaning(
                 error, self.address, writing=self.writing, committing=self.committing
             ) from None
@@ -54,12 +66,16 @@ class translated:  # noqa: N801  (it reads as the word it is: ``with translated(
 
 
 def _meaning(
-    error: psycopg2.Error, address: PostgresAddress, *, writing: bool, committing: bool
+    error: psycopg2.Error | SilentServerError,
+    address: PostgresAddress,
+    *,
+    writing: bool,
+    committing: bool,
 ) -> RunOperateError:
     code = error.pgcode or ""
     where = address.shown
-    said = address.without_secrets(" ".join(str(error).split())) or type(error).__name__
-    if committing and (not code or code.startswith(_LOST)):
+    said = address.without_secrets(" ".join(str(error).split()).rstrip(".")) or type(error).__name__
+    if committing and connection_lost(error):
         return OutcomeUnknownError(
             f"The connection to the ledger {where} was lost while it committed: {said}.",
             next_step="Read back, or repeat the call with the same keys.",

@@ -253,7 +253,7 @@ def _latest_of_sql(questions: int) -> str:
         f"SELECT {_COLUMNS} FROM entry WHERE kind = ? AND subject = ? "  # noqa: S608
         "ORDER BY seq DESC LIMIT 1"
     )
-    return " UNION ALL ".join(f"SELECT {n}, * FROM ({one})" for n in range(questions))
+    return " UNION ALL ".join(f"SELECT {n}, * FROM ({one})" for n in range(questions))  # noqa: S608
 
 
 def _census(connection: sqlite3.Connection) -> Census:
