@@ -8,6 +8,7 @@ from ro_platform.orchestration.gate import gate
 from ro_platform.orchestration.govern import govern, plane_resources
 from ro_platform.orchestration.io_manager import ArtifactIOManager
 from ro_platform.orchestration.partitions import MANIFESTS
+from ro_platform.orchestration.passing import when_passed
 from ro_platform.orchestration.resource import PlaneResource
 
 __all__ = [
@@ -17,4 +18,5 @@ __all__ = [
     "gate",
     "govern",
     "plane_resources",
+    "when_passed",
 ]

@@ -53,6 +53,8 @@ __all__ = [
     "inputs_without_value",
     "is_foreign",
     "job_gates",
+    "judged_with",
+    "launched_with_key",
     "mapped_parents",
     "parents_in_workspace",
     "parents_of",
@@ -221,18 +223,24 @@ def subset_of(
 def edges_of(
     repository: dg.RepositoryDefinition, selection: dg.AssetSelection
 ) -> dict[dg.AssetKey, frozenset[dg.AssetKey]]:
-    """What a selection materializes, each asset with those that it or its selected checks depend
-    on, loaded or not, itself left out."""
+    """What a selection materializes, each asset with those that it depends on, loaded or not,
+    itself left out."""
     graph = repository.asset_graph
-    edges = {
-        key: set(graph.get(key).parent_keys)
-        for key in selection.resolve(graph)
-        if graph.get(key).is_materializable
-    }
-    for check in selection.resolve_checks(graph):
-        if check.asset_key in edges:
-            edges[check.asset_key] |= graph.get(check).parent_entity_keys
-    return {key: frozenset(parents - {key}) for key, parents in edges.items()}
+    made = [key for key in selection.resolve(graph) if graph.get(key).is_materializable]
+    return {key: frozenset(graph.get(key).parent_keys) - {key} for key in made}
+
+
+def judged_with(
+    repository: dg.RepositoryDefinition, selection: dg.AssetSelection
+) -> frozenset[dg.AssetKey]:
+    """What the checks of a selection depend on besides the assets that they judge."""
+    graph = repository.asset_graph
+    return frozenset(
+        key
+        for check in selection.resolve_checks(graph)
+        for key in graph.get(check).parent_entity_keys
+        if isinstance(key, dg.AssetKey) and key != check.asset_key
+    )
 
 
 def mapped_parents(
@@ -252,3 +260,22 @@ def is_foreign(repository: dg.RepositoryDefinition, asset: dg.AssetKey) -> bool:
     node = repository.asset_graph.get(asset)
     named_only = SYSTEM_METADATA_KEY_AUTO_CREATED_STUB_ASSET in node.metadata
     return not node.is_materializable and (node.is_partitioned or named_only)
+
+
+def launched_with_key(context: dg.SensorEvaluationContext, sensor: str, run_key: str) -> bool:
+    """Whether there is a run that this sensor of this code location launched under a run key.
+
+    It is the daemon's own question before it launches; a run that carries no origin is told by the
+    sensor's name alone, there as here.
+    """
+    here = context.code_location_origin
+    for run in context.instance.get_runs(dg.RunsFilter(tags={"dagster/run_key": run_key})):
+        origin = run.remote_job_origin
+        elsewhere = (
+            origin is not None
+            and here is not None
+            and origin.repository_origin.code_location_origin.location_name != here.location_name
+        )
+        if run.tags.get("dagster/sensor_name") == sensor and not elsewhere:
+            return True
+    return False

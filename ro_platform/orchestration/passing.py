@@ -12,17 +12,21 @@ from typing import Any
 
 import dagster as dg
 
-from ro_platform.contracts.base import Actor
 from ro_platform.errors import IntegrityError, SettingsError
-from ro_platform.orchestration.dagster_private import edges_of, is_foreign, mapped_parents
+from ro_platform.orchestration.dagster_private import (
+    edges_of,
+    is_foreign,
+    judged_with,
+    launched_with_key,
+    mapped_parents,
+)
 from ro_platform.orchestration.partitions import MANIFESTS, unit_of
 from ro_platform.orchestration.resource import PlaneResource
 from ro_platform.plane import Plane
-from ro_platform.runs.readiness import Look, Passed, Position, Readiness
+from ro_platform.runs.readiness import Bounds, Look, Passed, Position, Readiness
 
-PASSING_ACTOR: Actor = "SYSTEM::when-passed"
+PASSING_ACTOR = "SYSTEM::when-passed"
 PASSED_TAG = "ro/passed"
-_RUN_KEY_TAG = "dagster/run_key"
 _SHORT = 12
 _REFUSALS_SHOWN = 3
 
@@ -51,14 +55,10 @@ def when_passed(
     Raises :class:`SettingsError` for a target without a name; the tick raises it for a target
     without producers, and for one that depends on other manifests' artifacts.
     """
-    consumer = _Consumer(
-        name=name or getattr(target, "name", None) or _refuse_nameless(),
-        selection=target if isinstance(target, dg.AssetSelection) else target.selection,
-        workloads=None if workloads is None else frozenset(workloads),
-    )
+    consumer = _consumer(target, name, workloads)
 
     @dg.sensor(
-        name=name or f"{consumer.name}_when_passed",
+        name=consumer.sensor,
         target=target,
         minimum_interval_seconds=minimum_interval_seconds,
         default_status=default_status,
@@ -73,10 +73,10 @@ def when_passed(
         readiness = needs.readiness(consumer, plane.plane)
         look = readiness.look(
             Position.of(context.cursor),
-            most=manifests_a_tick,
-            is_launched=_is_launched(consumer, needs, readiness, context.instance),
+            Bounds(passed=manifests_a_tick),
+            is_launched=_is_launched(context, consumer, needs, readiness),
         )
-        _log_damage(context, look)
+        _log_refusals(context, look)
         return _result(consumer, look, context.instance)
 
     return passed
@@ -84,9 +84,10 @@ def when_passed(
 
 @dataclass(frozen=True)
 class _Consumer:
-    """What is launched: its name in run keys, what it makes, and for whose manifests."""
+    """What is launched, its name in run keys, by which sensor, and for whose manifests."""
 
     name: str
+    sensor: str
     selection: dg.AssetSelection
     workloads: frozenset[str] | None
 
@@ -104,7 +105,8 @@ class _Needs:
     ) -> "_Needs":
         """Read them off the code location's asset graph."""
         edges = edges_of(repository, consumer.selection)
-        outside = {key for parents in edges.values() for key in parents} - edges.keys()
+        read = {key for parents in edges.values() for key in parents}
+        outside = (read | judged_with(repository, consumer.selection)) - edges.keys()
         producers = {key for key in outside if _is_producer(repository, key, plane)}
         _refuse_unclear(consumer, repository, edges, producers)
         kept = {item.asset for item in plane.declared if item.made_here}
@@ -113,8 +115,8 @@ class _Needs:
         return cls(
             producers=frozenset(map(unit_of, producers)),
             makes={
-                unit_of(key): frozenset(map(unit_of, _read(repository, key) & known))
-                for key in makes
+                unit_of(key): frozenset(map(unit_of, parents & known))
+                for key, parents in makes.items()
             },
         )
 
@@ -128,3 +130,133 @@ class _Needs:
             producers=self.producers,
             workloads=consumer.workloads,
         )
+
+
+def _consumer(target: Any, name: str | None, workloads: Collection[str] | None) -> _Consumer:
+    selection = target if isinstance(target, dg.AssetSelection) else _selection_of(target)
+    known_as = name if isinstance(target, dg.AssetSelection) else target.name
+    if known_as is None:
+        raise SettingsError(
+            "when_passed got an asset selection and no name for the sensor.",
+            next_step='Give it one: when_passed(selection, name="report_when_passed").',
+        )
+    if workloads is not None:
+        workloads = frozenset([workloads] if isinstance(workloads, str) else workloads)
+    return _Consumer(
+        name=known_as,
+        sensor=name or f"{known_as}_when_passed",
+        selection=selection,
+        workloads=workloads,
+    )
+
+
+def _selection_of(job: Any) -> dg.AssetSelection:
+    selection = getattr(job, "selection", None)
+    if not isinstance(selection, dg.AssetSelection):
+        raise SettingsError(
+            f"when_passed launches asset jobs, and {getattr(job, 'name', job)!r} is none.",
+            next_step="Give it what define_asset_job returned, or an AssetSelection and a name.",
+        )
+    return selection
+
+
+def _repository_of(context: dg.SensorEvaluationContext) -> dg.RepositoryDefinition:
+    repository = context.repository_def
+    if repository is None:
+        raise SettingsError(
+            "a when_passed sensor was evaluated outside a code location.",
+            next_step="In a test, hand repository_def to build_sensor_context.",
+        )
+    return repository
+
+
+def _is_producer(
+    repository: dg.RepositoryDefinition, asset: dg.AssetKey, plane: PlaneResource
+) -> bool:
+    """Whether reading an asset is the guard's matter, or will be once it is made elsewhere."""
+    governed = plane.declarations.is_governed(plane.plane, unit_of(asset))
+    return governed or is_foreign(repository, asset)
+
+
+def _refuse_unclear(
+    consumer: _Consumer,
+    repository: dg.RepositoryDefinition,
+    makes: Collection[dg.AssetKey],
+    producers: Collection[dg.AssetKey],
+) -> None:
+    """Raise :class:`SettingsError` if it cannot be said which artifacts have to pass."""
+    if not producers:
+        raise SettingsError(
+            f"{consumer.name} depends on nothing that the plane holds and it does not make itself, "
+            "so nothing can pass for it to start.",
+            next_step="Select its consumers only, or launch it by the inbox or a schedule.",
+        )
+    for asset in makes:
+        for parent in mapped_parents(repository, asset) & set(producers):
+            raise SettingsError(
+                f"asset {unit_of(asset)!r} depends on {unit_of(parent)!r} by a partition mapping, "
+                "so it cannot be said which manifests' artifacts must have passed.",
+                next_step="Launch it by a sensor of its own.",
+            )
+
+
+def _is_launched(
+    context: dg.SensorEvaluationContext,
+    consumer: _Consumer,
+    needs: _Needs,
+    readiness: Readiness,
+) -> Callable[[Passed], bool]:
+    """Whether a consumer was launched for what passed, by this sensor or (and done) by anybody."""
+
+    def asked(passed: Passed) -> bool:
+        launch = passed.launch_id(consumer.name)
+        return launched_with_key(context, consumer.sensor, launch) or readiness.is_made(
+            passed, needs.makes
+        )
+
+    return asked
+
+
+def _log_refusals(context: dg.SensorEvaluationContext, look: Look) -> None:
+    """Who waits and why; an error where what is stored is damaged."""
+    for fingerprint, refusal in look.refused.items():
+        log = context.log.error if isinstance(refusal, IntegrityError) else context.log.info
+        log(f"{fingerprint[:_SHORT]} is not ready. {refusal}")
+
+
+def _result(consumer: _Consumer, look: Look, instance: dg.DagsterInstance) -> dg.SensorResult:
+    cursor = look.position.text()
+    if not look.passed:
+        return dg.SensorResult(skip_reason=dg.SkipReason(_words(look)), cursor=cursor)
+    # A manifest whose registration died half-way, or that another instance registered.
+    missing = [
+        item.fingerprint
+        for item in look.passed
+        if not instance.has_dynamic_partition(str(MANIFESTS.name), item.fingerprint)
+    ]
+    return dg.SensorResult(
+        run_requests=[_request(consumer, passed) for passed in look.passed],
+        dynamic_partitions_requests=[MANIFESTS.build_add_request(missing)] if missing else [],
+        cursor=cursor,
+    )
+
+
+def _request(consumer: _Consumer, passed: Passed) -> dg.RunRequest:
+    launch = passed.launch_id(consumer.name)
+    return dg.RunRequest(
+        run_key=launch,
+        partition_key=passed.fingerprint,
+        tags={"ro/actor": PASSING_ACTOR, PASSED_TAG: launch[:_SHORT]},
+    )
+
+
+def _words(look: Look) -> str:
+    """Why nothing is launched, and what the manifests that were asked about wait for."""
+    words = [f"Nothing new has passed up to entry {look.position.next} of {look.size}."]
+    if look.refused:
+        words.append(f"Asked about and not ready: {len(look.refused)}.")
+        words += [
+            f"{fingerprint[:_SHORT]}: {refusal}"
+            for fingerprint, refusal in list(look.refused.items())[:_REFUSALS_SHOWN]
+        ]
+    return "\n".join(words)

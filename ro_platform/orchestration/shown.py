@@ -39,12 +39,17 @@ def shown_artifact(
         )
         shown["preview"] = dg.MetadataValue.md(_markdown(head.to_pylist()))
     elif _is_shown(ref) and (first := preview(store, ref, PREVIEW_ROWS)) is not None:
-        shown["preview"] = (
-            dg.MetadataValue.md(_markdown(first))
-            if isinstance(first, list) and first and isinstance(first[0], dict)
-            else dg.MetadataValue.json(first)
-        )
+        shown["preview"] = _preview(first)
     return shown
+
+
+def _preview(value: Any) -> dg.MetadataValue[Any]:
+    match value:
+        case [{}, *_]:
+            return dg.MetadataValue.md(_markdown(value))
+        case list() | dict():
+            return dg.MetadataValue.json(value)
+    return dg.MetadataValue.text(_plain(value))
 
 
 def shown_artifacts(made: Sequence[tuple[str, BoundRef]]) -> dict[str, Any]:

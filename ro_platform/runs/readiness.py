@@ -42,8 +42,6 @@ from ro_platform.kernel.digest import sha256_hex
 from ro_platform.ledger.reader import LedgerReader
 from ro_platform.runs.registry import RunRegistry
 
-ENTRIES_A_LOOK = 5_000
-MANIFESTS_ASKED_A_LOOK = 1_000
 _NEWS = (EntryKind.GATE_RECEIPT, EntryKind.ARTIFACT_BOUND, EntryKind.GATE_SET_DECLARED)
 
 
@@ -85,11 +83,20 @@ class Passed:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """What one look does at most: manifests passed, manifests asked about, entries dealt with."""
+
+    passed: int = 25
+    asked: int = 1_000
+    entries: int = 5_000
+
+
 @dataclass(slots=True)
 class Look:
     """What one look found: who passed, who is still refused and why, and where to go on."""
 
-    most: int
+    bounds: Bounds
     position: Position
     size: int
     passed: list[Passed] = field(default_factory=list)
@@ -101,9 +108,9 @@ class Look:
     def is_full(self) -> bool:
         """Whether the next entry must wait for the next look."""
         return (
-            len(self.passed) >= self.most
-            or len(self.asked) >= MANIFESTS_ASKED_A_LOOK
-            or self.entries >= ENTRIES_A_LOOK
+            len(self.passed) >= self.bounds.passed
+            or len(self.asked) >= self.bounds.asked
+            or self.entries >= self.bounds.entries
         )
 
 
@@ -128,12 +135,14 @@ class Readiness:
         self._subjects = {asset_subject(asset) for asset in producers}
         self._workloads = workloads
 
-    def look(self, position: Position, *, most: int, is_launched: Callable[[Passed], bool]) -> Look:
-        """The next manifests, up to ``most``, that passed and are not launched yet.
+    def look(
+        self, position: Position, bounds: Bounds, *, is_launched: Callable[[Passed], bool]
+    ) -> Look:
+        """The next manifests that passed and are not launched yet, in the ledger's order.
 
-        It reads at most :data:`ENTRIES_A_LOOK` entries of the kinds that matter (and up to a page
-        of each ahead), and asks about at most :data:`MANIFESTS_ASKED_A_LOOK` manifests. Its
-        position stays before the first entry that was not dealt with.
+        It deals with entries of the kinds that matter only, found by the ledger's index (and reads
+        up to a page of each ahead). Its position stays before the first entry that was not dealt
+        with.
 
         Raises :class:`LedgerCorruptError` if the ledger ends before the position, and the
         backend's errors; the position given is then still the one to go on from.
@@ -145,7 +154,7 @@ class Readiness:
                 next_step="It is another ledger, or it was rolled back: run `ro ledger verify`, "
                 "then reset the cursor.",
             )
-        look = Look(most=most, position=position, size=size)
+        look = Look(bounds, position, size)
         self._go_on(look, is_launched)
         self._go_through_again(look, is_launched)
         return look
@@ -172,7 +181,7 @@ class Readiness:
 
     def _go_on(self, look: Look, is_launched: Callable[[Passed], bool]) -> None:
         again = look.position.again
-        for entry in self._news(look.position.next, look.size):
+        for entry in self._news(look):
             if look.is_full:
                 look.position = Position(next=entry.seq, again=again)
                 return
@@ -189,7 +198,7 @@ class Readiness:
             return
         start, end = look.position.again
         for entry in self._log.scan(
-            kind=EntryKind.ARTIFACT_BOUND, start=start, end=end, limit=self._left(look)
+            kind=EntryKind.ARTIFACT_BOUND, start=start, end=end, limit=_and_one_more(look)
         ):
             if look.is_full:
                 look.position = Position(next=look.position.next, again=(entry.seq, end))
@@ -198,15 +207,11 @@ class Readiness:
             self._ask_about(entry, look, is_launched)
         look.position = Position(next=look.position.next)
 
-    def _news(self, start: int, end: int) -> Iterator[LedgerEntry]:
-        """Entries of the kinds that matter, in order, by the index: others are never read."""
-        most = ENTRIES_A_LOOK + 1
+    def _news(self, look: Look) -> Iterator[LedgerEntry]:
+        """Entries of the kinds that matter, in order: others are never read."""
+        start, end, most = look.position.next, look.size, _and_one_more(look)
         scans = [self._log.scan(kind=kind, start=start, end=end, limit=most) for kind in _NEWS]
         return heapq.merge(*scans, key=lambda entry: entry.seq)
-
-    def _left(self, look: Look) -> int:
-        """One more than may be dealt with, so that it is seen whether there is more."""
-        return ENTRIES_A_LOOK - look.entries + 1
 
     def _is_loosened(self, entry: LedgerEntry) -> bool:
         """Whether a gate set lacks a rule that was in force before, or is an asset's first."""
@@ -248,6 +253,11 @@ class Readiness:
             fingerprint,
             {asset: require(asset, manifest, fingerprint) for asset in self._producers},
         )
+
+
+def _and_one_more(look: Look) -> int:
+    """How many entries to read: one that is left over says that there is more to do."""
+    return look.bounds.entries - look.entries + 1
 
 
 def _about(entry: LedgerEntry) -> tuple[str | None, str]:
