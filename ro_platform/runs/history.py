@@ -35,11 +35,14 @@ class AttemptHistory:
         unit: str,
         *,
         step_key: str,
-        dagster_run_id: str,
+        dagster_run_id: str | None,
         status: JobStatus = JobStatus.QUEUED,
         **facts: Any,
     ) -> AttemptTransition:
-        """Begin the next attempt of a unit of work. Its number is taken inside the append."""
+        """Begin the next attempt of a unit of work. Its number is taken inside the append.
+
+        ``dagster_run_id`` is None for work that Dagster does not execute.
+        """
         check_move(None, status)
         job = job_id(run_id(fingerprint), unit)
 
@@ -61,7 +64,12 @@ class AttemptHistory:
         return transition_of(self._ledger.append_with(build)[0])
 
     def move(
-        self, attempt: AttemptTransition, status: JobStatus, *, dagster_run_id: str, **facts: Any
+        self,
+        attempt: AttemptTransition,
+        status: JobStatus,
+        *,
+        dagster_run_id: str | None,
+        **facts: Any,
     ) -> AttemptTransition:
         """Record an attempt's next state. The same move again changes nothing.
 
@@ -113,7 +121,7 @@ class AttemptHistory:
         entry = self._ledger.latest(EntryKind.ATTEMPT_TRANSITION, _subject(job))
         return transition_of(entry) if entry else None
 
-    def _draft(self, move: AttemptTransition, dagster_run_id: str) -> EntryDraft:
+    def _draft(self, move: AttemptTransition, dagster_run_id: str | None) -> EntryDraft:
         return EntryDraft(
             kind=EntryKind.ATTEMPT_TRANSITION,
             subject=_subject(move.job_id),

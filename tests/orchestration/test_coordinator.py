@@ -11,7 +11,11 @@ from ro_platform.contracts import EntryKind, JobStatus
 from ro_platform.errors import BackendUnavailableError
 from ro_platform.orchestration import MANIFESTS, PlaneResource, gate, govern
 from ro_platform.orchestration.coordinator import REFUSED, REFUSED_BY, GovernedRunCoordinator
-from ro_platform.orchestration.dagster_private import SubmitRunContext, parents_in_workspace
+from ro_platform.orchestration.dagster_private import (
+    QueuedRunCoordinator,
+    SubmitRunContext,
+    parents_in_workspace,
+)
 from ro_platform.testing import EphemeralPlane
 
 Materialize = Callable[..., dg.ExecuteInProcessResult]
@@ -56,8 +60,22 @@ DEFS = govern(
 
 
 @pytest.fixture
-def coordinator(governed: EphemeralPlane) -> Iterator[GovernedRunCoordinator]:
+def queued(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The runs that reached Dagster's own queue, which needs a code server's run."""
+    reached: list[str] = []
+
+    def submit_run(_: Any, context: SubmitRunContext) -> dg.DagsterRun:
+        reached.append(context.dagster_run.run_id)
+        return context.dagster_run
+
+    monkeypatch.setattr(QueuedRunCoordinator, "submit_run", submit_run)
+    return reached
+
+
+@pytest.fixture
+def coordinator(governed: EphemeralPlane, queued: list[str]) -> Iterator[GovernedRunCoordinator]:
     """Ours, for the instance at hand."""
+    assert queued == []
     found = GovernedRunCoordinator()
     found.register_instance(governed.instance)
     yield found
@@ -111,7 +129,7 @@ def test_a_run_that_would_be_refused_is_refused_before_it_is_queued(
     assert "PIPELINE_ENQUEUED" not in kinds
     assert kinds[-2:] == ["ENGINE_EVENT", "PIPELINE_CANCELED"]
     said, ended = log[-2:]
-    with pytest.raises(Exception, match="gate 'made.is_good' said FAIL") as refusal:
+    with pytest.raises(Exception, match=r"gate 'made\.is_good' said FAIL") as refusal:
         governed.plane.guard.require("made", governed.plane.runs.manifest(fingerprint), fingerprint)
     assert said.message == str(refusal.value)
     assert str(refusal.value) in (ended.message or "")
@@ -121,24 +139,27 @@ def test_a_run_that_would_be_refused_is_refused_before_it_is_queued(
 
 
 def test_a_run_whose_producers_stand_is_queued(
-    governed: EphemeralPlane, coordinator: GovernedRunCoordinator, materialize: Materialize
+    governed: EphemeralPlane,
+    coordinator: GovernedRunCoordinator,
+    materialize: Materialize,
+    queued: list[str],
 ) -> None:
     """Admission says nothing, and Dagster's own queue has it."""
     fingerprint = governed.register(parameters={"good": True})
     materialize([made, is_good], fingerprint)
     run = coordinator.submit_run(context(created(governed, fingerprint)))
-    assert run.status is dg.DagsterRunStatus.QUEUED
+    assert queued == [run.run_id]
     assert {status for status, _ in units(governed, fingerprint).values()} == {JobStatus.QUEUED}
 
 
 def test_what_the_run_makes_itself_is_not_asked_about(
-    governed: EphemeralPlane, coordinator: GovernedRunCoordinator
+    governed: EphemeralPlane, coordinator: GovernedRunCoordinator, queued: list[str]
 ) -> None:
     """``later`` reads ``used``, which the same run makes; ``made`` was never made and is not on
     record, so only the read could tell."""
     fingerprint = governed.register(parameters={"good": True})
     run = coordinator.submit_run(context(created(governed, fingerprint)))
-    assert run.status is dg.DagsterRunStatus.QUEUED
+    assert queued == [run.run_id]
 
 
 def test_an_artifact_that_is_missing_is_refused_once_its_gates_are_on_record(
@@ -161,8 +182,7 @@ def test_submitting_a_refused_run_again_changes_nothing(
     run = created(governed, fingerprint)
     refused = coordinator.submit_run(context(run))
     before = governed.plane.ledger.size()
-    again = coordinator.submit_run(context(refused))
-    assert again.status is dg.DagsterRunStatus.CANCELED
+    coordinator.submit_run(context(refused))
     assert governed.plane.ledger.size() == before
 
 
@@ -171,6 +191,7 @@ def test_a_ledger_that_does_not_answer_refuses_nobody(
     coordinator: GovernedRunCoordinator,
     materialize: Materialize,
     monkeypatch: pytest.MonkeyPatch,
+    queued: list[str],
 ) -> None:
     """What may pass is raised: nothing was decided, and the launch can be tried again."""
     fingerprint = governed.register(parameters={"good": True})
@@ -180,11 +201,13 @@ def test_a_ledger_that_does_not_answer_refuses_nobody(
     def unavailable(*_: Any) -> Any:
         raise BackendUnavailableError("the ledger is away.")
 
-    monkeypatch.setattr(type(governed.plane.guard), "require", unavailable)
-    with pytest.raises(BackendUnavailableError):
-        coordinator.submit_run(context(run))
-    monkeypatch.undo()
-    assert coordinator.submit_run(context(run)).status is dg.DagsterRunStatus.QUEUED
+    with monkeypatch.context() as away:
+        away.setattr(type(governed.plane.guard), "require", unavailable)
+        with pytest.raises(BackendUnavailableError):
+            coordinator.submit_run(context(run))
+    assert queued == []
+    coordinator.submit_run(context(run))
+    assert queued == [run.run_id]
 
 
 def test_parents_are_those_under_the_same_partition_key(governed: EphemeralPlane) -> None:

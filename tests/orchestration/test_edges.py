@@ -302,7 +302,7 @@ def test_an_edge_inside_one_step_onto_a_gated_asset_is_refused() -> None:
             dg.AssetSpec("second", deps=["first"], partitions_def=MANIFESTS),
         ]
     )
-    def chain():  # type: ignore[no-untyped-def]
+    def chain() -> Iterator[Any]:
         yield dg.MaterializeResult("first")
         yield dg.MaterializeResult("second")
 

@@ -1,0 +1,144 @@
+"""``ro gate register`` and ``ro gate export``: an engine's verdicts come in, and ours go out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from ro_platform.cli.gate_law import (
+    BundleChoice,
+    bundle_options,
+    fail_unless_passed,
+    show_verdict,
+)
+from ro_platform.cli.output import (
+    Cell,
+    err,
+    fails_clearly,
+    fields,
+    json_option,
+    out,
+    say_json,
+)
+from ro_platform.config.settings import Settings
+from ro_platform.contracts import ErrorResponse, GateStatus, ReceiptRecorded
+from ro_platform.errors import GateFailedError, GateRefusedError, NotFoundError
+from ro_platform.gates.guard import Standing
+from ro_platform.interop.receipts import as_engine_receipt
+from ro_platform.plane import Plane, shared_plane
+from ro_platform.runs.engine_bundle import register_bundle
+from ro_platform.runs.external import Registered
+from ro_platform.runs.lookup import Located
+
+
+@click.command()
+@bundle_options
+@click.option("--asset", required=True, help="The asset that the bundle is an artifact of.")
+@click.option("--manifest", required=True, help="The fingerprint of a registered manifest.")
+@click.option("--reason", help="Why it is brought in; it goes into the receipt's notes.")
+@click.option("--new-revision", is_flag=True, help="Other bytes become the next revision.")
+@json_option
+@fails_clearly
+def register(
+    chosen: BundleChoice,
+    asset: str,
+    manifest: str,
+    reason: str | None,
+    new_revision: bool,
+    as_json: bool,
+) -> None:
+    """Verify the bundle in folder PATH, and make it an artifact of an asset.
+
+    What is stored is what is verified and registered. Consumers of the asset read it through the
+    guard, under the gate ASSET.LAW. A bundle that does not verify leaves nothing.
+    """
+    settings = Settings.load()
+    plane = shared_plane(settings)
+    with err.status("verifying and storing ..."):
+        verdict, registered = register_bundle(
+            plane.store,
+            plane.external,
+            chosen.bundle(),
+            asset,
+            manifest,
+            actor=settings.actor,
+            reason=reason,
+            deterministic=not new_revision,
+        )
+    if registered is None:
+        if as_json:
+            say_json({"verdict": verdict.to_json_value()})
+        else:
+            show_verdict(verdict)
+    elif as_json:
+        say_json({"verdict": verdict.to_json_value(), **_facts(registered)})
+    else:
+        show_verdict(verdict)
+        _show(registered)
+    fail_unless_passed(verdict, as_json=as_json)
+
+
+@click.command()
+@click.argument("target", metavar="TARGET")
+@click.option("--gate", "gate_id", required=True, help="The gate whose verdict is asked for.")
+@json_option
+@fails_clearly
+def export(target: str, gate_id: str, as_json: bool) -> None:  # noqa: ARG001 - JSON either way
+    """Print a gate's verdict on artifact TARGET in the engine's gate_receipt form, always JSON.
+
+    A PASS is exported only while it stands: one that is stale, revoked or unverifiable is refused.
+    """
+    plane = shared_plane(Settings.load())
+    located = plane.lookup.find(target)[0]
+    receipt = as_engine_receipt(plane.receipts.read(_standing_verdict(plane, located, gate_id)))
+    say_json(receipt.to_json_value())
+
+
+def _standing_verdict(plane: Plane, located: Located, gate_id: str) -> ReceiptRecorded:
+    standings = {item.gate_id: item for item in plane.lookup.standings(located)}
+    artifact, gate = standings.get("(artifact)"), standings.get(gate_id)
+    recorded = plane.receipts.latest(gate_id, located.fingerprint, located.ref.digest)
+    if gate is None:
+        raise NotFoundError(
+            f"asset {located.asset!r} has no gate {gate_id!r} on record.",
+            next_step=f"It has: {', '.join(sorted(standings)) or 'none'}.",
+        )
+    for refusal in _in_the_way(artifact, gate):
+        raise refusal
+    if recorded is None or (gate.refusal is None) != (recorded.status is GateStatus.PASS):
+        raise NotFoundError(f"gate {gate_id!r} was judged anew just now.", next_step="Ask again.")
+    return recorded
+
+
+def _in_the_way(artifact: Standing | None, gate: Standing) -> list[GateRefusedError]:
+    """What forbids an export: anything that a consumer would be refused for, except a FAIL, which
+    is a verdict like any other."""
+    found = [item.refusal for item in (artifact, gate) if item is not None and item.refusal]
+    return [item for item in found if not isinstance(item, GateFailedError)]
+
+
+def _facts(registered: Registered) -> dict[str, Any]:
+    refusal = registered.refusal
+    return {
+        "asset": registered.asset,
+        "manifest_fingerprint": registered.fingerprint,
+        "artifact": registered.artifact.to_json_value(),
+        "receipts": [item.to_json_value() for item in registered.receipts],
+        "registered": registered.new,
+        "readable": refusal is None,
+        **({"refusal": ErrorResponse.of(refusal).to_json_value()} if refusal else {}),
+    }
+
+
+def _show(registered: Registered) -> None:
+    rows: list[list[Cell]] = [
+        ["asset", registered.asset],
+        ["manifest", registered.fingerprint],
+        ["artifact", registered.artifact.ref],
+        ["sha256", registered.artifact.digest],
+    ]
+    rows += [["receipt", item.receipt.ref] for item in registered.receipts]
+    rows += [["readable", "yes" if registered.refusal is None else f"no: {registered.refusal}"]]
+    fields(rows)
+    out.print("registered" if registered.new else "was registered already")
