@@ -28,6 +28,7 @@ from ro_platform.ledger.events import admin_event_draft
 from ro_platform.ledger.log import Ledger
 from ro_platform.runs.admission import Admission
 from ro_platform.runs.audit import Audit
+from ro_platform.runs.external import ExternalArtifacts
 from ro_platform.runs.history import AttemptHistory
 from ro_platform.runs.lookup import Lookup
 from ro_platform.runs.plan import RunPlanner
@@ -51,6 +52,7 @@ class Plane:
     revocations: Revocations
     runs: RunRegistry
     publication: Publication
+    external: ExternalArtifacts
     attempts: AttemptHistory
     admission: Admission
     planner: RunPlanner
@@ -87,6 +89,7 @@ class Plane:
         guard = Guard(store, ledger)
         runs = RunRegistry(store, ledger, configs, guard)
         attempts = AttemptHistory(ledger, actor=DAGSTER_ACTOR)
+        publication = Publication(store, ledger, guard, runs)
         return cls(
             store=store,
             ledger=ledger,
@@ -96,7 +99,10 @@ class Plane:
             guard=guard,
             revocations=Revocations(store, ledger, clock),
             runs=runs,
-            publication=Publication(store, ledger, guard, runs),
+            publication=publication,
+            external=ExternalArtifacts(
+                store, ledger, gates, receipts, guard, runs, publication, clock
+            ),
             attempts=attempts,
             admission=Admission(guard, gates, runs, attempts),
             planner=RunPlanner(store, guard),

@@ -111,6 +111,7 @@ def evaluation(
     code_version="1",
     group_name=GROUP,
     deps=[scenario, quarantine, admitted, feature_snapshot, labels],
+    metadata={"ro/bundle": True},
 )
 def bundle(
     context: dg.AssetExecutionContext,

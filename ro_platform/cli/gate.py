@@ -1,32 +1,26 @@
-"""``ro gate``: which gates stand before which assets, dropping one, and an engine's bundles."""
+"""``ro gate``: gates on record, their verdicts, withdrawing one, and an engine's bundles."""
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import click
 
-from ro_platform.cli.output import (
-    Cell,
-    fails_clearly,
-    fields,
-    json_option,
-    out,
-    say_error,
-    say_json,
-    table,
-    word,
+from ro_platform.cli.gate_law import (
+    BundleChoice,
+    bundle_options,
+    fail_unless_passed,
+    show_verdict,
 )
+from ro_platform.cli.gate_registration import export, register
+from ro_platform.cli.gate_revocation import impact, revoke
+from ro_platform.cli.gate_verdicts import evidence, receipts
+from ro_platform.cli.output import fails_clearly, json_option, out, say_json, table
 from ro_platform.config.settings import Settings
-from ro_platform.errors import EngineGateFailedError, InvalidInputError
-from ro_platform.interop.verdict import EngineGateVerdict
-from ro_platform.interop.verification import verify_bundle
 from ro_platform.plane import shared_plane
 
 
 @click.group()
 def command() -> None:
-    """List gates, drop one with a reason, verify an engine's bundle."""
+    """List gates and verdicts, revoke a PASS, drop a gate, verify an engine's bundle."""
 
 
 @command.command("list")
@@ -68,25 +62,10 @@ def drop(gate_id: str, asset: str, reason: str, as_json: bool) -> None:
 
 
 @command.command()
-@click.argument("path", type=click.Path(path_type=Path))
-@click.option("--law", required=True, help="The gate law, as the bundle's gate declares it.")
-@click.option("--path-base", type=click.Choice(["bundle", "run_root"]), default="bundle")
-@click.option("--root", type=click.Path(path_type=Path), help="The run's root, for run_root.")
-@click.option("--ordering", type=click.Choice(["path", "index_order"]), default="path")
-@click.option("--without-index", is_flag=True, help="Leave index.json out of what is hashed.")
-@click.option("--flag", type=click.Path(path_type=Path), help="The flag, if not _passed.flag.")
+@bundle_options
 @json_option
 @fails_clearly
-def verify(
-    path: Path,
-    law: str,
-    path_base: str,
-    root: Path | None,
-    ordering: str,
-    without_index: bool,
-    flag: Path | None,
-    as_json: bool,
-) -> None:
+def verify(chosen: BundleChoice, as_json: bool) -> None:
     """Recompute the sealed bundle in folder PATH: PASS, or FAIL with what differs and why.
 
     \b
@@ -95,42 +74,13 @@ def verify(
       sha256_index_json_ascii_lex_raw_bytes  the files that index.json lists
       sha256_member_digest_concat            the digests that index.json lists
     """
-    if (path_base == "run_root") != (root is not None):
-        raise InvalidInputError(
-            "--path-base run_root and --root belong together.", next_step="Give both, or neither."
-        )
-    verdict = verify_bundle(
-        path,
-        law,
-        index_order=ordering == "index_order",
-        without_index=without_index,
-        run_root=root,
-        flag=flag,
-    )
+    verdict = chosen.bundle().verdict()
     if as_json:
         say_json(verdict.to_json_value())
     else:
-        _show_verdict(verdict)
-    try:
-        verdict.require_pass()
-    except EngineGateFailedError as error:
-        if not as_json:
-            say_error(error, as_json=False)
-        raise click.exceptions.Exit(error.exit_code) from None
+        show_verdict(verdict)
+    fail_unless_passed(verdict, as_json=as_json)
 
 
-def _show_verdict(verdict: EngineGateVerdict) -> None:
-    rows: list[list[Cell]] = [
-        ["verdict", word(verdict.status)],
-        ["law", " ".join([verdict.rule.law, *verdict.rule.options.chosen()])],
-        ["sealed", verdict.expected_digest],
-        ["computed", verdict.computed_digest or "none: a member is missing"],
-        ["members", f"{verdict.members_verified} of {verdict.members_listed} verified singly"],
-    ]
-    if verdict.first_difference:
-        rows.append(["first difference", str(verdict.first_difference)])
-    if verdict.likely_cause:
-        rows.append(["likely cause", verdict.likely_cause.explanation])
-    rows += [["not covered", name] for name in verdict.uncovered]
-    rows += [["note", remark] for remark in verdict.remarks]
-    fields(rows)
+for part in (impact, revoke, receipts, evidence, register, export):
+    command.add_command(part)

@@ -18,7 +18,12 @@ def command() -> None:
 
 
 @command.command()
-@click.option("--kind", type=click.Choice([kind.value for kind in EntryKind]))
+@click.option(
+    "--kind",
+    metavar="KIND",
+    type=click.Choice([kind.value for kind in EntryKind]),
+    help="Only entries of this kind, such as gate_receipt or pass_revoked.",
+)
 @click.option("--run", "run_id", help="Only entries about this run_id.")
 @click.option("--dagster-run", "dagster_run_id", help="Only entries about this Dagster run.")
 @click.option("--limit", type=click.IntRange(min=1), default=50, show_default=True)
@@ -111,15 +116,30 @@ def _words(entry: LedgerEntry) -> str:
         case EntryKind.ATTEMPT_TRANSITION:
             return f"{body['unit']} #{body['number']} {body['status']} {body.get('error_code', '')}"
         case EntryKind.GATE_RECEIPT:
-            return f"{body['gate_id']} {body['status']} on {str(body['subject_digest'])[:12]}"
+            status = "WARN" if body.get("warned") else body["status"]
+            return f"{body['gate_id']} {status} on {str(body['subject_digest'])[:12]}"
         case EntryKind.ARTIFACT_BOUND:
-            return f"{body['asset']} = {entry.subject.removeprefix('digest/')[:12]}"
+            artifact = body["artifact"]
+            digest = artifact.get("digest") if isinstance(artifact, dict) else None
+            return f"{body['asset']} = {str(digest)[:12]}"
+        case EntryKind.PASS_REVOKED:
+            digest = str(body["subject_digest"])[:12]
+            return f"{body['gate_id']} on {digest}, {body['blocked']} blocked: {body['reason']}"
+        case EntryKind.ARTIFACT_BLOCKED:
+            return f"{body['asset']} {str(body['manifest_fingerprint'])[:12]}"
+        case EntryKind.GATE_SET_DECLARED:
+            return f"{body['asset']}: {_gates(body['gates'])}"
         case EntryKind.RUN_REGISTERED:
             return f"{body['workload']} {str(body['manifest_fingerprint'])[:12]}"
         case EntryKind.ADMIN_EVENT:
             return f"{body['action_type']} {entry.subject}: {body['reason']}"
         case _:
             return entry.subject
+
+
+def _gates(rules: object) -> str:
+    names = [str(rule["gate_id"]) for rule in rules] if isinstance(rules, list) else []
+    return ", ".join(names) or "no gates"
 
 
 def _size_and_root(text: str) -> tuple[int, bytes]:

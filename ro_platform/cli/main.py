@@ -17,7 +17,7 @@ _NOUNS = {
     "manifest": "Fingerprint, show and register manifests.",
     "artifact": "List, show, get and verify artifacts.",
     "config": "Publish and show versioned configs.",
-    "gate": "List gates, drop one with a reason, verify an engine's bundle.",
+    "gate": "List gates and verdicts, revoke a PASS, drop a gate, verify an engine's bundle.",
     "locator": "Check an engine's locators.",
     "lineage": "Recompute an engine's lineage hashes.",
     "ledger": "Read, verify and prove the ledger.",

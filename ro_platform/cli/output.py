@@ -33,6 +33,9 @@ _COLOURS = {
     "FAIL": "red",
     "FAILED": "red",
     "LOST": "red",
+    "REFUSED": "red",
+    "REVOKED": "red",
+    "BLOCKED": "red",
     "RUNNING": "cyan",
 }
 

@@ -32,6 +32,7 @@ from ro_platform.runs.attempt import is_open
 from ro_platform.runs.manifest import read_manifest_file
 
 if TYPE_CHECKING:
+    from ro_platform.gates.guard import Standing
     from ro_platform.orchestration.execution import GovernedRun, RunOutcome
     from ro_platform.runs.plan import AssetStanding
 
@@ -137,19 +138,29 @@ def _row(
 
 
 def _gates(standing: AssetStanding) -> Text:
-    """``2 PASS``, or the gates that do not stand by name: they are what a person looks for."""
+    """``2 PASS`` (of them, those that warned), or what does not stand, by name: that is what a
+    person looks for. What is no gate's matter says only what it is: ``BLOCKED``."""
     refused = [gate for gate in standing.gates if gate.refusal]
     if standing.ref is None:
         return Text("-")
     if not refused:
-        return Text.assemble(f"{len(standing.gates)} ", word("PASS"))
+        warned = sum(gate.warned for gate in standing.gates)
+        stands = Text.assemble(f"{len(standing.gates) - warned} ", word("PASS"))
+        return stands.append_text(Text.assemble(f", {warned} ", word("WARN"))) if warned else stands
     named = [
-        Text.assemble(word(gate.word), " ", gate.gate_id.rpartition(".")[2]) for gate in refused
+        Text.assemble(word(gate.word), "" if gate.gate_id.startswith("(") else f" {_name(gate)}")
+        for gate in refused
     ]
     return Text(", ").join(named)
 
 
+def _name(gate: Standing) -> str:
+    return gate.gate_id.rpartition(".")[2]
+
+
 def _conclusion(outcome: RunOutcome) -> str:
+    if outcome.error and not outcome.dagster_run_id:
+        return "[red]nothing is left to do, and not everything may be read[/red]"
     if outcome.error:
         return "[red]the run did not come to its end[/red]"
     if outcome.replay:

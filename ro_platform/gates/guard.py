@@ -145,7 +145,8 @@ class Guard:
         if ref is None:
             raise ArtifactNotFoundError(
                 f"asset {asset!r} has no artifact under manifest {fingerprint}.",
-                next_step="Materialize it for this manifest first.",
+                next_step="Materialize it for this manifest first; `ro gate register` brings in "
+                "what was made outside.",
                 asset=asset,
                 manifest_fingerprint=fingerprint,
             )
@@ -295,9 +296,10 @@ def _unmade(
         )
     if blocked is not None and blocked.seq > made.seq:
         body = ArtifactBlocked.from_json(canonical_bytes(blocked.body), where="artifact_blocked")
+        more = len(body.because) - 1
         return ArtifactBlockedError(
-            f"sha256:{ref.digest} of asset {asset!r} was made from {', '.join(body.because)}, "
-            "which a revocation reached.",
+            f"sha256:{ref.digest} of asset {asset!r} was made from {body.because[0]}"
+            f"{f' and {more} more' if more else ''}, which a revocation reached.",
             next_step="Make its inputs stand again, then materialize it again; "
             "`ro gate impact` shows all that was reached.",
             admin_event_id=body.admin_event_id,

@@ -26,7 +26,7 @@ Progress = Callable[[int], None]
 
 _BATCH = 200
 _FEW = 1_000
-_A_GOOD_PART = 8
+_A_GOOD_PART = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,11 +92,16 @@ class Impact:
 
 @dataclass(frozen=True, slots=True)
 class _Making:
-    """What an ``artifact_bound`` entry says that matters here."""
+    """What an ``artifact_bound`` entry says that matters here, and no more: there may be many."""
 
-    entry: LedgerEntry
-    body: ArtifactBound
+    seq: int
+    asset: str
+    fingerprint: str
+    digest: str
     inputs: frozenset[str]
+    bundle: bool
+    run_id: str | None
+    dagster_run_id: str | None
 
 
 class Exploration:
@@ -154,18 +159,17 @@ class Exploration:
 
     def _impacted(self, ref: str, depth: int, reached: set[str]) -> ImpactedArtifact:
         making = self._makings[ref]
-        ids = making.entry.correlation_ids
         return ImpactedArtifact(
-            asset=making.body.asset,
-            fingerprint=making.body.manifest_fingerprint,
+            asset=making.asset,
+            fingerprint=making.fingerprint,
             ref=ref,
-            digest=making.body.artifact.digest,
+            digest=making.digest,
             depth=depth,
             because=tuple(sorted(making.inputs & reached)),
-            bundle=ids.bundle_id is not None,
-            run_id=ids.run_id,
-            dagster_run_id=ids.dagster_run_id,
-            made_seq=making.entry.seq,
+            bundle=making.bundle,
+            run_id=making.run_id,
+            dagster_run_id=making.dagster_run_id,
+            made_seq=making.seq,
         )
 
     def _learn(self, log: LedgerReader, refs: Sequence[str]) -> None:
@@ -208,18 +212,14 @@ class Exploration:
     def _take(self, entry: LedgerEntry) -> None:
         """Add a making; the newest of each artifact is kept."""
         self._count()
-        making, ref = _making(entry), _ref_of(entry)
+        making, ref, origin = _making(entry), _ref_of(entry), self._origin
         known = self._makings.get(ref)
-        if known is None or known.entry.seq < entry.seq:
+        if known is None or known.seq < making.seq:
             self._makings[ref] = making
         for used in making.inputs:
             self._users[used].add(ref)
-        origin, body = self._origin, making.body
-        if (body.asset, body.manifest_fingerprint, body.artifact.digest) == (
-            origin.asset,
-            origin.fingerprint,
-            origin.digest,
-        ):
+        same = (making.asset, making.fingerprint, making.digest)
+        if same == (origin.asset, origin.fingerprint, origin.digest):
             self._refs.add(ref)
 
     def _count(self) -> None:
@@ -248,8 +248,17 @@ def _making(entry: LedgerEntry) -> _Making:
         body = ArtifactBound.model_validate(entry.body, strict=False)
     except ValidationError as error:
         raise contract_error(error, kind="ArtifactBound", where=f"entry {entry.seq}") from None
-    inputs = frozenset(item.ref for item in body.inputs or ())
-    return _Making(entry, body, inputs)
+    ids = entry.correlation_ids
+    return _Making(
+        seq=entry.seq,
+        asset=body.asset,
+        fingerprint=body.manifest_fingerprint,
+        digest=body.artifact.digest,
+        inputs=frozenset(item.ref for item in body.inputs or ()),
+        bundle=ids.bundle_id is not None,
+        run_id=ids.run_id,
+        dagster_run_id=ids.dagster_run_id,
+    )
 
 
 def _ref_of(entry: LedgerEntry) -> str:

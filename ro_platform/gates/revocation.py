@@ -36,7 +36,7 @@ from ro_platform.contracts import (
 )
 from ro_platform.contracts.base import contract_error
 from ro_platform.errors import NotFoundError
-from ro_platform.gates.impact import Exploration, Impact, Origin, Progress, explore
+from ro_platform.gates.impact import Impact, Origin, Progress, explore
 from ro_platform.gates.receipts import recorded_in
 from ro_platform.gates.subjects import artifact_subject, revocation_subject, verdict_subject
 from ro_platform.kernel.canonical import canonical_bytes
@@ -68,21 +68,23 @@ class _Request:
     actor: str
     reason: str
 
-    def standing_pass(self, log: LedgerReader) -> ReceiptRecorded:
-        """The newest verdict, if it is a PASS. Raises :class:`NotFoundError`."""
+    def newest_pass(self, log: LedgerReader) -> ReceiptRecorded:
+        """The newest PASS, whatever was said after it: somebody may have read under it.
+
+        Raises :class:`NotFoundError`.
+        """
         about = verdict_subject(self.gate_id, self.address.fingerprint, self.ref.digest)
-        entry = log.latest(EntryKind.GATE_RECEIPT, about)
-        recorded = recorded_in(entry) if entry else None
-        if recorded is None or recorded.status is not GateStatus.PASS:
-            said = f"said {recorded.status} to" if recorded else "has never judged"
-            raise NotFoundError(
-                f"there is no PASS to revoke: gate {self.gate_id!r} {said} sha256:"
-                f"{self.ref.digest} of {self.address.asset!r}.",
-                next_step="`ro gate receipts TARGET` lists every verdict on it.",
-                gate=self.gate_id,
-                digest=self.ref.digest,
-            )
-        return recorded
+        verdicts = log.scan(kind=EntryKind.GATE_RECEIPT, subject=about, newest_first=True)
+        for recorded in map(recorded_in, verdicts):
+            if recorded.status is GateStatus.PASS:
+                return recorded
+        raise NotFoundError(
+            f"there is no PASS to revoke: gate {self.gate_id!r} never said PASS to sha256:"
+            f"{self.ref.digest} of {self.address.asset!r}.",
+            next_step="`ro gate receipts TARGET` lists every verdict on it.",
+            gate=self.gate_id,
+            digest=self.ref.digest,
+        )
 
     def subject(self, recorded: ReceiptRecorded) -> str:
         """The subject under which the guard looks for this revocation."""
@@ -119,11 +121,11 @@ class Revocations:
         """Withdraw a gate's PASS on a bound artifact, and block all that was made from it.
 
         In one commit, all or nothing; revoking the same PASS again answers what is on record.
-        Raises :class:`NotFoundError` where the newest verdict is no PASS, and
+        Raises :class:`NotFoundError` where the gate never said PASS to it, and
         :class:`ContractError` for a blank reason or an actor that is none.
         """
         request = _Request(gate_id, ref, _address(ref), actor, reason)
-        recorded = request.standing_pass(self._ledger)
+        recorded = request.newest_pass(self._ledger)
         if found := self._ledger.latest(EntryKind.PASS_REVOKED, request.subject(recorded)):
             return Revoked(found, _body(found), None)
         exploration, impact = explore(
@@ -133,7 +135,7 @@ class Revocations:
 
         def build(log: LedgerReader) -> Sequence[EntryDraft]:
             nonlocal recorded, impact, drafts
-            now = request.standing_pass(log)
+            now = request.newest_pass(log)
             if exploration.catch_up(log) or now != recorded:
                 recorded, impact = now, exploration.impact(log)
                 drafts = self._drafts(request, recorded, impact)

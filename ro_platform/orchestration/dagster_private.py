@@ -53,6 +53,7 @@ __all__ = [
     "inputs_without_value",
     "is_foreign",
     "job_gates",
+    "judged_assets",
     "judged_with",
     "launched_with_key",
     "mapped_parents",
@@ -203,6 +204,11 @@ def job_gates(job: dg.JobDefinition, asset: dg.AssetKey) -> frozenset[dg.AssetCh
     return frozenset(
         key for key in job.asset_layer.asset_graph.asset_check_keys if key.asset_key == asset
     )
+
+
+def judged_assets(job: dg.JobDefinition) -> frozenset[dg.AssetKey]:
+    """The assets that a job has checks of, whether it makes them or not."""
+    return frozenset(key.asset_key for key in job.asset_layer.asset_graph.asset_check_keys)
 
 
 def execution_set(job: dg.JobDefinition, asset: dg.AssetKey) -> frozenset[dg.AssetKey]:

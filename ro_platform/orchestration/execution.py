@@ -31,7 +31,7 @@ from ro_platform.orchestration.workloads import (
     find_workload,
     load_definitions,
 )
-from ro_platform.plane import DAGSTER_ACTOR, Plane, shared_plane
+from ro_platform.plane import Plane, shared_plane
 from ro_platform.runs.manifest import ManifestFile
 from ro_platform.runs.plan import AssetStanding
 
@@ -104,8 +104,7 @@ class GovernedRun:
             actor=settings.actor,
             publish_first_versions=True,
         )
-        for asset in workload.assets:
-            plane.gates.declare(unit_of(asset), workload.rules(asset), actor=DAGSTER_ACTOR)
+        workload.declare(plane)
         run = cls(settings, plane, instance, workload, file, replay, new)
         run._plan()
         return run
@@ -145,9 +144,9 @@ class GovernedRun:
                 pass
         compute: set[dg.AssetKey] = set()
         for key, standing in standings.items():
-            if self.replay or standing.ref is None:
+            if self.replay or standing.needs_making:
                 compute |= execution_set(self.workload.job, key)
-        judge = compute | {key for key, item in standings.items() if item.needs_judgement_only}
+        judge = compute | self._unjudged(standings) | self._unjudged(self._foreign())
         self.assets = [key for key in self.workload.assets if key in compute]
         self.checks = sorted(
             (check for key in judge for check in self.workload.gates[key]),
@@ -155,6 +154,16 @@ class GovernedRun:
         )
         if self.units:
             self.plane.store.check_writable()
+
+    def _foreign(self) -> dict[dg.AssetKey, AssetStanding]:
+        """How the assets stand that the workload judges and does not make."""
+        keys = self.workload.foreign
+        names = [unit_of(key) for key in keys]
+        found = self.plane.planner.standings(self.file.fingerprint, self.file.manifest, names)
+        return dict(zip(keys, found, strict=True))
+
+    def _unjudged(self, standings: Mapping[dg.AssetKey, AssetStanding]) -> set[dg.AssetKey]:
+        return {key for key, item in standings.items() if item.needs_judgement_only}
 
     def _outcome(self, dagster_run_id: str | None) -> RunOutcome:
         fingerprint = self.file.fingerprint
@@ -175,7 +184,7 @@ class GovernedRun:
             replayed=self.replayed,
             error=self._first_failure(mine) if dagster_run_id else None,
         )
-        return replace(outcome, error=outcome.error or _divergence(outcome))
+        return replace(outcome, error=outcome.error or _divergence(outcome) or _refusal(outcome))
 
     def _first_failure(self, attempts: list[JobAttemptRecord]) -> RunOperateError | None:
         failed = [a for a in attempts if a.status is not JobStatus.SUCCEEDED]
@@ -196,6 +205,11 @@ def _divergence(outcome: RunOutcome) -> ReplayDivergedError | None:
                 unit=standing.asset,
             )
     return None
+
+
+def _refusal(outcome: RunOutcome) -> RunOperateError | None:
+    """Why something of the run may not be read although nothing failed: a PASS was revoked."""
+    return next((item.refusal for item in outcome.standings if item.refusal), None)
 
 
 def _severity(attempt: JobAttemptRecord) -> tuple[bool, str]:

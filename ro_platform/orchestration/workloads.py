@@ -7,32 +7,40 @@ from dataclasses import dataclass
 import dagster as dg
 
 from ro_platform.config.settings import Settings
-from ro_platform.contracts import GateRule
 from ro_platform.errors import SettingsError
-from ro_platform.orchestration.dagster_private import asset_order, job_gates
+from ro_platform.orchestration.dagster_private import asset_order, job_gates, judged_assets
 from ro_platform.orchestration.partitions import MANIFESTS, unit_of
 from ro_platform.orchestration.registration import require_workload
 from ro_platform.orchestration.resource import PlaneResource
+from ro_platform.plane import Plane
 
 
 @dataclass(frozen=True)
 class Workload:
-    """One workload: its job, its assets in order, and the checks of each."""
+    """One workload: its job, its assets in order, and the checks of each.
+
+    ``foreign`` are assets that it does not make, and has checks on all the same.
+    """
 
     name: str
     job: dg.JobDefinition
     assets: tuple[dg.AssetKey, ...]
     gates: dict[dg.AssetKey, frozenset[dg.AssetCheckKey]]
     plane: PlaneResource
+    foreign: tuple[dg.AssetKey, ...] = ()
 
     @property
     def asset_names(self) -> tuple[str, ...]:
         """The assets as the plane names them, producers first."""
         return tuple(unit_of(key) for key in self.assets)
 
-    def rules(self, asset: dg.AssetKey) -> tuple[GateRule, ...]:
-        """The gates that the code declares for an asset."""
-        return self.plane.gates_of(unit_of(asset))
+    def declare(self, plane: Plane) -> None:
+        """Put the gates that the code declares for its assets on record.
+
+        Raises :class:`GateSetShrankError`.
+        """
+        for asset in (*self.assets, *self.foreign):
+            self.plane.declarations.bind(plane, unit_of(asset))
 
 
 def load_definitions(settings: Settings) -> dg.Definitions:
@@ -75,12 +83,14 @@ def find_workload(definitions: dg.Definitions, name: str) -> Workload:
     require_workload(name, workload_names(definitions))
     job = definitions.resolve_job_def(name)
     assets = tuple(asset_order(job))
+    foreign = tuple(sorted(judged_assets(job) - {*assets}))
     return Workload(
         name=name,
         job=job,
         assets=assets,
-        gates={key: job_gates(job, key) for key in assets},
+        gates={key: job_gates(job, key) for key in (*assets, *foreign)},
         plane=_plane_of(definitions),
+        foreign=foreign,
     )
 
 

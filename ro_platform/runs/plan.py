@@ -7,7 +7,27 @@ from dataclasses import dataclass
 
 from ro_platform.artifacts.store import ArtifactStore
 from ro_platform.contracts import BoundRef, RunManifest
+from ro_platform.errors import (
+    ArtifactBlockedError,
+    ArtifactUnrecordedError,
+    GateAbsentError,
+    GateFailedError,
+    GateOlderBytesError,
+    GateRefusedError,
+    GateStaleError,
+    GateUndeclaredError,
+    ReceiptUnverifiableError,
+)
 from ro_platform.gates.guard import Guard, Standing
+
+_JUDGING_HELPS = (
+    GateAbsentError,
+    GateOlderBytesError,
+    GateStaleError,
+    GateFailedError,
+    ReceiptUnverifiableError,
+)
+_MAKING_HELPS = (ArtifactBlockedError, ArtifactUnrecordedError, GateUndeclaredError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,9 +44,23 @@ class AssetStanding:
         return self.ref is not None and all(gate.refusal is None for gate in self.gates)
 
     @property
+    def needs_making(self) -> bool:
+        """Whether only making it (again) helps: it is not there, nobody is on record as having
+        made it, or something it was made from was revoked."""
+        return self.ref is None or self._refused_by(_MAKING_HELPS)
+
+    @property
     def needs_judgement_only(self) -> bool:
-        """Whether the artifact is there and only gates are absent or stale."""
-        return self.ref is not None and not self.stands
+        """Whether the artifact may stay, and a new verdict can help. None helps a revoked PASS."""
+        return not self.needs_making and self._refused_by(_JUDGING_HELPS)
+
+    @property
+    def refusal(self) -> GateRefusedError | None:
+        """Why a consumer may not read it: the first reason, if it is there at all."""
+        return next((gate.refusal for gate in self.gates if gate.refusal), None)
+
+    def _refused_by(self, kinds: tuple[type[GateRefusedError], ...]) -> bool:
+        return any(isinstance(gate.refusal, kinds) for gate in self.gates)
 
 
 class RunPlanner:

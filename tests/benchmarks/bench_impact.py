@@ -125,7 +125,7 @@ def main() -> None:
         backend = SqliteLedgerBackend(Path(folder) / "ledger.sqlite")
         plane = Plane.over(MemoryBackend(), backend, clock=system_clock)
         edges = build(plane, count)
-        first, late = artifact(0), artifact(count - count // 50)
+        first, late = artifact(0), artifact(count - count // 3)
         passed(plane, first)
         scan, _ = timed(lambda: sum(1 for _ in plane.ledger.scan()))
         small, little = timed(lambda: len(plane.revocations.impact(late).artifacts))

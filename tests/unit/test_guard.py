@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import pytest
 from hypothesis import settings
@@ -19,16 +19,20 @@ from ro_platform.contracts import (
     GateRule,
     GateScope,
     GateStatus,
+    JobStatus,
     PinnedConfigRef,
     ReceiptRecorded,
     RunManifest,
 )
 from ro_platform.errors import (
     ArtifactNotFoundError,
+    ArtifactUnrecordedError,
     DigestMismatchError,
     GateAbsentError,
     GateFailedError,
+    GateOlderBytesError,
     GateRefusedError,
+    GateRevokedError,
     GateSetShrankError,
     GateStaleError,
     GateUndeclaredError,
@@ -38,10 +42,12 @@ from ro_platform.gates.receipts import rule_digest
 from ro_platform.kernel.canonical import canonical_bytes
 from ro_platform.kernel.clock import ManualClock, utc_text
 from ro_platform.kernel.identity import attempt_id, manifest_fingerprint, run_id
+from ro_platform.ledger.backends.base import LedgerBackend, Row
 from ro_platform.ledger.backends.memory import MemoryLedgerBackend
 from ro_platform.ledger.entry import EntryDraft
 from ro_platform.plane import Plane
 from ro_platform.runs.manifest import ManifestFile
+from ro_platform.runs.publication import Work
 
 ACTOR = "SYSTEM::dagster"
 PASS, FAIL = GateStatus.PASS, GateStatus.FAIL
@@ -50,9 +56,9 @@ PASS, FAIL = GateStatus.PASS, GateStatus.FAIL
 class World:
     """One asset under one manifest, whose gates can be judged and tampered with."""
 
-    def __init__(self) -> None:
+    def __init__(self, log: LedgerBackend | None = None) -> None:
         self.blobs = MemoryBackend()
-        self.plane = Plane.over(self.blobs, MemoryLedgerBackend(), clock=ManualClock())
+        self.plane = Plane.over(self.blobs, log or MemoryLedgerBackend(), clock=ManualClock())
         pin = self.plane.configs.publish("limits", {"max": 1}, reason="r", actor=ACTOR).version
         self.manifest, self.fingerprint = self.registered(pin)
         self.a = GateRule(gate_id="made.a", code_version="1", configs=("limits",))
@@ -74,11 +80,29 @@ class World:
         self.plane.gates.declare("made", rules, actor=ACTOR)
 
     def bind(self, data: bytes = b"bytes") -> BoundRef:
+        """What an attempt makes and publishes; without a gate set, nothing is declared."""
         ref = self.plane.store.put_bytes(data, media_type="application/octet-stream")
-        return self.plane.store.bind("made", self.fingerprint, ref, deterministic=False)
+        history = self.plane.attempts
+        queued = history.begin(self.fingerprint, "made", step_key="made", dagster_run_id="d")
+        running = history.move(queued, JobStatus.RUNNING, dagster_run_id="d")
+        bound = self.plane.publication.publish(
+            "made", ref, Work(running), actor=ACTOR, deterministic=False
+        )
+        history.move(running, JobStatus.SUCCEEDED, dagster_run_id="d")
+        return bound
+
+    def revoke(self, rule: GateRule) -> None:
+        self.plane.revocations.revoke(
+            rule.gate_id, self.bound(), reason="a mistake", actor="HUMAN::boss"
+        )
 
     def judge(
-        self, rule: GateRule, status: GateStatus, ref: BoundRef | None = None
+        self,
+        rule: GateRule,
+        status: GateStatus,
+        ref: BoundRef | None = None,
+        *,
+        warned: bool = False,
     ) -> ReceiptRecorded:
         """A verdict of that gate on the artifact that is bound, or on another."""
         subject = ref or self.bound()
@@ -94,6 +118,7 @@ class World:
             rule_digest=rule_digest(rule, self.manifest),
             attempt_id=attempt_id("0" * 32, next(self._attempts)),
             produced_at_utc=utc_text(self.plane.clock()),
+            warned=True if warned else None,
         )
         return self.plane.receipts.record(receipt, actor=ACTOR, correlation_ids=CorrelationIds())
 
@@ -133,6 +158,12 @@ def failed_then_passed(world: World) -> None:
 
 def passed_for_the_older_revision(world: World) -> None:
     world.judge(world.a, PASS)
+    world.bind(b"other bytes")
+    world.judge(world.b, PASS)
+
+
+def failed_for_the_older_revision(world: World) -> None:
+    world.judge(world.a, FAIL)
     world.bind(b"other bytes")
     world.judge(world.b, PASS)
 
@@ -212,6 +243,43 @@ def gate_dropped_with_a_reason(world: World) -> None:
     world.plane.gates.drop("made", "made.a", reason="superseded", actor="HUMAN::boss")
 
 
+def passed_and_revoked(world: World) -> None:
+    world.judge(world.a, PASS)
+    world.revoke(world.a)
+
+
+def revoked_and_passed_again(world: World) -> None:
+    passed_and_revoked(world)
+    world.judge(world.a, PASS)
+
+
+def revoked_and_failed(world: World) -> None:
+    passed_and_revoked(world)
+    world.judge(world.a, FAIL)
+
+
+def revoked_and_under_another_rule_unjudged(world: World) -> None:
+    passed_and_revoked(world)
+    world.a = world.a.model_copy(update={"code_version": "2"})
+    world.declare(world.a, world.b)
+
+
+def revoked_and_passed_under_another_rule(world: World) -> None:
+    revoked_and_under_another_rule_unjudged(world)
+    world.judge(world.a, PASS)
+
+
+def revoked_and_other_bytes_passed(world: World) -> None:
+    passed_and_revoked(world)
+    world.bind(b"other bytes")
+    world.judge(world.a, PASS)
+    world.judge(world.b, PASS)
+
+
+def passed_with_a_warning(world: World) -> None:
+    world.judge(world.a, PASS, warned=True)
+
+
 def nothing(_: World) -> None:
     """The gate has never judged."""
 
@@ -221,7 +289,9 @@ TABLE: list[tuple[Callable[[World], None], type[GateRefusedError] | None]] = [
     (passed, None),
     (passed_then_failed, GateFailedError),
     (failed_then_passed, None),
-    (passed_for_the_older_revision, GateAbsentError),
+    (passed_with_a_warning, None),
+    (passed_for_the_older_revision, GateOlderBytesError),
+    (failed_for_the_older_revision, GateOlderBytesError),
     (passed_again_for_the_newer_revision, None),
     (passed_under_an_older_rule, GateStaleError),
     (passed_under_fewer_configs, GateStaleError),
@@ -234,6 +304,12 @@ TABLE: list[tuple[Callable[[World], None], type[GateRefusedError] | None]] = [
     (gate_added_later, GateAbsentError),
     (gate_removed_from_the_code, GateAbsentError),
     (gate_dropped_with_a_reason, None),
+    (passed_and_revoked, GateRevokedError),
+    (revoked_and_passed_again, GateRevokedError),
+    (revoked_and_failed, GateFailedError),
+    (revoked_and_under_another_rule_unjudged, GateStaleError),
+    (revoked_and_passed_under_another_rule, None),
+    (revoked_and_other_bytes_passed, None),
 ]
 
 
@@ -267,6 +343,40 @@ def test_an_asset_without_a_recorded_gate_set_is_refused() -> None:
     assert world.read() == b"bytes"
 
 
+@pytest.mark.parametrize("recorded", [None, b"bytes"])
+def test_what_no_entry_says_was_made_is_refused(recorded: bytes | None) -> None:
+    """A binding that somebody wrote into the store, new or beside one that was recorded."""
+    world = World()
+    world.declare(world.b)
+    if recorded:
+        world.bind(recorded)
+    stored = world.plane.store.put_bytes(b"smuggled", media_type="application/octet-stream")
+    world.plane.store.bind("made", world.fingerprint, stored, deterministic=False)
+    world.judge(world.b, PASS)
+    with pytest.raises(ArtifactUnrecordedError, match="no entry of the ledger made"):
+        world.read()
+
+
+def test_a_read_costs_two_rounds_to_the_ledger_however_many_gates() -> None:
+    """One for the artifact, one for all its gates."""
+    rounds: list[int] = []
+
+    class Counting(MemoryLedgerBackend):
+        def latest_of(self, questions: Sequence[tuple[str, str]]) -> list[Row | None]:
+            rounds.append(len(questions))
+            return super().latest_of(questions)
+
+    world = World(Counting())
+    rules = [GateRule(gate_id=f"made.g{n}", code_version="1") for n in range(20)]
+    world.declare(*rules)
+    world.bind()
+    for gate in rules:
+        world.judge(gate, PASS)
+    rounds.clear()
+    assert world.read() == b"bytes"
+    assert rounds == [3, 2 * len(rules)]
+
+
 def test_an_asset_that_is_not_bound_is_not_found() -> None:
     """Whatever its gates."""
     world = World()
@@ -296,6 +406,10 @@ def test_standings_say_in_one_word_how_each_gate_stands(world: World) -> None:
         return {item.gate_id: item.word for item in found}
 
     assert words() == {"made.a": "ABSENT", "made.b": "PASS"}
+    passed_with_a_warning(world)
+    assert words()["made.a"] == "WARN"
+    world.revoke(world.a)
+    assert words()["made.a"] == "REVOKED"
     world.judge(world.a, FAIL)
     assert words()["made.a"] == "FAIL"
     passed_under_an_older_rule(world)
@@ -333,6 +447,7 @@ class GuardMachine(RuleBasedStateMachine):
         self.gates = {"made.a": self.world.a}
         self.passes: dict[tuple[str, str], str] = {}
         self.receipts: dict[tuple[str, str], str] = {}
+        self.revoked: set[tuple[str, str, str]] = set()
         self.world.declare(self.world.a)
         self.digest = self.world.bind(b"0").digest
 
@@ -347,6 +462,15 @@ class GuardMachine(RuleBasedStateMachine):
             self.passes.pop((gate, self.digest), None)
             if status is PASS:
                 self.passes[gate, self.digest] = self.version(gate)
+
+    @precondition(lambda self: bool(self.passes))
+    @rule(data=st.data())
+    def revoke(self, data: st.DataObject) -> None:
+        gate, digest = data.draw(st.sampled_from(sorted(self.passes)))
+        if digest == self.digest:
+            ref = self.world.bound()
+            self.world.plane.revocations.revoke(gate, ref, reason="r", actor="HUMAN::boss")
+            self.revoked.add((gate, digest, self.passes[gate, digest]))
 
     @rule(data=st.sampled_from([b"0", b"1", b"2"]))
     def bind(self, data: bytes) -> None:
@@ -376,7 +500,9 @@ class GuardMachine(RuleBasedStateMachine):
     @invariant()
     def bytes_only_under_a_valid_pass(self) -> None:
         allowed = all(
-            self.passes.get((gate, self.digest)) == self.version(gate) for gate in self.gates
+            self.passes.get((gate, self.digest)) == self.version(gate)
+            and (gate, self.digest, self.version(gate)) not in self.revoked
+            for gate in self.gates
         )
         try:
             self.world.read()

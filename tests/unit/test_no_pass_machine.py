@@ -65,6 +65,7 @@ class Model:
     newest: dict[Place, str] = field(default_factory=dict)
     bound: dict[str, Bound] = field(default_factory=dict)
     verdicts: dict[tuple[str, int, str], tuple[GateStatus, int]] = field(default_factory=dict)
+    passes: dict[tuple[str, int, str], int] = field(default_factory=dict)
     revoked: set[tuple[str, int, str, int]] = field(default_factory=set)
     rules: dict[str, int] = field(default_factory=lambda: dict.fromkeys(GATED, 1))
 
@@ -175,6 +176,8 @@ class NoPassNoRead(RuleBasedStateMachine):
         )
         self.plane.receipts.record(receipt, actor=ACTOR, correlation_ids=CorrelationIds())
         self.model.verdicts[asset, run, ref.digest] = (status, self.model.rules[asset])
+        if passes:
+            self.model.passes[asset, run, ref.digest] = self.model.rules[asset]
 
     @rule(asset=st.sampled_from(GATED), run=RUNS)
     def revoke(self, asset: str, run: int) -> None:
@@ -183,16 +186,16 @@ class NoPassNoRead(RuleBasedStateMachine):
         if place not in self.model.newest:
             return
         bound = self.model.bound[self.model.newest[place]]
-        verdict = self.model.verdicts.get((asset, run, bound.ref.digest))
+        passed = self.model.passes.get((asset, run, bound.ref.digest))
         try:
             done = self.plane.revocations.revoke(
                 f"{asset}.ok", bound.ref, reason="found out", actor=ACTOR
             )
         except NotFoundError:
-            assert verdict is None or verdict[0] is GateStatus.FAIL
+            assert passed is None
             return
-        assert verdict is not None
-        withdrawn = (asset, run, bound.ref.digest, verdict[1])
+        assert passed is not None
+        withdrawn = (asset, run, bound.ref.digest, passed)
         assert (done.impact is None) == (withdrawn in self.model.revoked)
         if withdrawn in self.model.revoked:
             return

@@ -2,63 +2,124 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from ro_platform.artifacts.addressing import blob_name
-from ro_platform.artifacts.backends.memory import MemoryBackend
-from ro_platform.contracts import BoundRef, CodeRef, GateRule, RunManifest
-from ro_platform.errors import DigestMismatchError
-from ro_platform.kernel.clock import ManualClock
-from ro_platform.kernel.identity import manifest_fingerprint
-from ro_platform.ledger.backends.memory import MemoryLedgerBackend
-from ro_platform.plane import Plane
+from ro_platform.errors import DigestMismatchError, GateAbsentError
 from ro_platform.runs.plan import AssetStanding
-
-MANIFEST = RunManifest(kind="ro.run_manifest.v0", workload="w", code=CodeRef(version="1"))
-FP = manifest_fingerprint(MANIFEST)
-ACTOR = "SYSTEM::dagster"
+from tests.unit.small_world import BOSS, FAIL, SmallWorld
 
 
 @pytest.fixture
-def blobs() -> MemoryBackend:
-    return MemoryBackend()
+def world() -> SmallWorld:
+    return SmallWorld()
 
 
-@pytest.fixture
-def plane(blobs: MemoryBackend) -> Plane:
-    return Plane.over(blobs, MemoryLedgerBackend(), clock=ManualClock())
+def standings(world: SmallWorld, *assets: str) -> tuple[AssetStanding, ...]:
+    manifest = world.plane.runs.manifest(world.fingerprint)
+    return world.plane.planner.standings(world.fingerprint, manifest, assets)
 
 
-def bind(plane: Plane, asset: str, *gates: str) -> BoundRef:
-    rules = tuple(GateRule(gate_id=gate, code_version="1") for gate in gates)
-    plane.gates.declare(asset, rules, actor=ACTOR)
-    ref = plane.store.put_bytes(asset.encode(), media_type="application/octet-stream")
-    return plane.store.bind(asset, FP, ref)
-
-
-def test_each_asset_is_missing_unjudged_or_stands(plane: Plane) -> None:
+def test_each_asset_is_missing_unjudged_or_stands(world: SmallWorld) -> None:
     """In the order asked for; what stands needs nothing, what is unjudged needs only its gates."""
-    bound, gated = bind(plane, "bound"), bind(plane, "gated", "gated.g")
+    bound, gated = world.made("bound"), world.made("gated", passed=False)
 
-    missing, stands, unjudged = plane.planner.standings(FP, MANIFEST, ["missing", "bound", "gated"])
+    missing, stands, unjudged = standings(world, "missing", "bound", "gated")
 
     assert missing == AssetStanding("missing", None)
-    assert (missing.stands, missing.needs_judgement_only) == (False, False)
+    assert (missing.stands, missing.needs_judgement_only, missing.needs_making) == (
+        False,
+        False,
+        True,
+    )
     assert (stands.ref, stands.stands, stands.needs_judgement_only) == (bound, True, False)
     assert (unjudged.ref, unjudged.stands, unjudged.needs_judgement_only) == (gated, False, True)
     assert [gate.word for gate in unjudged.gates] == ["ABSENT"]
+    assert (stands.needs_making, unjudged.needs_making) == (False, False)
+    assert stands.refusal is None
+    assert isinstance(unjudged.refusal, GateAbsentError)
 
 
-def test_verifying_reads_what_is_bound_and_finds_an_altered_byte(
-    plane: Plane, blobs: MemoryBackend
+def _unjudged(world: SmallWorld) -> None:
+    world.made("a", passed=False)
+
+
+def _failed(world: SmallWorld) -> None:
+    world.judge(world.made("a", passed=False), FAIL)
+
+
+def _stale(world: SmallWorld) -> None:
+    world.made("a")
+    world.plane.gates.declare("a", (world.rule("a", "2"),), actor=BOSS)
+
+
+def _older(world: SmallWorld) -> None:
+    world.made("a", data=b"1", deterministic=False)
+    world.made("a", data=b"2", deterministic=False, passed=False)
+
+
+def _unverifiable(world: SmallWorld) -> None:
+    world.made("a")
+    for name in [name for name in world.blobs.objects if name.startswith("receipts/")]:
+        del world.blobs.objects[name]
+
+
+def _revoked(world: SmallWorld) -> None:
+    ref = world.made("a")
+    world.plane.revocations.revoke("a.good", ref, reason="r", actor=BOSS)
+
+
+def _blocked(world: SmallWorld) -> None:
+    source = world.made("source")
+    world.made("a", source)
+    world.plane.revocations.revoke("source.good", source, reason="r", actor=BOSS)
+
+
+def _unrecorded(world: SmallWorld) -> None:
+    world.plane.gates.declare("a", (), actor=BOSS)
+    stored = world.store.put_bytes(b"smuggled", media_type="text/plain")
+    world.store.bind("a", world.fingerprint, stored)
+
+
+NEEDS: list[tuple[Callable[[SmallWorld], None], str, str]] = [
+    (_unjudged, "ABSENT", "judging"),
+    (_failed, "FAIL", "judging"),
+    (_stale, "STALE", "judging"),
+    (_older, "OLDER BYTES", "judging"),
+    (_unverifiable, "UNVERIFIABLE", "judging"),
+    (_revoked, "REVOKED", "nothing"),
+    (_blocked, "BLOCKED", "making"),
+    (_unrecorded, "UNRECORDED", "making"),
+]
+
+
+@pytest.mark.parametrize(("history", "word", "need"), NEEDS, ids=[item[1] for item in NEEDS])
+def test_what_an_asset_needs(
+    world: SmallWorld, history: Callable[[SmallWorld], None], word: str, need: str
 ) -> None:
-    """Progress names each asset before it is read; the altered one ends it."""
-    good, bad = bind(plane, "good"), bind(plane, "bad")
-    standings = plane.planner.standings(FP, MANIFEST, ["missing", "good", "bad"])
-    assert list(plane.planner.verified(standings)) == [good, bad]
+    """Judging where a verdict can help, making where only that can; nothing helps what is
+    revoked, under the same rule."""
+    history(world)
+    [standing] = standings(world, "a")
+    assert word in {gate.word for gate in standing.gates}
+    assert not standing.stands
+    assert standing.refusal is not None
+    assert (standing.needs_judgement_only, standing.needs_making) == (
+        need == "judging",
+        need == "making",
+    )
 
-    blobs.objects[blob_name(bad.digest)] = b"BAD"
+
+def test_verifying_reads_what_is_bound_and_finds_an_altered_byte(world: SmallWorld) -> None:
+    """Progress names each asset before it is read; the altered one ends it."""
+    good, bad = world.made("good"), world.made("bad")
+    found = standings(world, "missing", "good", "bad")
+    assert list(world.plane.planner.verified(found)) == [good, bad]
+
+    world.blobs.objects[blob_name(bad.digest)] = b"BAD"
     seen: list[str] = []
     with pytest.raises(DigestMismatchError):
-        list(plane.planner.verified(standings, seen.append))
+        list(world.plane.planner.verified(found, seen.append))
     assert seen == ["good", "bad"]
