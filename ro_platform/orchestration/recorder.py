@@ -3,7 +3,7 @@
 | Dagster's event | the attempt |
 |---|---|
 | materialization or check planned | QUEUED |
-| step started, step restarted | RUNNING |
+| step started, step restarted | RUNNING; of a graph-backed asset, with its first step |
 | step succeeded | SUCCEEDED, with digests in and out |
 | step failed, step up for retry | FAILED, with the error's code |
 | step skipped | CANCELED |
@@ -25,6 +25,7 @@ from ro_platform.orchestration.dagster_private import code_version_of, errors_of
 from ro_platform.orchestration.failures import shown_by_dagster
 from ro_platform.orchestration.partitions import is_fingerprint
 from ro_platform.plane import Plane
+from ro_platform.runs.history import StepAttempts
 from ro_platform.runs.runtime import runtime_fingerprint
 
 _CODE = re.compile(r"\b(RO_[A-Z_]+): ")
@@ -48,7 +49,8 @@ class AttemptRecorder:
             case _Event.ASSET_MATERIALIZATION_PLANNED | _Event.ASSET_CHECK_EVALUATION_PLANNED:
                 self._queue(event, entry.run_id)
             case _Event.STEP_START | _Event.STEP_RESTARTED:
-                self._start(entry.run_id, step)
+                again = event.event_type is _Event.STEP_RESTARTED
+                self._start(entry.run_id, step, again=again)
             case _Event.ASSET_MATERIALIZATION:
                 if session := sessions.find_session(entry.run_id, step):
                     session.code_version = (
@@ -75,11 +77,10 @@ class AttemptRecorder:
                     dagster_run_id=dagster_run_id,
                 )
 
-    def _start(self, dagster_run_id: str, step: str) -> None:
+    def _start(self, dagster_run_id: str, step: str, *, again: bool) -> None:
         history = self._plane().attempts
-        planned = history.of_dagster_run(dagster_run_id).get(step, ())
         started = []
-        for attempt in planned:
+        for attempt in self._attempts(dagster_run_id, step):
             facts: dict[str, Any] = {
                 "runtime": runtime_fingerprint(),
                 "config_versions": self._pins(attempt.manifest_fingerprint),
@@ -88,18 +89,21 @@ class AttemptRecorder:
                 started.append(
                     history.move(attempt, JobStatus.RUNNING, dagster_run_id=dagster_run_id, **facts)
                 )
-            else:  # Dagster runs the step again in the same run: that is another attempt
+            elif attempt.status is JobStatus.RUNNING and not again:
+                started.append(attempt)  # a step before it, inside a graph, has begun it
+            elif again or attempt.step_key == step:
+                # Dagster runs the step again in the same run: that is another attempt.
                 started.append(
                     history.begin(
                         attempt.manifest_fingerprint,
                         attempt.unit,
-                        step_key=step,
+                        step_key=attempt.step_key,
                         dagster_run_id=dagster_run_id,
                         status=JobStatus.RUNNING,
                         **facts,
                     )
                 )
-        if started:
+        if started and all(attempt.step_key == step for attempt in started):
             session = sessions.open_session(dagster_run_id, step, tuple(started))
             with shown_by_dagster():
                 self._require_unloaded(session, dagster_run_id)
@@ -134,9 +138,21 @@ class AttemptRecorder:
                 "code_version": session.code_version,
             }
         else:
-            attempts = self._plane().attempts.of_dagster_run(dagster_run_id).get(step, ())
+            attempts = self._attempts(dagster_run_id, step)
         for attempt in attempts:
-            self._close(attempt, dagster_run_id, status, **facts)
+            # A step inside a graph ends the graph's attempt only by failing.
+            if attempt.step_key == step or status is JobStatus.FAILED:
+                self._close(attempt, dagster_run_id, status, **facts)
+
+    def _attempts(self, dagster_run_id: str, step: str) -> StepAttempts:
+        """The attempts that a step is part of: its own, or inside a graph-backed asset that
+        asset's, which Dagster plans for the step that gives the output."""
+        steps = self._plane().attempts.of_dagster_run(dagster_run_id)
+        if step in steps or "." not in step:
+            return steps.get(step, ())
+        graph = step.split(".", 1)[0] + "."
+        inside = [attempts for key, attempts in steps.items() if key.startswith(graph)]
+        return tuple(attempt for attempts in inside for attempt in attempts)
 
     def _end_run(self, dagster_run_id: str, *, running: JobStatus) -> None:
         sessions.forget_run(dagster_run_id)
