@@ -243,6 +243,24 @@ class BindingCorruptError(IntegrityError):
     code = "RO_BINDING_CORRUPT"
 
 
+class ArtifactErasedError(GateRefusedError):
+    """The artifact's bytes were erased by a recorded decision, and only its tombstone is left."""
+
+    code = "RO_ARTIFACT_ERASED"
+
+
+class CheckpointRefusedError(IntegrityError):
+    """A checkpoint is malformed, is not signed by a trusted key, or contradicts the ledger."""
+
+    code = "RO_CHECKPOINT_REFUSED"
+
+
+class DossierRefusedError(IntegrityError):
+    """A dossier does not prove what it says: a byte, an entry or a signature is not what it was."""
+
+    code = "RO_DOSSIER_REFUSED"
+
+
 class LedgerCorruptError(IntegrityError):
     """An entry, a node or an index of the ledger is not what the tree commits to."""
 
@@ -287,6 +305,12 @@ class AttemptEndedError(ConflictError):
     """An execution wants to publish, and its attempt has ended on record."""
 
     code = "RO_ATTEMPT_ENDED"
+
+
+class RunSealedError(ConflictError):
+    """A finished run is sealed: nothing is added to its record any more."""
+
+    code = "RO_RUN_SEALED"
 
 
 # --- a store, database or server does not serve: exit 8 ------------------------------------------

@@ -33,6 +33,7 @@ from ro_platform.contracts.gate import (
 )
 from ro_platform.contracts.ledger import EntryKind, LedgerEntry
 from ro_platform.contracts.manifest import CodeRef, ManifestInput, RegisteredManifest, RunManifest
+from ro_platform.contracts.seal import RunReopened, RunSealed
 
 __all__ = [
     "AdminActionType",
@@ -67,6 +68,8 @@ __all__ = [
     "RegisteredManifest",
     "ResolvedRule",
     "RunManifest",
+    "RunReopened",
+    "RunSealed",
     "RuntimeFingerprint",
     "SecretRotationEvent",
     "TreeMember",

@@ -25,6 +25,10 @@ class EntryKind(StrEnum):
     ADMIN_EVENT = "admin_event"
     PASS_REVOKED = "pass_revoked"
     ARTIFACT_BLOCKED = "artifact_blocked"
+    RUN_SEALED = "run_sealed"
+    RUN_REOPENED = "run_reopened"
+    ARTIFACT_ERASED = "artifact_erased"
+    SEGMENT_ARCHIVED = "segment_archived"
 
 
 class LedgerEntry(Contract):

@@ -1,0 +1,1 @@
+"""One file that a third party verifies: seal, export, verify, show."""
