@@ -4,14 +4,22 @@ import dagster as dg
 
 from assets import ASSETS, GATES, JOBS
 from resources import deployment_resources
-from sensors import manifest_inbox, nightly_verification, verification
+from sensors import (
+    attempt_reconciliation,
+    checkpoint,
+    checkpoint_by_size,
+    hourly_checkpoint,
+    manifest_inbox,
+    nightly_verification,
+    verification,
+)
 
 defs = dg.Definitions(
     assets=ASSETS,
     asset_checks=GATES,
-    jobs=[*JOBS, verification],
-    schedules=[nightly_verification],
-    sensors=[manifest_inbox(JOBS)],
+    jobs=[*JOBS, verification, checkpoint],
+    schedules=[nightly_verification, hourly_checkpoint],
+    sensors=[manifest_inbox(JOBS), attempt_reconciliation, checkpoint_by_size],
     resources=deployment_resources(ASSETS, GATES),
     # Steps of the reference workload are shorter than starting a process for each would be.
     executor=dg.in_process_executor,

@@ -111,6 +111,12 @@ class SettingsError(InvalidInputError):
     code = "RO_SETTINGS"
 
 
+class LedgerOutdatedError(SettingsError):
+    """The ledger is one of an older release, and has to be migrated before it is used."""
+
+    code = "RO_LEDGER_OUTDATED"
+
+
 class BundleRefusedError(InvalidInputError):
     """An engine's bundle cannot be judged: malformed, empty, unsafe, unsealed, or no such law."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 
 from pydantic import ValidationError
 
@@ -12,6 +12,8 @@ from ro_platform.artifacts.backends.base import BlobBackend
 from ro_platform.artifacts.backends.filesystem import FilesystemBackend
 from ro_platform.artifacts.backends.memory import MemoryBackend
 from ro_platform.artifacts.store import ArtifactStore
+from ro_platform.checkpoints.keys import trusted_keys
+from ro_platform.checkpoints.service import CheckpointPolicy, Checkpoints
 from ro_platform.config.settings import Settings, is_postgres, path_of
 from ro_platform.config.versions import ConfigVersions
 from ro_platform.contracts import AdminActionType, JsonObject, LedgerEntry
@@ -27,16 +29,22 @@ from ro_platform.ledger.backends.sqlite import SqliteLedgerBackend
 from ro_platform.ledger.events import admin_event_draft
 from ro_platform.ledger.log import Ledger
 from ro_platform.runs.admission import Admission
+from ro_platform.runs.archive import Archive
 from ro_platform.runs.audit import Audit
+from ro_platform.runs.erasure import Erasures
 from ro_platform.runs.external import ExternalArtifacts
 from ro_platform.runs.history import AttemptHistory
+from ro_platform.runs.holdings import Holdings
 from ro_platform.runs.lookup import Lookup
 from ro_platform.runs.plan import RunPlanner
 from ro_platform.runs.publication import Publication
 from ro_platform.runs.registry import RunRegistry
 from ro_platform.runs.scope import RunScope
+from ro_platform.runs.seals import RunSeals
+from ro_platform.runs.trace import Tracer
 
 DAGSTER_ACTOR = "SYSTEM::dagster"
+_LOCAL = CheckpointPolicy()
 
 
 @dataclass(frozen=True)
@@ -54,10 +62,15 @@ class Plane:
     publication: Publication
     external: ExternalArtifacts
     attempts: AttemptHistory
+    seals: RunSeals
     admission: Admission
     planner: RunPlanner
     lookup: Lookup
     audit: Audit
+    erasures: Erasures
+    archive: Archive
+    tracer: Tracer
+    checkpoints: Checkpoints
     clock: Clock
 
     @classmethod
@@ -73,7 +86,10 @@ class Plane:
         else:
             database = path_of(settings.ledger_url, scheme="sqlite", setting="RO_LEDGER_URL")
             log = SqliteLedgerBackend(database)
-        return cls.over(FilesystemBackend(root), log, clock=clock)
+        policy = CheckpointPolicy(
+            settings.ledger_origin, settings.witnesses, partial(trusted_keys, settings)
+        )
+        return cls.over(FilesystemBackend(root), log, clock=clock, checkpoints=policy)
 
     @classmethod
     def in_memory(cls, *, clock: Clock = system_clock) -> Plane:
@@ -81,7 +97,14 @@ class Plane:
         return cls.over(MemoryBackend(), MemoryLedgerBackend(), clock=clock)
 
     @classmethod
-    def over(cls, blobs: BlobBackend, log: LedgerBackend, *, clock: Clock = system_clock) -> Plane:
+    def over(
+        cls,
+        blobs: BlobBackend,
+        log: LedgerBackend,
+        *,
+        clock: Clock = system_clock,
+        checkpoints: CheckpointPolicy = _LOCAL,
+    ) -> Plane:
         """A plane over these backends."""
         store, ledger = ArtifactStore(blobs), Ledger(log, clock)
         configs = ConfigVersions(store, ledger, clock)
@@ -90,6 +113,7 @@ class Plane:
         runs = RunRegistry(store, ledger, configs, guard)
         attempts = AttemptHistory(ledger, actor=DAGSTER_ACTOR)
         publication = Publication(store, ledger, guard, runs)
+        holdings = Holdings(store, configs, runs)
         return cls(
             store=store,
             ledger=ledger,
@@ -104,10 +128,15 @@ class Plane:
                 store, ledger, gates, receipts, guard, runs, publication, clock
             ),
             attempts=attempts,
+            seals=RunSeals(ledger, actor=DAGSTER_ACTOR),
             admission=Admission(guard, gates, runs, attempts),
             planner=RunPlanner(store, guard),
             lookup=Lookup(store, ledger, runs, guard),
-            audit=Audit(store, ledger, configs, runs),
+            audit=Audit(store, ledger, configs, runs, holdings),
+            erasures=Erasures(store, ledger, holdings, runs, clock),
+            archive=Archive(store, ledger),
+            tracer=Tracer(store, ledger),
+            checkpoints=Checkpoints(blobs, ledger, clock, checkpoints),
             clock=clock,
         )
 

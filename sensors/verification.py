@@ -24,12 +24,21 @@ def verify_artifacts(context: dg.OpExecutionContext, plane: PlaneResource) -> No
             )
 
 
-@dg.op(description="Recompute the ledger's Merkle tree from its entries.")
+@dg.op(description="Recompute the ledger's tree, and compare it with every checkpoint kept of it.")
 def verify_ledger(context: dg.OpExecutionContext, plane: PlaneResource) -> None:
-    """Fails, naming the first bad entry, if the ledger is not what its tree commits to."""
+    """Fails, naming the first bad entry, if the ledger is not what its tree commits to, or does
+    not extend a checkpoint of ours or of a witness; also if a witness cannot be asked."""
     with shown_by_dagster():
-        verification = plane.plane.ledger.verify()
-        context.add_output_metadata({"entries": verification.size, "root": verification.root.hex()})
+        service = plane.plane.checkpoints
+        kept = service.kept(service.policy.trusted(), witnesses=service.witnesses())
+        verification = plane.plane.ledger.verify(against=kept)
+        context.add_output_metadata(
+            {
+                "entries": verification.size,
+                "root": verification.root.hex(),
+                "checkpoints": len(kept),
+            }
+        )
 
 
 @dg.job(description="`ro artifact verify --all` and `ro ledger verify`.")

@@ -82,7 +82,12 @@ def labels(context: dg.AssetExecutionContext, plane: PlaneResource, admitted: pa
     return features.labels(admitted, parameters.as_of, parameters.window_end)
 
 
-@dg.asset(partitions_def=MANIFESTS, code_version="1", group_name=GROUP)
+@dg.asset(
+    partitions_def=MANIFESTS,
+    code_version="1",
+    group_name=GROUP,
+    metadata={"ro/train_run": True},
+)
 def model(
     context: dg.AssetExecutionContext,
     plane: PlaneResource,

@@ -1,7 +1,9 @@
-"""Where things are in a store: blobs by digest, bindings by asset and manifest, receipts by gate.
+"""Where things are in a store: blobs by digest, bindings by asset and manifest, receipts by gate,
+and the tombstones of what was erased.
 
 ========================================================================  =====================
 ``blobs/sha256/<2 hex>/<62 hex>``                                         the bytes
+``erased/sha256/<2 hex>/<62 hex>.json``                                   a tombstone
 ``refs/<asset>/fingerprint=<64 hex>/rev=<6 digits>.json``                 a binding (BoundRef)
 ``receipts/<asset>/fingerprint=<64 hex>/<gate_id>/<attempt_id>.json``     a verdict (GateReceipt)
 ========================================================================  =====================
@@ -18,6 +20,7 @@ from ro_platform.artifacts.backends.base import checked_name
 from ro_platform.errors import InvalidInputError
 
 BLOBS = "blobs/sha256/"
+TOMBSTONES = "erased/sha256/"
 BINDINGS = "refs/"
 RECEIPTS = "receipts/"
 MAX_REVISION = 999_999
@@ -68,6 +71,11 @@ class ReceiptAddress(NamedTuple):
 def blob_name(digest: str) -> str:
     """Where the bytes with that SHA-256 (64 lowercase hex) are."""
     return f"{BLOBS}{digest[:2]}/{digest[2:]}"
+
+
+def tombstone_name(digest: str) -> str:
+    """Where it says that the bytes with that SHA-256 were erased."""
+    return f"{TOMBSTONES}{digest[:2]}/{digest[2:]}.json"
 
 
 def digest_of_blob(name: str) -> str | None:

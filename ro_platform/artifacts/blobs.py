@@ -3,6 +3,7 @@
 The name of a blob is its SHA-256. A read checks the size and BLAKE3 (SHA-256 where a foreign
 reference has no BLAKE3) of the very bytes that the caller gets; there is no second read in which
 they could change. A mismatch raises :class:`DigestMismatchError` and leaves the blob as evidence.
+Bytes that were erased are refused by their tombstone (:class:`ArtifactErasedError`).
 """
 
 from __future__ import annotations
@@ -20,8 +21,15 @@ from typing import BinaryIO
 from ro_platform.artifacts.addressing import BLOBS, blob_name
 from ro_platform.artifacts.backends.base import BlobBackend, Bytes, StagedWrite
 from ro_platform.artifacts.backends.posix import write_all
+from ro_platform.artifacts.tombstones import require_no_tombstone
 from ro_platform.contracts.artifact import ArtifactRef, BoundRef
-from ro_platform.errors import BackendUnavailableError, DigestMismatchError, InvalidInputError
+from ro_platform.errors import (
+    ArtifactErasedError,
+    ArtifactNotFoundError,
+    BackendUnavailableError,
+    DigestMismatchError,
+    InvalidInputError,
+)
 from ro_platform.kernel.digest import (
     Digests,
     StreamingHasher,
@@ -114,8 +122,8 @@ class BlobSpace:
         held = bytes(data)
         digests = digests_of(held)
         ref = bound_ref(digests, media_type, schema_version)
-        if not self.backend.create(ref.ref, held):
-            self.verify(ref)
+        require_no_tombstone(self.backend, ref.digest)
+        self._settle(ref, created=self.backend.create(ref.ref, held))
         return ref
 
     @contextmanager
@@ -125,8 +133,8 @@ class BlobSpace:
             out = BlobWriter(staged, hasher)
             yield out
             ref = bound_ref(out.finish(), media_type, schema_version)
-            if not staged.commit(ref.ref):
-                self.verify(ref)
+            require_no_tombstone(self.backend, ref.digest)
+            self._settle(ref, created=staged.commit(ref.ref))
             out.settle(ref)
 
     def put_file(
@@ -151,7 +159,11 @@ class BlobSpace:
         size = ref.size_bytes
         if size is None or size > SMALL:
             return self._read_large(ref, name)
-        data = self.backend.read(name, size + 1)
+        try:
+            data = self.backend.read(name, size + 1)
+        except ArtifactNotFoundError:
+            require_no_tombstone(self.backend, str(ref.digest))
+            raise
         check(ref, len(data), sha256_hex(data) if not ref.blake3 else "", _blake3_of(ref, data))
         return data
 
@@ -160,7 +172,7 @@ class BlobSpace:
     ) -> None:
         """Pass the bytes to ``sink`` in pieces, then verify: what it got counts only on return."""
         with (
-            self.backend.open(located(ref)) as source,
+            self._open(ref) as source,
             StreamingHasher(sha256=full or not ref.blake3, blake3=bool(ref.blake3)) as hasher,
         ):
             for chunk in _chunks(source):
@@ -204,13 +216,36 @@ class BlobSpace:
                 ) from error
             yield copy
 
+    def _open(self, ref: ArtifactRef) -> BinaryIO:
+        name = located(ref)
+        try:
+            return self.backend.open(name)
+        except ArtifactNotFoundError:
+            require_no_tombstone(self.backend, str(ref.digest))
+            raise
+
+    def _settle(self, ref: BoundRef, *, created: bool) -> None:
+        """After a commit: check what was there already, and take back what was erased meanwhile.
+
+        Whoever erases writes the tombstone first, so either it is seen here, or these bytes were
+        there before it and go with it.
+        """
+        try:
+            require_no_tombstone(self.backend, ref.digest)
+        except ArtifactErasedError:
+            if created:
+                self.backend.erase(blob_name(ref.digest))
+            raise
+        if not created:
+            self.verify(ref)
+
     def _read_large(self, ref: ArtifactRef, name: str) -> bytes:
         """Fill one buffer while the pieces that have arrived are being hashed.
 
         ``BytesIO`` owns the buffer, so that the verified bytes need not be copied to be returned.
         """
         with (
-            self.backend.open(name) as source,
+            self._open(ref) as source,
             StreamingHasher(sha256=not ref.blake3, blake3=bool(ref.blake3)) as hasher,
         ):
             size = self.backend.size(name) or 0

@@ -11,18 +11,20 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
 from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO
 
-from ro_platform.artifacts import bindings, receipts, trees
+from ro_platform.artifacts import bindings, receipts, tombstones, trees
+from ro_platform.artifacts.addressing import blob_name
 from ro_platform.artifacts.backends.base import BlobBackend, Bytes
 from ro_platform.artifacts.backends.posix import fsync_below, fsync_folder
 from ro_platform.artifacts.blobs import BlobSpace, BlobWriter
 from ro_platform.contracts.artifact import ArtifactRef, BoundRef
 from ro_platform.contracts.gate import GateReceipt
+from ro_platform.contracts.retention import ArtifactErased
 from ro_platform.errors import InvalidInputError
 
 OCTETS = "application/octet-stream"
@@ -47,7 +49,8 @@ class ArtifactStore:
         """Store bytes; the reference's ``ref`` is the blob's name.
 
         Bytes that are there already are verified and left as they are; if they were damaged since,
-        that is a :class:`DigestMismatchError`.
+        that is a :class:`DigestMismatchError`. Bytes that were erased are not taken in again, by
+        this or any other way: :class:`ArtifactErasedError`.
         """
         return self.blobs.put_bytes(data, media_type=media_type, schema_version=schema_version)
 
@@ -77,13 +80,14 @@ class ArtifactStore:
         """Whether all blobs of the artifact are there in the right size. Not whether intact."""
         if not self.blobs.has(ref):
             return False
-        return all(self.blobs.has(member) for member in self._members(ref))
+        return all(self.blobs.has(member) for member in self.members(ref))
 
     def read(self, ref: ArtifactRef) -> bytes:
         """The bytes, verified; of a tree, those of its manifest.
 
-        :class:`ArtifactNotFoundError`, :class:`DigestMismatchError`, or
-        :class:`InvalidInputError` for a reference without a digest.
+        :class:`ArtifactNotFoundError`, :class:`ArtifactErasedError` for bytes that are gone by a
+        decision on record, :class:`DigestMismatchError`, or :class:`InvalidInputError` for a
+        reference without a digest.
         """
         return self.blobs.read(ref)
 
@@ -124,7 +128,7 @@ class ArtifactStore:
         With ``full``, both digests. Raises as :meth:`read` does.
         """
         self.blobs.verify(ref, full=full)
-        for member in self._members(ref):
+        for member in self.members(ref):
             self.blobs.verify(member, full=full)
 
     def bind(
@@ -162,6 +166,27 @@ class ArtifactStore:
         """The receipt, if both digests hold; else :class:`ReceiptUnverifiableError`."""
         return receipts.read_receipt(self.backend, ref)
 
+    def tombstone(self, digest: str) -> ArtifactErased | None:
+        """What the store keeps of erased bytes. :class:`IntegrityError` if it cannot be read."""
+        return tombstones.find_tombstone(self.backend, digest)
+
+    def erase(self, tombstone: ArtifactErased, digests: Iterable[str]) -> tuple[int, int]:
+        """Write the tombstone, then remove the blobs of those digests; answer how many there were,
+        and their bytes.
+
+        The one way by which bytes leave a store, and for blobs only: bindings and receipts stay.
+        What is to go and what somebody else needs is the caller's to know. A crash leaves the
+        tombstone and some of the blobs; the same call again removes the rest.
+        """
+        tombstones.put_tombstone(self.backend, tombstone)
+        blobs = size_bytes = 0
+        for digest in digests:
+            name = blob_name(digest)
+            size = self.backend.size(name)
+            if self.backend.erase(name) and size is not None:
+                blobs, size_bytes = blobs + 1, size_bytes + size
+        return blobs, size_bytes
+
     def check_writable(self) -> None:
         """Try a write that leaves nothing. Raises :class:`StoreNotWritableError`."""
         with self.backend.stage() as staged:  # never committed
@@ -171,7 +196,8 @@ class ArtifactStore:
         """Remove what writers that died left behind, untouched for a lease; answer how many."""
         return self.backend.sweep(older_than_seconds=lease_seconds, now=now)
 
-    def _members(self, ref: ArtifactRef) -> Iterator[BoundRef]:
+    def members(self, ref: ArtifactRef) -> Iterator[BoundRef]:
+        """The files of a tree, each by its blob; none of anything else. Raises as :meth:`read`."""
         if ref.media_type == trees.TREE:
             for member in trees.tree_of(self.blobs, ref).members:
                 yield trees.member_ref(member)

@@ -14,11 +14,12 @@ from pathlib import Path, PurePosixPath
 
 from ro_platform.artifacts.addressing import blob_name
 from ro_platform.artifacts.backends.base import WriteGroup
-from ro_platform.artifacts.blobs import SMALL, BlobSpace, open_input
+from ro_platform.artifacts.blobs import CHUNK, SMALL, BlobSpace, open_input
+from ro_platform.artifacts.tombstones import has_tombstones, require_no_tombstone
 from ro_platform.contracts.artifact import ArtifactRef, ArtifactTree, BoundRef, TreeMember
 from ro_platform.errors import EncodingError, IntegrityError, RunOperateError
 from ro_platform.kernel.canonical import canonical_bytes
-from ro_platform.kernel.digest import digests_of
+from ro_platform.kernel.digest import StreamingHasher, digests_of
 
 TREE = "application/vnd.ro.tree+json"
 TREE_SCHEMA = "ro.artifact_tree.v0"
@@ -26,7 +27,13 @@ _MEMBER = "application/octet-stream"
 
 
 def put_tree(blobs: BlobSpace, folder: Path, *, schema_version: str | None = None) -> BoundRef:
-    """Store a folder. Small members become durable together; the manifest comes last."""
+    """Store a folder. Small members become durable together; the manifest comes last.
+
+    Raises :class:`ArtifactErasedError`, before anything is written, if the tree or a file of it
+    was erased.
+    """
+    if has_tombstones(blobs.backend):
+        _require_not_erased(blobs, folder)
     members = []
     with blobs.backend.group() as group:
         for path, name in sorted(_files(folder, ""), key=lambda found: found[1]):
@@ -36,7 +43,7 @@ def put_tree(blobs: BlobSpace, folder: Path, *, schema_version: str | None = Non
         if blob_name(member.digest) in existing:
             blobs.verify(member_ref(member))
     return blobs.put_bytes(
-        canonical_bytes(ArtifactTree(members=tuple(members))),
+        _manifest(members),
         media_type=TREE,
         schema_version=schema_version or TREE_SCHEMA,
     )
@@ -83,6 +90,23 @@ def member_ref(member: TreeMember) -> BoundRef:
         media_type=_MEMBER,
         blake3=member.blake3,
     )
+
+
+def _manifest(members: list[TreeMember]) -> bytes:
+    return canonical_bytes(ArtifactTree(members=tuple(members)))
+
+
+def _require_not_erased(blobs: BlobSpace, folder: Path) -> None:
+    """Hash it all first: what was erased must not come back in the files of a refused folder."""
+    members = []
+    for path, name in sorted(_files(folder, ""), key=lambda found: found[1]):
+        with open_input(path) as source, StreamingHasher() as hasher:
+            while chunk := source.read(CHUNK):
+                hasher.update(chunk)
+            digests = hasher.digests()
+        require_no_tombstone(blobs.backend, digests.sha256)
+        members.append(_member(name, digests.sha256, digests.size_bytes, digests.blake3))
+    require_no_tombstone(blobs.backend, digests_of(_manifest(members)).sha256)
 
 
 def _put_member(blobs: BlobSpace, group: WriteGroup, path: Path, name: str) -> TreeMember:

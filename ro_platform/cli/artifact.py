@@ -13,6 +13,7 @@ from typing import Any
 import click
 from rich.progress import Progress
 
+from ro_platform.cli.artifact_erasure import erase
 from ro_platform.cli.output import (
     Cell,
     err,
@@ -41,7 +42,7 @@ _PREVIEW_ROWS = 10
 
 @click.group()
 def command() -> None:
-    """List, show, get and verify artifacts.
+    """List, show, get, verify and erase artifacts.
 
     \b
     A TARGET is one of
@@ -49,6 +50,9 @@ def command() -> None:
       refs/...json        a locator, as `ro artifact list` prints it
       SHA-256             the digest of its bytes
     """
+
+
+command.add_command(erase)
 
 
 @command.command("list")
@@ -227,4 +231,6 @@ def _audit_facts(findings: list[Finding]) -> dict[str, Any]:
         for finding in findings
         if finding.error
     ]
-    return {"verified": len(findings) - len(altered), "altered": altered}
+    erased = [item.locator for item in findings if item.kind.startswith("erased")]
+    intact = [item for item in findings if not (item.error or item.kind.startswith("erased"))]
+    return {"verified": len(intact), "altered": altered, "erased": erased}

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import click
-from rich.progress import Progress
 
-from ro_platform.cli.output import err, fails_clearly, json_option, moment, out, say_json, table
+from ro_platform.cli.ledger_archive import archive
+from ro_platform.cli.ledger_checkpoints import checkpoint, checkpoints, key
+from ro_platform.cli.ledger_schema import grant, migrate
+from ro_platform.cli.ledger_verification import verify
+from ro_platform.cli.output import fails_clearly, json_option, moment, out, say_json, table
 from ro_platform.config.settings import Settings
 from ro_platform.contracts import EntryKind, LedgerEntry
-from ro_platform.errors import InvalidInputError
 from ro_platform.plane import shared_plane
 
 
@@ -54,37 +56,17 @@ def log(
     table(
         ["seq", "recorded (UTC)", "kind", "actor", "what"],
         [
-            [str(item.seq), moment(item.recorded_at_utc), item.kind.value, item.actor, _words(item)]
+            [
+                str(item.seq),
+                moment(item.recorded_at_utc),
+                item.kind.value,
+                item.actor,
+                entry_words(item),
+            ]
             for item in entries
         ],
         empty="The ledger has no such entry.",
     )
-
-
-@command.command()
-@click.option(
-    "--against",
-    metavar="SIZE:ROOT",
-    help="A size and root (hex) kept elsewhere, which the ledger must extend.",
-)
-@json_option
-@fails_clearly
-def verify(against: str | None, as_json: bool) -> None:
-    """Recompute the whole Merkle tree from the stored entries."""
-    ledger = shared_plane(Settings.load()).ledger
-    with Progress(console=err, transient=True) as progress:
-        task = progress.add_task("verifying", total=None)
-        verification = ledger.verify(
-            lambda done, total: progress.update(task, completed=done, total=total),
-            against=_size_and_root(against) if against else None,
-        )
-    facts = {"size": verification.size, "root": verification.root.hex(), "verified": True}
-    if as_json:
-        say_json(facts)
-        return
-    out.print(f"[green]verified[/green]: {facts['size']} entries, root {facts['root']}")
-    if against is None:
-        out.print("Keep size and root elsewhere: only they can show a cut or rewritten tail.")
 
 
 @command.command()
@@ -102,14 +84,14 @@ def prove(seq: int, size: int | None, as_json: bool) -> None:
     if as_json:
         say_json({"entry": entry.to_json_value(), "proof": proof.to_json_value()})
         return
-    out.print(f"entry {seq} of {proof.size}: {_words(entry)}", markup=False)
+    out.print(f"entry {seq} of {proof.size}: {entry_words(entry)}", markup=False)
     out.print(f"leaf  {proof.leaf}")
     for level, step in enumerate(proof.path):
         out.print(f"path {level:>2} {step}")
     out.print(f"root  {proof.root}")
 
 
-def _words(entry: LedgerEntry) -> str:
+def entry_words(entry: LedgerEntry) -> str:
     """One line about an entry."""
     body = entry.body
     match entry.kind:
@@ -131,6 +113,10 @@ def _words(entry: LedgerEntry) -> str:
             return f"{body['asset']}: {_gates(body['gates'])}"
         case EntryKind.RUN_REGISTERED:
             return f"{body['workload']} {str(body['manifest_fingerprint'])[:12]}"
+        case EntryKind.ARTIFACT_ERASED:
+            return f"{str(body['digest'])[:12]}: {body['reason']}"
+        case EntryKind.SEGMENT_ARCHIVED:
+            return f"{body['count']} entries from {body['first']}"
         case EntryKind.ADMIN_EVENT:
             return f"{body['action_type']} {entry.subject}: {body['reason']}"
         case _:
@@ -142,12 +128,5 @@ def _gates(rules: object) -> str:
     return ", ".join(names) or "no gates"
 
 
-def _size_and_root(text: str) -> tuple[int, bytes]:
-    count, _, root = text.partition(":")
-    try:
-        return int(count), bytes.fromhex(root)
-    except ValueError:
-        raise InvalidInputError(
-            f"{text!r} is not SIZE:ROOT.",
-            next_step="Give what `ro ledger verify --json` printed earlier, as 120:9f2c...",
-        ) from None
+for part in (archive, checkpoint, checkpoints, grant, key, migrate, verify):
+    command.add_command(part)

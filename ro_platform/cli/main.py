@@ -14,12 +14,15 @@ from ro_platform.errors import RunOperateError
 
 _NOUNS = {
     "run": "Carry a manifest through its workload, governed.",
+    "attempts": "List attempts, show one, and end those whose worker vanished.",
     "manifest": "Fingerprint, show and register manifests.",
-    "artifact": "List, show, get and verify artifacts.",
+    "artifact": "List, show, get, verify and erase artifacts.",
     "config": "Publish and show versioned configs.",
     "gate": "List gates and verdicts, revoke a PASS, drop a gate, verify an engine's bundle.",
+    "trace": "Show everything that made, used, judged or touched what an id names.",
     "locator": "Check an engine's locators.",
     "lineage": "Recompute an engine's lineage hashes.",
+    "dossier": "Export a run as one file that anyone can verify, verify one, show one.",
     "ledger": "Read, verify and prove the ledger.",
 }
 

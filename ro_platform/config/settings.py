@@ -29,17 +29,23 @@ class Settings:
     """Where this deployment keeps what.
 
     ``store_url`` is ``file:///...``; ``ledger_url`` is ``sqlite:///...`` or ``postgresql://...``,
-    which may hold a password and is not shown.
+    which may hold a password and is not shown; nor is ``dagster_url``, the PostgreSQL database of
+    Dagster's own storage, empty where that is below ``dagster_state``.
     """
 
     root: Path
     home: Path
     store_url: str
     ledger_url: str = field(repr=False)
+    dagster_url: str = field(repr=False)
     manifest_inbox: Path
     definitions_module: str
     ui_url: str
     actor: str
+    ledger_origin: str
+    signing_key: Path
+    trusted_keys: str
+    witnesses: tuple[str, ...] = field(repr=False)
 
     @classmethod
     def load(
@@ -56,10 +62,15 @@ class Settings:
             home=home,
             store_url=env.get("RO_STORE_URL") or (home / "store").as_uri(),
             ledger_url=env.get("RO_LEDGER_URL") or _sqlite_url(home / "ledger.sqlite"),
+            dagster_url=env.get("RO_DAGSTER_URL") or "",
             manifest_inbox=_folder(env, "RO_MANIFEST_INBOX", home / "inbox"),
             definitions_module=env.get("RO_DEFINITIONS_MODULE") or "definitions",
             ui_url=env.get("RO_UI_URL") or "http://127.0.0.1:3000",
             actor=_system_user(),
+            ledger_origin=env.get("RO_LEDGER_ORIGIN") or "ro-platform/local",
+            signing_key=_folder(env, "RO_SIGNING_KEY", home / "keys" / "signing.key"),
+            trusted_keys=env.get("RO_TRUSTED_KEYS") or "",
+            witnesses=tuple((env.get("RO_WITNESSES") or "").split()),
         )
 
     def run_address(self, dagster_run_id: str) -> str:

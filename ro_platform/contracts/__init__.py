@@ -33,6 +33,7 @@ from ro_platform.contracts.gate import (
 )
 from ro_platform.contracts.ledger import EntryKind, LedgerEntry
 from ro_platform.contracts.manifest import CodeRef, ManifestInput, RegisteredManifest, RunManifest
+from ro_platform.contracts.retention import ArtifactErased, SegmentArchived
 from ro_platform.contracts.seal import RunReopened, RunSealed
 
 __all__ = [
@@ -40,6 +41,7 @@ __all__ = [
     "AdminEvent",
     "ArtifactBlocked",
     "ArtifactBound",
+    "ArtifactErased",
     "ArtifactRef",
     "ArtifactTree",
     "AttemptTransition",
@@ -72,6 +74,7 @@ __all__ = [
     "RunSealed",
     "RuntimeFingerprint",
     "SecretRotationEvent",
+    "SegmentArchived",
     "TreeMember",
     "UsedArtifact",
 ]

@@ -83,7 +83,8 @@ class UsedArtifact(Contract):
 class ArtifactBound(Contract):
     """The ledger's body for an artifact that an attempt bound to an asset under a manifest.
 
-    It mentions ``digest/<digest>`` and, for each input, ``used/<locator>``.
+    It mentions ``digest/<digest>`` and, for each input, ``used/<locator>``; also
+    ``train_run/<train_run_id>`` and ``bundle/<bundle_id>`` where its correlation ids have them.
     """
 
     asset: AssetPath

@@ -1,1 +1,1 @@
-"""One file that a third party verifies: seal, export, verify, show."""
+"""Dossiers: one file that proves a run to somebody who has neither this plane nor a network."""

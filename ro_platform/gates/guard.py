@@ -1,9 +1,9 @@
 """The read guard: no PASS, no read. Bytes reach a consumer only through here.
 
 An artifact may be read if the ledger says who made it, nothing it was made from was revoked since,
-and every gate on record for its asset has, as its newest verdict on exactly that digest, an
-unrevoked PASS under the rule and the configs in force. Anything else refuses, each with its own
-error, which names the gate, the digest and what to do next.
+its bytes were not erased, and every gate on record for its asset has, as its newest verdict on
+exactly that digest, an unrevoked PASS under the rule and the configs in force. Anything else
+refuses, each with its own error, which names the gate, the digest and what to do next.
 
 A read costs two rounds to the ledger, whatever the number of gates, manifests and entries.
 """
@@ -16,9 +16,11 @@ from typing import Any, NoReturn
 
 from ro_platform.artifacts.addressing import parse_binding
 from ro_platform.artifacts.store import ArtifactStore
+from ro_platform.artifacts.tombstones import erased_error
 from ro_platform.contracts import (
     ArtifactBlocked,
     ArtifactBound,
+    ArtifactErased,
     BoundRef,
     EntryKind,
     GateReceipt,
@@ -31,6 +33,7 @@ from ro_platform.contracts import (
 )
 from ro_platform.errors import (
     ArtifactBlockedError,
+    ArtifactErasedError,
     ArtifactNotFoundError,
     ArtifactUnrecordedError,
     GateAbsentError,
@@ -48,6 +51,7 @@ from ro_platform.gates.receipts import recorded_in, rule_digest
 from ro_platform.gates.subjects import (
     artifact_subject,
     asset_subject,
+    digest_mention,
     revocation_subject,
     verdict_subject,
 )
@@ -62,6 +66,7 @@ _WORDS: dict[type[GateRefusedError], str] = {
     GateRevokedError: "REVOKED",
     ArtifactBlockedError: "BLOCKED",
     ArtifactUnrecordedError: "UNRECORDED",
+    ArtifactErasedError: "ERASED",
 }
 
 
@@ -159,17 +164,25 @@ class Guard:
             if standing.refusal:
                 raise standing.refusal
 
+    def require_unerased(self, digest: str) -> None:
+        """Raise :class:`ArtifactErasedError` for bytes that have a tombstone on record."""
+        if erased := self._log.latest(EntryKind.ARTIFACT_ERASED, digest_mention(digest)):
+            raise _erased(erased)
+
     def standings(
         self, asset: str, manifest: RunManifest, fingerprint: str, ref: BoundRef
     ) -> Iterator[Standing]:
         """How each gate on record stands towards that artifact."""
-        declared, made, blocked = self._log.latest_of(
+        declared, made, blocked, erased = self._log.latest_of(
             [
                 (EntryKind.GATE_SET_DECLARED, asset_subject(asset)),
                 (EntryKind.ARTIFACT_BOUND, artifact_subject(ref.ref)),
                 (EntryKind.ARTIFACT_BLOCKED, artifact_subject(ref.ref)),
+                (EntryKind.ARTIFACT_ERASED, digest_mention(ref.digest)),
             ]
         )
+        if erased is not None:
+            yield Standing("(bytes)", _erased(erased))
         if declared is None:
             yield Standing("(gate set)", _undeclared(asset, ref))
             return
@@ -306,6 +319,12 @@ def _unmade(
             **facts,
         )
     return None
+
+
+def _erased(entry: LedgerEntry) -> ArtifactErasedError:
+    return erased_error(
+        ArtifactErased.from_json(canonical_bytes(entry.body), where=f"entry {entry.seq}")
+    )
 
 
 def _made(entry: LedgerEntry) -> ArtifactBound:

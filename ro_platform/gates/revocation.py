@@ -15,7 +15,7 @@ only the newest block with the newest making, so a second block adds nothing to 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pydantic import ValidationError
 
@@ -26,7 +26,6 @@ from ro_platform.contracts import (
     ArtifactBlocked,
     ArtifactBound,
     BoundRef,
-    CorrelationIds,
     EntryKind,
     GateStatus,
     LedgerEntry,
@@ -46,6 +45,7 @@ from ro_platform.ledger.entry import EntryDraft
 from ro_platform.ledger.events import admin_event_draft
 from ro_platform.ledger.log import Ledger
 from ro_platform.ledger.reader import LedgerReader
+from ro_platform.ledger.sealing import touched_mention
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,15 +196,16 @@ class Revocations:
             before={"verdict": "PASS", "receipt": recorded.receipt.ref},
             after={"verdict": "REVOKED", "blocked": len(impact.artifacts)},
         )
+        touched = (touched_mention(run_id(request.address.fingerprint)),)
         draft = EntryDraft(
             kind=EntryKind.PASS_REVOKED,
             subject=subject,
             key=f"revoked/{subject}",
             actor=request.actor,
-            correlation_ids=CorrelationIds(run_id=run_id(request.address.fingerprint)),
+            mentions=touched,
             body=body,
         )
-        return [draft, event]
+        return [draft, replace(event, mentions=touched)]
 
 
 def _blocks(request: _Request, recorded: ReceiptRecorded, impact: Impact) -> list[EntryDraft]:
@@ -216,7 +217,7 @@ def _blocks(request: _Request, recorded: ReceiptRecorded, impact: Impact) -> lis
             kind=EntryKind.ARTIFACT_BLOCKED,
             subject=artifact_subject(item.ref),
             actor=request.actor,
-            correlation_ids=CorrelationIds(run_id=runs[item.fingerprint]),
+            mentions=(touched_mention(runs[item.fingerprint]),),
             body=ArtifactBlocked(
                 asset=item.asset,
                 manifest_fingerprint=item.fingerprint,

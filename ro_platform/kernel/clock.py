@@ -32,3 +32,8 @@ class ManualClock:
 def utc_text(moment: datetime) -> str:
     """``YYYY-MM-DDTHH:MM:SS.ffffffZ``, always six digits of a second."""
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def moment_of(text: str) -> datetime:
+    """The moment that :func:`utc_text` wrote, aware."""
+    return datetime.fromisoformat(text)

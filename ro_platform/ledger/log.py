@@ -15,8 +15,9 @@ from ro_platform.kernel.clock import Clock, utc_text
 from ro_platform.ledger.backends.base import LedgerBackend, LedgerTransaction, Mention, Row
 from ro_platform.ledger.entry import EntryDraft, checked, require_indexable, require_same, sealed
 from ro_platform.ledger.reader import LedgerReader
+from ro_platform.ledger.sealing import Sealing
 from ro_platform.ledger.tree import Frontier
-from ro_platform.ledger.verification import Progress, Verification, verify
+from ro_platform.ledger.verification import Kept, Progress, Verification, verify
 
 Build = Callable[[LedgerReader], Sequence[EntryDraft]]
 """Decides what to append from what is recorded, while nobody else can append."""
@@ -49,9 +50,10 @@ class Ledger(LedgerReader):
         that has it, if kind, subject and body are the same.
 
         Raises :class:`EntryConflictError` if they are not, :class:`ContractError` or
-        :class:`NotCanonicalError` for a bad draft, and the backend's errors. After any of them,
-        after an exception from ``build``, and after a crash, nothing of this call is in the log;
-        only :class:`OutcomeUnknownError` leaves that open (repeat it with a key).
+        :class:`NotCanonicalError` for a bad draft, :class:`RunSealedError` for one that carries the
+        id of a sealed run and does not reopen it first, and the backend's errors. After any of
+        them, after an exception from ``build``, and after a crash, nothing of this call is in the
+        log; only :class:`OutcomeUnknownError` leaves that open (repeat it with a key).
         """
         if getattr(self._appending, "now", False):
             raise InvalidInputError(
@@ -70,10 +72,14 @@ class Ledger(LedgerReader):
         return entries
 
     def verify(
-        self, progress: Progress | None = None, *, against: tuple[int, bytes] | None = None
+        self,
+        progress: Progress | None = None,
+        *,
+        against: tuple[int, bytes] | Sequence[Kept] | None = None,
+        jobs: int = 1,
     ) -> Verification:
         """Recompute everything. See :func:`ro_platform.ledger.verification.verify`."""
-        return verify(self._backend, progress, against)
+        return verify(self._backend, progress, against, jobs=jobs)
 
     def close(self) -> None:
         """Let go of the backend's connections; the next call opens them again."""
@@ -88,9 +94,11 @@ class Ledger(LedgerReader):
         entries: list[LedgerEntry] = []
         rows: list[Row] = []
         mentions: list[Mention] = []
+        sealing = Sealing(LedgerReader(transaction), [d for d in drafts if d.key not in recorded])
         for draft in drafts:
             entry = recorded.get(draft.key) if draft.key is not None else None
             if entry is None:
+                sealing.admit(draft, seq + len(rows))
                 entry, row = sealed(draft, seq + len(rows), moment)
                 rows.append(row)
                 mentions += [Mention(row.seq, name) for name in entry.mentions or ()]

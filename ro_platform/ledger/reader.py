@@ -6,7 +6,8 @@ No answer is handed out unchecked: an entry whose bytes, leaf hash or columns di
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import functools
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from ro_platform.contracts.ledger import EntryKind, LedgerEntry
@@ -121,6 +122,12 @@ class LedgerReader:
             raise _unprovable(f"entry {seq}", seq)
         hexes = tuple(step.hex() for step in path)
         return InclusionProof(seq=seq, size=size, leaf=leaf.hex(), root=root.hex(), path=hexes)
+
+    def inclusion_paths(self, seqs: Iterable[int], size: int) -> dict[int, list[bytes]]:
+        """The paths of many entries under the root of one size; a hash that they share is read
+        once. They are as good as what is stored: verify them under a root."""
+        read = functools.cache(node_reader(self._rows))
+        return {seq: merkle.inclusion_proof(seq, size, read) for seq in seqs}
 
     def consistency_proof(self, old: int, new: int | None = None) -> ConsistencyProof:
         """The proof that the log of size ``new`` (now) extends the one of size ``old``.

@@ -2,28 +2,43 @@
 
 It finds every edited, missing, moved or added row, column and node, and a backend whose own guards
 were taken away. What it cannot find alone: a tail cut off together with its nodes, or a history
-rewritten consistently from some entry on. That needs a size and root kept elsewhere (``against``).
+rewritten consistently from some entry on. That needs sizes and roots kept elsewhere (``against``).
 The last entries (at most 15) are under no stored node yet, so for them too only ``against`` counts.
+
+Large logs are verified by several processes, an aligned segment each; the verdict and the first
+bad entry are those of one process, because segments are judged in their order.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
-from typing import NoReturn
+from itertools import groupby
+from typing import NamedTuple, cast
 
-from ro_platform.contracts.ledger import LedgerEntry
-from ro_platform.errors import LedgerCorruptError
-from ro_platform.kernel.merkle import Node, push, root_of
-from ro_platform.ledger.backends.base import Census, LedgerRows, Row, Selection
-from ro_platform.ledger.entry import checked, require_canonical
-from ro_platform.ledger.tree import STRIDE, is_stored
+from ro_platform.errors import CheckpointRefusedError
+from ro_platform.kernel.merkle import EMPTY_ROOT, Node, root_of
+from ro_platform.ledger.backends.base import Census, LedgerBackend, LedgerRows
+from ro_platform.ledger.parallel import check_in_parallel
+from ro_platform.ledger.segments import CheckedSegment, Segment, check_segment, join, refuse
+from ro_platform.ledger.tree import is_stored
 
-_PAGE_ROWS = 1 << 2 * STRIDE + 2
-"""Aligned to stored subtrees, and a few hundred kilobytes of entries."""
+SEGMENT_LEVEL = 14
+"""Entries a worker verifies at a time, as a power of two: about a quarter of a second of work."""
+_SEGMENTS_AT_LEAST = 8
+"""Below that, starting processes takes longer than it saves."""
 
 Progress = Callable[[int, int], None]
 """Told how many entries are verified, and of how many."""
+
+
+class Kept(NamedTuple):
+    """A size and root (32 bytes) that were kept elsewhere, and what says so, in words."""
+
+    size: int
+    root: bytes
+    said_by: str = "the root it is verified against"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,133 +50,166 @@ class Verification:
 
 
 def verify(
-    rows: LedgerRows, progress: Progress | None = None, against: tuple[int, bytes] | None = None
+    rows: LedgerRows,
+    progress: Progress | None = None,
+    against: tuple[int, bytes] | Sequence[Kept] | None = None,
+    *,
+    jobs: int = 1,
+    segment_level: int = SEGMENT_LEVEL,
 ) -> Verification:
     """Verify the log as it stands now; appends meanwhile are welcome and not covered.
 
-    ``against`` is a (size, root) kept elsewhere that the log must extend. Raises
-    :class:`LedgerCorruptError` naming the first bad ``seq`` and what differs. Memory is bounded by
-    one page of entries.
+    ``against`` are sizes and roots kept elsewhere that the log must extend, all of them. With
+    ``jobs`` above 1 that many processes read the log, if it is long enough and its backend can be
+    opened by each. Memory is bounded by one page of entries a process.
+
+    Raises :class:`LedgerCorruptError` naming the first bad ``seq`` and what differs, or between
+    which two kept sizes the first difference lies; :class:`CheckpointRefusedError` if what was kept
+    contradicts itself (a forked view).
     """
+    kept = _in_order(against)
     census = rows.census()
-    _require_whole(census, against)
-    peaks: list[Node] = []
-    mentions = 0
-    for start in range(0, census.size, _PAGE_ROWS):
-        end = min(start + _PAGE_ROWS, census.size)
-        for row, mentioned in _verified_page(rows, peaks, start, end):
-            mentions += mentioned
-            if against and row.seq + 1 == against[0]:
-                _require_root(peaks, against)
-        if progress:
-            progress(end, census.size)
-    if against and against[0] == 0:
-        _require_root([], against)
-    _require_counts(census, mentions)
-    return Verification(census.size, root_of(peaks))
-
-
-def _verified_page(
-    rows: LedgerRows, peaks: list[Node], start: int, end: int
-) -> Iterator[tuple[Row, int]]:
-    """Each row, verified, and how many names it mentions."""
-    stored = _stored_nodes(rows, start, end)
-    page = rows.page(Selection(start=start, end=end), end - start)
-    mentioned: dict[int, list[str]] = {}
-    for seq, name in rows.mentions(start, end):
-        mentioned.setdefault(seq, []).append(name)
-    for seq in range(start, end):
-        row = page[seq - start] if seq - start < len(page) else None
-        if row is None or row.seq != seq:
-            _refuse(seq, f"Entry {seq} is missing.")
-        entry = checked(row)
-        require_canonical(row, entry)
-        _require_mentions(entry, mentioned.get(seq, []))
-        for node in push(peaks, row.leaf):
-            if is_stored(node.level) and stored.get((node.level, node.offset)) != node.hash:
-                _refuse_node(node)
-        yield row, len(entry.mentions or ())
-
-
-def _require_mentions(entry: LedgerEntry, found_by: list[str]) -> None:
-    said, found = set(entry.mentions or ()), set(found_by)
-    if said - found:
-        _refuse(entry.seq, f"Entry {entry.seq} cannot be found by {min(said - found)!r}.")
-    if found - said:
-        _refuse(
-            entry.seq,
-            f"Entry {entry.seq} is found by {min(found - said)!r}, which it does not mention.",
-        )
-
-
-def _stored_nodes(rows: LedgerRows, start: int, end: int) -> dict[tuple[int, int], bytes]:
-    """The stored subtrees that entries ``start <= seq < end`` complete."""
-    stored: dict[tuple[int, int], bytes] = {}
-    level = STRIDE
-    while end >> level:
-        first, last = start >> level, end >> level
-        hashes = rows.hashes(level, first, last) if first < last else []
-        # A gap would shift what follows it, so a short answer is read one by one.
-        for offset in range(first, last):
-            found = [hashes[offset - first]] if len(hashes) == last - first else []
-            found = found or rows.hashes(level, offset, offset + 1)
-            if found:
-                stored[level, offset] = found[0]
-        level += STRIDE
-    return stored
-
-
-def _require_whole(census: Census, against: tuple[int, bytes] | None) -> None:
     if census.faults:
-        _refuse(None, f"The ledger's own guards are not in order: {'; '.join(census.faults)}.")
-    if against and against[0] > census.size:
-        _refuse(
-            census.size,
-            f"The ledger has {census.size} entries, fewer than the {against[0]} it is verified "
-            f"against: entry {census.size} is missing.",
+        refuse(None, f"The ledger's own guards are not in order: {'; '.join(census.faults)}.")
+    verdict = _Joined(rows, kept)
+    segments, results = _checked(rows, census.size, kept, progress, jobs, segment_level)
+    with closing(results):
+        for segment, result in zip(segments, results, strict=True):
+            verdict.take(segment, result)
+            if progress and len(segments) > 1:
+                progress(segment.end, census.size)
+    verdict.require_no_more(census.size)
+    _require_counts(census, verdict.mentions)
+    return Verification(census.size, root_of(verdict.peaks))
+
+
+class _Joined:
+    """The log as far as its segments were taken, compared with what was kept on the way."""
+
+    def __init__(self, rows: LedgerRows, kept: Sequence[Kept]) -> None:
+        self.peaks: list[Node] = []
+        self.mentions = 0
+        self._rows = rows
+        self._ahead = list(kept)[::-1]
+        self._agreed: Kept | None = None
+        self._compare(0, EMPTY_ROOT)
+
+    def take(self, segment: Segment, result: CheckedSegment) -> None:
+        for size, peaks in result.at_marks:
+            if size < segment.end:
+                self._compare(size, root_of([*self.peaks, *peaks]))
+        if result.fault:
+            raise result.fault
+        join(self._rows, self.peaks, result.peaks)
+        self.mentions += result.mentions
+        self._compare(segment.end, root_of(self.peaks))
+
+    def require_no_more(self, size: int) -> None:
+        """That nothing was kept of a longer log."""
+        if self._ahead:
+            wanted = self._ahead[-1]
+            refuse(
+                size,
+                f"The ledger has {size} entries, fewer than the {wanted.size} of {wanted.said_by}: "
+                f"entry {size} is missing. {self._since(wanted)}".rstrip(),
+            )
+
+    def _compare(self, size: int, root: bytes) -> None:
+        while self._ahead and self._ahead[-1].size == size:
+            wanted = self._ahead.pop()
+            if wanted.root != root:
+                refuse(
+                    self._agreed.size if self._agreed else 0,
+                    f"The first {size} entries have the root {root.hex()}, not "
+                    f"{wanted.root.hex()}, which is that of {wanted.said_by}: history was "
+                    f"rewritten. {self._since(wanted)}".rstrip(),
+                )
+            self._agreed = wanted
+
+    def _since(self, wanted: Kept) -> str:
+        if self._agreed is None or self._agreed.size >= wanted.size:
+            return ""
+        return (
+            f"Up to entry {self._agreed.size - 1} it is as {self._agreed.said_by} says, so the "
+            f"first difference is among entries {self._agreed.size} to {wanted.size - 1}."
+            if self._agreed.size
+            else ""
         )
 
 
-def _require_root(peaks: list[Node], against: tuple[int, bytes]) -> None:
-    size, root = against
-    if root_of(peaks) != root:
-        _refuse(
-            None,
-            f"The first {size} entries have the root {root_of(peaks).hex()}, not {root.hex()}: "
-            "one of them was altered.",
-        )
+def require_one_view(kept: Sequence[Kept]) -> None:
+    """Raises :class:`CheckpointRefusedError` if two of them have one size and different roots."""
+    _in_order(kept)
+
+
+def _in_order(against: tuple[int, bytes] | Sequence[Kept] | None) -> list[Kept]:
+    kept = _listed(against)
+    kept.sort(key=lambda one: one.size)
+    for size, same in groupby(kept, key=lambda one: one.size):
+        first, *others = same
+        for other in others:
+            if other.root != first.root:
+                raise CheckpointRefusedError(
+                    f"Two views of the first {size} entries were handed out: {first.said_by} has "
+                    f"the root {first.root.hex()}, {other.said_by} has {other.root.hex()}. The "
+                    "ledger was forked or rewritten.",
+                    next_step="Keep both as evidence, and ask who held the key between their "
+                    "times.",
+                    size=size,
+                )
+    return kept
+
+
+def _listed(against: tuple[int, bytes] | Sequence[Kept] | None) -> list[Kept]:
+    match against:
+        case None:
+            return []
+        case (int() as size, bytes() as root, *said_by):
+            return [Kept(size, root, *cast("list[str]", said_by))]
+        case _:
+            return list(against)
+
+
+def _checked(
+    rows: LedgerRows,
+    size: int,
+    kept: Sequence[Kept],
+    progress: Progress | None,
+    jobs: int,
+    level: int,
+) -> tuple[list[Segment], Generator[CheckedSegment, None, None]]:
+    """The segments of the log in order, and what is found in each as it is asked for."""
+    marks = sorted({one.size for one in kept if one.size <= size})
+    reopen = rows.reopener() if isinstance(rows, LedgerBackend) else None
+    if jobs > 1 and reopen is not None and size >= _SEGMENTS_AT_LEAST << level:
+        step = 1 << level
+        segments = [
+            Segment(start, min(start + step, size), _within(marks, start, start + step))
+            for start in range(0, size, step)
+        ]
+        return segments, check_in_parallel(reopen, segments, jobs)
+    whole = Segment(0, size, tuple(marks))
+    step_by_step = (lambda done: progress(done, size)) if progress else None
+    return [whole], (check_segment(rows, whole, step_by_step) for _ in range(1))
+
+
+def _within(marks: Sequence[int], start: int, end: int) -> tuple[int, ...]:
+    return tuple(size for size in marks if start < size <= end)
 
 
 def _require_counts(census: Census, mentions: int) -> None:
     for level, count in sorted(census.nodes.items()):
         if count > census.size >> level or not is_stored(level):
-            _refuse(
+            refuse(
                 census.size,
                 f"Entry {census.size} is missing: nodes of level {level} cover {count << level} "
                 f"entries, and {census.size} are stored.",
             )
     if census.rows != census.size:
-        _refuse(None, f"{census.rows} entries are stored where {census.size} belong.")
+        refuse(None, f"{census.rows} entries are stored where {census.size} belong.")
     if census.mentions != mentions:
-        _refuse(
+        refuse(
             None,
             f"{census.mentions} mentions are stored where {mentions} belong: the others are of "
             f"entries outside 0 to {census.size - 1}.",
         )
-
-
-def _refuse_node(node: Node) -> NoReturn:
-    first, last = node.offset << node.level, ((node.offset + 1) << node.level) - 1
-    _refuse(
-        first,
-        f"Entries {first} to {last} do not have the hash of the node stored over them "
-        f"(level {node.level}): one of them was altered or moved, or the node was.",
-    )
-
-
-def _refuse(seq: int | None, difference: str) -> NoReturn:
-    raise LedgerCorruptError(
-        difference,
-        next_step="Keep the ledger's files as evidence and restore them from a verified copy.",
-        seq=seq,
-    )

@@ -6,6 +6,7 @@ so that a new Dagster that changes one fails there, loudly, and not in somebody'
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -17,24 +18,31 @@ from dagster._core.definitions.asset_checks.asset_check_evaluation import (
 from dagster._core.definitions.assets.definition.asset_spec import (
     SYSTEM_METADATA_KEY_AUTO_CREATED_STUB_ASSET,
 )
+from dagster._core.errors import DagsterUserCodeUnreachableError
 from dagster._core.events import (
     AssetMaterializationPlannedData,
     EngineEventData,
     StepMaterializationData,
 )
 from dagster._core.execution.plan.objects import StepFailureData, StepRetryData
+from dagster._core.launcher.base import CheckRunHealthResult, WorkerStatus
 from dagster._core.run_coordinator.base import SubmitRunContext
 from dagster._core.run_coordinator.queued_run_coordinator import QueuedRunCoordinator
-from dagster._core.storage.event_log import SqliteEventLogStorage
+from dagster._core.storage.event_log import EventLogStorage, SqliteEventLogStorage
 from dagster._core.storage.local_compute_log_manager import LocalComputeLogManager
 from dagster._core.storage.root import LocalArtifactStorage
 from dagster._core.storage.sqlite_storage import DagsterSqliteStorage
-from dagster._serdes import ConfigurableClassData
+from dagster._core.storage.tags import GRPC_INFO_TAG
+from dagster._grpc.client import DagsterGrpcClient
+from dagster._grpc.types import CanCancelExecutionRequest, CanCancelExecutionResult
+from dagster._serdes import ConfigurableClassData, deserialize_value
 from dagster_shared.error import SerializableErrorInfo
 
 __all__ = [
+    "CheckRunHealthResult",
     "ConfigurableClassData",
     "DagsterSqliteStorage",
+    "EventLogStorage",
     "Field",
     "LocalArtifactStorage",
     "LocalComputeLogManager",
@@ -42,6 +50,7 @@ __all__ = [
     "SqliteEventLogStorage",
     "StringSource",
     "SubmitRunContext",
+    "WorkerStatus",
     "asset_order",
     "assets_of_input",
     "checks_of_step",
@@ -51,6 +60,7 @@ __all__ = [
     "edges_of",
     "execution_set",
     "inputs_without_value",
+    "is_executing",
     "is_foreign",
     "job_gates",
     "judged_assets",
@@ -64,6 +74,7 @@ __all__ = [
     "step_key_of",
     "step_key_of_input",
     "subset_of",
+    "was_on_this_host",
 ]
 
 
@@ -102,6 +113,31 @@ def report_refusal(
 ) -> None:
     """Write an event of the engine into a run's log, with what belongs to it."""
     instance.report_engine_event(words, run, EngineEventData(metadata=dict(shown)))
+
+
+def is_executing(run: dg.DagsterRun) -> bool | None:
+    """Whether the code server that launched a run has a living process for it; None if none is
+    noted or it does not answer."""
+    where = json.loads(run.tags.get(GRPC_INFO_TAG, "null"))
+    if where is None:
+        return None
+    client = DagsterGrpcClient(
+        host=where.get("host"),
+        port=where.get("port"),
+        socket=where.get("socket"),
+        use_ssl=bool(where.get("use_ssl")),
+    )
+    try:
+        answer = client.can_cancel_execution(CanCancelExecutionRequest(run_id=run.run_id))
+    except DagsterUserCodeUnreachableError:
+        return None
+    return bool(deserialize_value(answer, CanCancelExecutionResult).can_cancel)
+
+
+def was_on_this_host(run: dg.DagsterRun) -> bool:
+    """Whether the code server that launched a run was reached by a socket in this file system."""
+    where = json.loads(run.tags.get(GRPC_INFO_TAG, "null"))
+    return where is not None and bool(where.get("socket"))
 
 
 def checks_of_step(context: dg.InputContext) -> frozenset[dg.AssetCheckKey]:

@@ -127,6 +127,7 @@ class GovernedRun:
             tags={"ro/actor": self.settings.actor, "ro/replay": str(self.replay).lower()},
             raise_on_error=False,
         )
+        self.plane.seals.seal(self.file.fingerprint)
         return self._outcome(result.run_id)
 
     def standings(self) -> tuple[AssetStanding, ...]:

@@ -8,7 +8,7 @@ import dagster as dg
 
 from ro_platform.config.settings import Settings, use_dagster_home
 from ro_platform.errors import SettingsError
-from ro_platform.orchestration.storage import RecordingSqliteEventLog, RecordingSqliteStorage
+from ro_platform.orchestration.storage import RecordingEventLog, RecordingStorage
 
 Instance = dg.DagsterInstance
 
@@ -22,23 +22,26 @@ def open_instance(settings: Settings) -> dg.DagsterInstance:
             next_step="Run from the deployment's folder, or set DAGSTER_HOME to it.",
         )
     instance = dg.DagsterInstance.get()
-    if not isinstance(instance.event_log_storage, RecordingSqliteEventLog):
+    if not isinstance(instance.event_log_storage, RecordingEventLog):
         raise SettingsError(
             f"{home / 'dagster.yaml'} names a storage that does not record attempts.",
-            next_step=f"Set storage: custom: module {RecordingSqliteStorage.__module__}, "
-            f"class {RecordingSqliteStorage.__name__}.",
+            next_step=f"Set storage: custom: module {RecordingStorage.__module__}, "
+            f"class {RecordingStorage.__name__}.",
         )
     return instance
 
 
 @contextmanager
 def recording_instance(folder: Path) -> Iterator[Instance]:
-    """A Dagster instance that keeps everything in ``folder`` and records attempts."""
+    """A Dagster instance that keeps everything in ``folder`` and records attempts.
+
+    Where the settings name a database for Dagster, its runs and events are in there instead.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     storage = {
-        "module": RecordingSqliteStorage.__module__,
-        "class": RecordingSqliteStorage.__name__,
-        "config": {"base_dir": str(folder)},
+        "module": RecordingStorage.__module__,
+        "class": RecordingStorage.__name__,
+        "config": {} if Settings.load().dagster_url else {"base_dir": str(folder)},
     }
     overrides = {"storage": {"custom": storage}, "telemetry": {"enabled": False}}
     with dg.DagsterInstance.local_temp(str(folder), overrides=overrides) as instance:

@@ -8,8 +8,9 @@ must have passed before its step computes; and all of it must still stand when t
 output is published.
 
 An asset says more about its output in its ``metadata``: ``ro/deterministic: False`` (other bytes
-become the next revision instead of a conflict), ``ro/encoding``, ``ro/schema_version``, and
-``ro/bundle: True`` (it is a bundle, known by its digest as ``bundle_id``).
+become the next revision instead of a conflict), ``ro/encoding``, ``ro/schema_version``,
+``ro/bundle: True`` (it is a bundle, known by its digest as ``bundle_id``), and
+``ro/train_run: True`` (making it is a training run, known by its attempt as ``train_run_id``).
 """
 
 import tempfile
@@ -158,6 +159,7 @@ def _unjudged(plane: Plane, asset: str, fingerprint: str) -> BoundRef:
             f"asset {asset!r} has no artifact to judge under manifest {fingerprint}.",
             next_step="Materialize the asset for this manifest first.",
         )
+    plane.guard.require_unerased(ref.digest)
     return ref
 
 
@@ -174,6 +176,7 @@ def _publish(plane: Plane, asset: str, value: Any, work: Work, options: Any) -> 
         actor=DAGSTER_ACTOR,
         deterministic=deterministic and ref.media_type != PICKLE,
         bundle=bool(options.get("ro/bundle", False)),
+        train_run=bool(options.get("ro/train_run", False)),
     )
 
 

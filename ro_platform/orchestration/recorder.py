@@ -5,32 +5,50 @@
 | materialization or check planned | QUEUED |
 | step started, step restarted | RUNNING; of a graph-backed asset, with its first step |
 | step succeeded | SUCCEEDED, with digests in and out |
-| step failed, step up for retry | FAILED, with the error's code |
+| step failed, step up for retry | FAILED, with the error's code; CANCELED if interrupted |
 | step skipped | CANCELED |
 | run ended | what is still QUEUED was CANCELED; what still RUNS is LOST, or CANCELED with the run |
 
+When a run has ended and nothing else is open under its manifest, the record of it is sealed.
+
 An event that cannot be recorded raises, so Dagster does not go on: no execution without a record.
+What is planned is recorded before Dagster stores it, everything else after: a process that is
+killed in between leaves an attempt without an end, which reconciliation ends, and never Dagster's
+plan without an attempt.
 """
 
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import dagster as dg
 
 from ro_platform.contracts import AttemptTransition, GateStatus, JobStatus, PinnedConfigRef
-from ro_platform.errors import GateFailedError, ManifestNotRegisteredError, error_for
+from ro_platform.errors import (
+    AttemptEndedError,
+    BackendUnavailableError,
+    GateFailedError,
+    ManifestNotRegisteredError,
+    OutcomeUnknownError,
+    error_for,
+)
 from ro_platform.orchestration import sessions
 from ro_platform.orchestration.dagster_private import code_version_of, errors_of, planned_units
 from ro_platform.orchestration.failures import shown_by_dagster
 from ro_platform.orchestration.partitions import is_fingerprint
+from ro_platform.orchestration.workers import die_with_parent
 from ro_platform.plane import Plane
+from ro_platform.runs.attempt import is_open
 from ro_platform.runs.history import StepAttempts
+from ro_platform.runs.reconciliation import LOST_CODE, ended_with_run
 from ro_platform.runs.runtime import runtime_fingerprint
 
 _CODE = re.compile(r"\b(RO_[A-Z_]+): ")
 _MAX_ERROR_CHARS = 2000
 _Event = dg.DagsterEventType
+_PLANNED = (_Event.ASSET_MATERIALIZATION_PLANNED, _Event.ASSET_CHECK_EVALUATION_PLANNED)
+_GIVEN_UP = (JobStatus.CANCELED, JobStatus.LOST, JobStatus.REFUSED)
 
 
 class AttemptRecorder:
@@ -38,6 +56,16 @@ class AttemptRecorder:
 
     def __init__(self, plane: Callable[[], Plane]) -> None:
         self._plane = plane
+
+    def record(self, entry: dg.EventLogEntry, store: Callable[[dg.EventLogEntry], None]) -> None:
+        """Have Dagster store an event, and record it. Raises if either cannot be done."""
+        event = entry.dagster_event
+        if event is not None and event.event_type in _PLANNED:
+            self.observe(entry)
+            store(entry)
+        else:
+            store(entry)
+            self.observe(entry)
 
     def observe(self, entry: dg.EventLogEntry) -> None:
         """Record what an event means for attempts; most mean nothing."""
@@ -48,6 +76,8 @@ class AttemptRecorder:
         match event.event_type:
             case _Event.ASSET_MATERIALIZATION_PLANNED | _Event.ASSET_CHECK_EVALUATION_PLANNED:
                 self._queue(event, entry.run_id)
+            case _Event.STEP_WORKER_STARTED:
+                die_with_parent()
             case _Event.STEP_START | _Event.STEP_RESTARTED:
                 again = event.event_type is _Event.STEP_RESTARTED
                 self._start(entry.run_id, step, again=again)
@@ -59,13 +89,14 @@ class AttemptRecorder:
             case _Event.STEP_SUCCESS:
                 self._end(entry.run_id, step, JobStatus.SUCCEEDED)
             case _Event.STEP_FAILURE | _Event.STEP_UP_FOR_RETRY:
-                self._end(entry.run_id, step, JobStatus.FAILED, **_failure(event))
+                status = JobStatus.CANCELED if _is_interrupted(event) else JobStatus.FAILED
+                self._end(entry.run_id, step, status, **_failure(event))
             case _Event.STEP_SKIPPED:
                 self._end(entry.run_id, step, JobStatus.CANCELED)
             case _Event.RUN_SUCCESS | _Event.RUN_FAILURE:
-                self._end_run(entry.run_id, running=JobStatus.LOST)
+                self._end_run(event, entry.run_id, canceled=False)
             case _Event.RUN_CANCELED:
-                self._end_run(entry.run_id, running=JobStatus.CANCELED)
+                self._end_run(event, entry.run_id, canceled=True)
 
     def _queue(self, event: dg.DagsterEvent, dagster_run_id: str) -> None:
         for fingerprint, unit in planned_units(event):
@@ -81,6 +112,8 @@ class AttemptRecorder:
         history = self._plane().attempts
         started = []
         for attempt in self._attempts(dagster_run_id, step):
+            with shown_by_dagster():
+                _require_not_given_up(attempt)
             facts: dict[str, Any] = {
                 "runtime": runtime_fingerprint(),
                 "config_versions": self._pins(attempt.manifest_fingerprint),
@@ -141,7 +174,7 @@ class AttemptRecorder:
             attempts = self._attempts(dagster_run_id, step)
         for attempt in attempts:
             # A step inside a graph ends the graph's attempt only by failing.
-            if attempt.step_key == step or status is JobStatus.FAILED:
+            if attempt.step_key == step or "error_code" in facts:
                 self._close(attempt, dagster_run_id, status, **facts)
 
     def _attempts(self, dagster_run_id: str, step: str) -> StepAttempts:
@@ -154,20 +187,45 @@ class AttemptRecorder:
         inside = [attempts for key, attempts in steps.items() if key.startswith(graph)]
         return tuple(attempt for attempts in inside for attempt in attempts)
 
-    def _end_run(self, dagster_run_id: str, *, running: JobStatus) -> None:
+    def _end_run(self, event: dg.DagsterEvent, dagster_run_id: str, *, canceled: bool) -> None:
         sessions.forget_run(dagster_run_id)
+        why = f"The run ended first, as {event.event_type_value}. {event.message or ''}".strip()
+        fingerprints = set()
         for attempts in self._plane().attempts.of_dagster_run(dagster_run_id).values():
             for attempt in attempts:
-                queued = attempt.status is JobStatus.QUEUED
-                self._close(attempt, dagster_run_id, JobStatus.CANCELED if queued else running)
+                fingerprints.add(attempt.manifest_fingerprint)
+                status = ended_with_run(attempt, canceled=canceled)
+                lost = {"error_code": LOST_CODE} if status is JobStatus.LOST else {}
+                words = why[:_MAX_ERROR_CHARS]
+                self._close(attempt, dagster_run_id, status, error=words, retryable=True, **lost)
+        for fingerprint in sorted(fingerprints):
+            # The run has ended whatever becomes of its seal, which can be set later.
+            with suppress(BackendUnavailableError, OutcomeUnknownError):
+                self._plane().seals.seal(fingerprint)
 
     def _close(
         self, attempt: AttemptTransition, dagster_run_id: str, status: JobStatus, **facts: Any
     ) -> None:
-        if attempt.status in (JobStatus.QUEUED, JobStatus.RUNNING):
-            self._plane().attempts.move(
-                attempt, status, dagster_run_id=dagster_run_id, **_own(attempt, facts)
-            )
+        if not is_open(attempt.status):
+            return
+        history, own = self._plane().attempts, _own(attempt, facts)
+        if status is JobStatus.SUCCEEDED:
+            # Dagster must not go on as if it had: what somebody has ended meanwhile raises.
+            history.move(attempt, status, dagster_run_id=dagster_run_id, **own)
+        else:
+            history.end(attempt, status, dagster_run_id=dagster_run_id, **own)
+
+
+def _require_not_given_up(attempt: AttemptTransition) -> None:
+    """A worker that outlived its run's end, or was taken for dead, begins nothing more in it."""
+    if attempt.status in _GIVEN_UP:
+        raise AttemptEndedError(
+            f"attempt {attempt.attempt_id} of {attempt.unit!r} is {attempt.status}: this run is "
+            "over, and starts no step.",
+            next_step="Launch or re-execute the run: that is another attempt.",
+            attempt_id=attempt.attempt_id,
+            unit=attempt.unit,
+        )
 
 
 def _own(attempt: AttemptTransition, facts: dict[str, Any]) -> dict[str, Any]:
@@ -177,6 +235,11 @@ def _own(attempt: AttemptTransition, facts: dict[str, Any]) -> dict[str, Any]:
         return facts
     own = tuple(item for item in outputs if item.name == attempt.unit)
     return facts | {"outputs": own}
+
+
+def _is_interrupted(event: dg.DagsterEvent) -> bool:
+    """Whether a step ended because somebody stopped the run: it did not fail by itself."""
+    return any(error.cls_name == "DagsterExecutionInterruptedError" for error in errors_of(event))
 
 
 def _failure(event: dg.DagsterEvent) -> dict[str, Any]:

@@ -1,21 +1,25 @@
 """Dagster's own storage, as dagster.yaml names it, with the attempt recorder inside.
 
-Dagster's tables stay a convenience that may be wiped; what happened is in the ledger. The embedded
-mode keeps them, the logs and scratch files below ``RO_HOME/dagster``.
+Dagster's tables stay a convenience that may be wiped; what happened is in the ledger. They are in
+the PostgreSQL database that ``RO_DAGSTER_URL`` names; without it, in SQLite files below
+``RO_HOME/dagster``, where logs and scratch files always are.
 """
 
 import fcntl
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
 import dagster as dg
 
 from ro_platform.config.settings import Settings
+from ro_platform.errors import SettingsError
 from ro_platform.orchestration.dagster_private import (
     ConfigurableClassData,
     DagsterSqliteStorage,
+    EventLogStorage,
     Field,
     LocalArtifactStorage,
     LocalComputeLogManager,
@@ -23,6 +27,7 @@ from ro_platform.orchestration.dagster_private import (
     StringSource,
 )
 from ro_platform.orchestration.recorder import AttemptRecorder
+from ro_platform.orchestration.workers import sign_on
 from ro_platform.plane import Plane, shared_plane
 
 
@@ -38,12 +43,35 @@ def _one_process_at_a_time(folder: Path) -> Iterator[None]:
         yield
 
 
-class RecordingSqliteEventLog(SqliteEventLogStorage):
-    """Stores an event as Dagster does, then records what it means for attempts."""
+class RecordingEventLog(EventLogStorage):
+    """Stores an event as Dagster does, then records what it means for attempts.
 
-    def __init__(self, base_dir: str, inst_data: ConfigurableClassData | None = None) -> None:
-        super().__init__(base_dir, inst_data)
-        self._recorder = AttemptRecorder(_plane)
+    It stands before one of Dagster's own classes in each class below it.
+    """
+
+    @cached_property
+    def _recorder(self) -> AttemptRecorder:
+        return AttemptRecorder(_plane)
+
+    def store_event(self, event: dg.EventLogEntry) -> None:
+        """Store and record one event. Raises if either cannot be done."""
+        if self.has_instance:
+            sign_on(self._instance, event)
+        # Abstract in this base, but the class after this one in line has it.
+        self._recorder.record(event, super().store_event)  # type: ignore[safe-super]
+
+    def store_event_batch(self, events: Sequence[dg.EventLogEntry]) -> None:
+        """Store and record events in their order.
+
+        One by one: a class of Dagster's may store some kinds of events by a statement of its own
+        and others by :meth:`store_event`, so around its own way some would be recorded twice.
+        """
+        for event in events:
+            self.store_event(event)
+
+
+class RecordingSqliteEventLog(RecordingEventLog, SqliteEventLogStorage):
+    """Dagster's, in which processes add partitions one at a time."""
 
     def add_dynamic_partitions(
         self, partitions_def_name: str, partition_keys: Sequence[str]
@@ -51,16 +79,6 @@ class RecordingSqliteEventLog(SqliteEventLogStorage):
         """Add those that are not there. Dagster looks and then inserts: one process at a time."""
         with _one_process_at_a_time(Path(self._base_dir)):
             super().add_dynamic_partitions(partitions_def_name, partition_keys)
-
-    def store_event(self, event: dg.EventLogEntry) -> None:
-        """Store and record one event. Raises if either cannot be done."""
-        super().store_event(event)
-        self._recorder.observe(event)
-
-    def store_event_batch(self, events: Sequence[dg.EventLogEntry]) -> None:
-        """Store and record events in their order."""
-        for event in events:
-            self.store_event(event)
 
 
 class _BelowHome:
@@ -88,11 +106,37 @@ class _BelowHome:
 
 
 class RecordingSqliteStorage(_BelowHome, DagsterSqliteStorage):
-    """``storage: {custom: ...}``: Dagster's SQLite storage, recording attempts."""
+    """Dagster's SQLite storage, recording attempts."""
 
     def __init__(self, base_dir: str, inst_data: ConfigurableClassData | None = None) -> None:
         super().__init__(base_dir, inst_data)
         self._event_log_storage = RecordingSqliteEventLog(self._event_log_storage._base_dir)
+
+    @classmethod
+    def from_config_value(cls, inst_data: ConfigurableClassData | None, config_value: Any) -> Any:
+        """Called by Dagster. Raises :class:`SettingsError` if ``RO_DAGSTER_URL`` says otherwise."""
+        if Settings.load().dagster_url:
+            raise SettingsError(
+                "RO_DAGSTER_URL names a database, and dagster.yaml a folder for the same storage.",
+                next_step="Name the class RecordingStorage without base_dir in dagster.yaml, or "
+                "unset RO_DAGSTER_URL.",
+            )
+        return super().from_config_value(inst_data, config_value)
+
+
+class RecordingStorage(RecordingSqliteStorage):
+    """What dagster.yaml names: the storage that the settings choose, recording attempts."""
+
+    @classmethod
+    def from_config_value(cls, inst_data: ConfigurableClassData | None, config_value: Any) -> Any:
+        """Called by Dagster: PostgreSQL if ``RO_DAGSTER_URL`` is set, else SQLite."""
+        url = Settings.load().dagster_url
+        if not url or config_value.get("base_dir"):
+            return super().from_config_value(inst_data, config_value)
+        # Imported where it is used: this module's classes are its bases.
+        from ro_platform.orchestration.storage_postgres import RecordingPostgresStorage
+
+        return RecordingPostgresStorage(url, inst_data=inst_data)
 
 
 class HomeComputeLogManager(_BelowHome, LocalComputeLogManager):

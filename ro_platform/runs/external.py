@@ -3,8 +3,9 @@
 Whoever judged did so elsewhere; here it is put on record who brought it in, and the guard treats
 the receipts like any other. The order is: an attempt begins, the gates are declared, the artifact
 is published, the receipts are recorded, the attempt ends. So nothing can be read before the last
-of its receipts, whatever else stands. After a crash at any instruction, registering again ends the
-attempt that was left open as LOST (or as SUCCEEDED, if only that was missing) and completes it.
+of its receipts, whatever else stands. Unless more goes on under the manifest, its run is sealed
+then. After a crash at any instruction, registering again ends the attempt that was left open as
+LOST (or as SUCCEEDED, if only that was missing) and completes it.
 """
 
 from __future__ import annotations
@@ -52,6 +53,7 @@ from ro_platform.runs.history import AttemptHistory
 from ro_platform.runs.publication import Publication, Work
 from ro_platform.runs.registry import RunRegistry
 from ro_platform.runs.runtime import runtime_fingerprint
+from ro_platform.runs.seals import RunSeals
 
 STEP_KEY = "external"
 """The step key of an attempt that no orchestrator executes."""
@@ -169,10 +171,16 @@ class ExternalArtifacts:
         attempts = AttemptHistory(self._ledger, actor=actor)
         receipts = self._on_record(case, held) if held else None
         self._end_abandoned(attempts, case, held, receipts)
-        if held is None or receipts is None:
-            held, receipts = self._record(attempts, case, deterministic=deterministic)
-            return self._as_it_stands(case, held, receipts, new=True)
-        return self._as_it_stands(case, held, receipts, new=False)
+        seals = RunSeals(self._ledger, actor=actor)
+        if new := held is None or receipts is None:
+            try:
+                held, receipts = self._record(attempts, case, deterministic=deterministic)
+            except RunOperateError:
+                with suppress(RunOperateError):  # the first error is the one to hear of
+                    seals.seal(fingerprint)
+                raise
+        seals.seal(fingerprint)
+        return self._as_it_stands(case, held, receipts, new=new)
 
     def check(self, asset: str, fingerprint: str, rules: Sequence[GateRule]) -> RunManifest:
         """Whether verdicts under these rules can be registered there; answers the manifest.

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ro_platform.artifacts.addressing import parse_binding
+from ro_platform.artifacts.bindings import missing_blob
 from ro_platform.artifacts.store import ArtifactStore
 from ro_platform.contracts import (
     ArtifactBound,
@@ -30,6 +31,7 @@ from ro_platform.kernel.identity import run_id
 from ro_platform.ledger.entry import EntryDraft
 from ro_platform.ledger.log import Ledger
 from ro_platform.ledger.reader import LedgerReader
+from ro_platform.runs.correlation import mentions_of
 from ro_platform.runs.history import newest_of
 from ro_platform.runs.registry import RunRegistry
 
@@ -63,21 +65,30 @@ class Publication:
         actor: str,
         deterministic: bool = True,
         bundle: bool = False,
+        train_run: bool = False,
     ) -> BoundRef:
         """Bind a stored artifact to an asset under the attempt's manifest, and record it.
 
         Answers the reference with its binding's locator. A ``bundle`` is known by its digest as
-        ``bundle_id``. Raises :class:`AddressConflictError` for other bytes than those bound
-        already, :class:`AttemptEndedError` if the attempt does not run any more, and a
-        :class:`GateRefusedError` if an input does not stand (any more).
+        ``bundle_id``, a ``train_run`` by its attempt as ``train_run_id``. Raises
+        :class:`AddressConflictError` for other bytes than those bound already,
+        :class:`AttemptEndedError` if the attempt does not run any more, a
+        :class:`GateRefusedError` if an input does not stand (any more) or the bytes were erased,
+        and :class:`ArtifactNotFoundError` if the store does not hold all of them.
         """
         fingerprint = work.attempt.manifest_fingerprint
         self._require(self._guard, self._ledger, work)
+        self._guard.require_unerased(ref.digest)
         bound = self._store.bind(asset, fingerprint, ref, deterministic=deterministic)
-        draft = _draft(asset, bound, work, actor=actor, bundle=bundle)
+        draft = _draft(asset, bound, work, actor=actor, bundle=bundle, train_run=train_run)
 
         def build(log: LedgerReader) -> Sequence[EntryDraft]:
-            self._require(self._guard.within(log), log, work)
+            guard = self._guard.within(log)
+            self._require(guard, log, work)
+            guard.require_unerased(ref.digest)
+            # Asked here because an erasure removes files of trees between two appends.
+            if not self._store.has(bound):
+                raise missing_blob(asset, ref)
             return [draft]
 
         self._ledger.append_with(build)
@@ -100,7 +111,9 @@ class Publication:
                 guard.check(address.asset, manifest, address.fingerprint, item.artifact)
 
 
-def _draft(asset: str, ref: BoundRef, work: Work, *, actor: str, bundle: bool) -> EntryDraft:
+def _draft(
+    asset: str, ref: BoundRef, work: Work, *, actor: str, bundle: bool, train_run: bool
+) -> EntryDraft:
     fingerprint = work.attempt.manifest_fingerprint
     used = {item.artifact.ref: item.artifact.digest for item in work.inputs}
     body = ArtifactBound(
@@ -110,16 +123,18 @@ def _draft(asset: str, ref: BoundRef, work: Work, *, actor: str, bundle: bool) -
         artifact=ref,
         inputs=tuple(UsedArtifact(ref=name, digest=used[name]) for name in sorted(used)) or None,
     )
+    ids = CorrelationIds(
+        run_id=run_id(fingerprint),
+        train_run_id=work.attempt.attempt_id if train_run else None,
+        bundle_id=ref.digest if bundle else None,
+        dagster_run_id=work.dagster_run_id,
+    )
     return EntryDraft(
         kind=EntryKind.ARTIFACT_BOUND,
         subject=artifact_subject(ref.ref),
         key=f"bound/{work.attempt.attempt_id}/{ref.ref}",
         actor=actor,
-        correlation_ids=CorrelationIds(
-            run_id=run_id(fingerprint),
-            dagster_run_id=work.dagster_run_id,
-            bundle_id=ref.digest if bundle else None,
-        ),
-        mentions=(digest_mention(ref.digest), *map(used_mention, used)),
+        correlation_ids=ids,
+        mentions=(digest_mention(ref.digest), *map(used_mention, used), *mentions_of(ids)),
         body=body,
     )

@@ -104,6 +104,7 @@ class RunRegistry:
         and :class:`InputMissingError` if the plane holds nothing that a manifest may name so.
         """
         digest = str(item.ref.digest)
+        self._guard.require_unerased(digest)
         if self._is_imported(item):
             return None
         refusals: list[GateRefusedError] = []
@@ -165,6 +166,7 @@ class RunRegistry:
     def _to_import(self, file: ManifestFile, item: ManifestInput) -> Path | None:
         """The file to import for an input, checked; None if the store has the bytes already."""
         assert item.ref.digest is not None
+        self._guard.require_unerased(item.ref.digest)
         stored = blob_ref(item.ref.digest).model_copy(update={"size_bytes": item.ref.size_bytes})
         if item.ref.blake3 is None and self._is_imported(item) and self._store.has(stored):
             self._store.verify(stored)
@@ -232,7 +234,10 @@ class RunRegistry:
             actor=actor,
             correlation_ids=CorrelationIds(run_id=run_id(fingerprint)),
             body=body.to_json_value(),
-            mentions=imported,
+            mentions=(
+                *imported,
+                *(input_mention(str(item.ref.digest)) for item in manifest.inputs),
+            ),
         )
         # Asked inside the append, so that of two who register at once only one hears "new".
         return bool(
@@ -265,6 +270,11 @@ def input_ref(item: ManifestInput) -> ArtifactRef:
     """The stored blob of a manifest's input: named by digest, wherever the manifest found it."""
     assert item.ref.digest is not None
     return blob_ref(item.ref.digest)
+
+
+def input_mention(digest: str) -> str:
+    """The name by which the manifests are found that name those bytes as an input."""
+    return f"input/{digest}"
 
 
 def _digests_of_file(path: Path) -> Digests:

@@ -335,7 +335,7 @@ def test_registering_twice_is_registering_once(fresh: Deployment) -> None:
 
 
 def test_every_kind_of_fact_is_on_record(first_run: tuple[Deployment, Answer]) -> None:
-    """Run, attempts, bindings, gate sets, receipts, configs and admin events, in one log."""
+    """Run, attempts, bindings, gate sets, receipts, configs, admin events, seal, in one log."""
     kinds = {entry["kind"] for entry in first_run[0].entries()}
     assert kinds == {
         "run_registered",
@@ -345,6 +345,7 @@ def test_every_kind_of_fact_is_on_record(first_run: tuple[Deployment, Answer]) -
         "gate_receipt",
         "config_published",
         "admin_event",
+        "run_sealed",
     }
 
 

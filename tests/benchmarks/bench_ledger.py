@@ -1,20 +1,23 @@
-"""What the ledger costs, as ratios to raw SQLite in the same run (median of interleaved rounds).
+"""What the ledger costs on SQLite and on PostgreSQL, as ratios to raw inserts into the same engine
+in the same run (median of interleaved rounds).
 
-Three raw tables stand beside it, all with the same columns, bytes and durability pragmas: *bare*
-(no index but the primary key), *indexed* (the ledger's indexes, without which nothing could be
-found), *guarded* (also its triggers). Run: ``python tests/benchmarks/bench_ledger.py [--quick]``.
+Three raw tables stand beside it (:mod:`tests.benchmarks.raw_tables`), all with the same columns,
+bytes and durability. Run: ``PYTHONPATH=. python tests/benchmarks/bench_ledger.py [--quick]``.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import sqlite3
+import multiprocessing
 import statistics
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from functools import partial
 from hashlib import sha256
+from multiprocessing.process import BaseProcess
+from multiprocessing.synchronize import Barrier
 from pathlib import Path
 from time import perf_counter
 
@@ -24,15 +27,15 @@ from rich.table import Table
 from ro_platform.contracts.attempt import CorrelationIds
 from ro_platform.contracts.ledger import EntryKind
 from ro_platform.kernel.clock import system_clock
-from ro_platform.ledger.backends import sqlite as sqlite_backend
 from ro_platform.ledger.backends.base import Row
 from ro_platform.ledger.backends.sqlite import SqliteLedgerBackend
 from ro_platform.ledger.entry import EntryDraft, sealed
 from ro_platform.ledger.log import Ledger
+from tests.benchmarks.raw_tables import KINDS, Engine, Postgres, Sqlite
+from tests.servers import postgres_server
 
 BATCH = 10_000
-SCHEMA = Path(sqlite_backend.__file__).with_name("sqlite_schema.sql").read_text("utf-8")
-INSERT = "INSERT INTO entry VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+PROCESSES = 8
 Figures = dict[str, float]
 
 
@@ -65,39 +68,10 @@ def rows_of(start: int, count: int) -> list[Row]:
     return [sealed(draft(number), number, moment)[1] for number in range(start, start + count)]
 
 
-class RawTable:
-    """Plain inserts into one table, durable like the ledger's."""
-
-    def __init__(self, path: Path, *, indexes: bool, triggers: bool) -> None:
-        self.connection = sqlite3.connect(path, isolation_level=None)
-        self.connection.execute("PRAGMA journal_mode = WAL")
-        self.connection.executescript("PRAGMA synchronous = FULL; PRAGMA cache_size = -32768;")
-        end = "CREATE TABLE node" if indexes else "CREATE UNIQUE INDEX"
-        part = SCHEMA[SCHEMA.index("CREATE TABLE entry") : SCHEMA.index(end)]
-        self.connection.executescript(SCHEMA if triggers else part)
-
-    def one_by_one(self, rows: list[Row]) -> None:
-        """A commit for each row."""
-        for row in rows:
-            self.connection.execute("BEGIN IMMEDIATE")
-            self.connection.execute(INSERT, row)
-            self.connection.execute("COMMIT")
-
-    def batch(self, rows: list[Row]) -> None:
-        """One commit for all rows."""
-        self.connection.execute("BEGIN IMMEDIATE")
-        self.connection.executemany(INSERT, rows)
-        self.connection.execute("COMMIT")
-
-
-def against_raw(folder: Path, rounds: int, count: int, *, batch: bool) -> Figures:
+def against_raw(engine: Engine, name: str, rounds: int, count: int, *, batch: bool) -> Figures:
     """Appends against the raw tables, turn and turn about: rates (entries/s) and ratios."""
-    ledger = Ledger(SqliteLedgerBackend(folder / "ledger.sqlite"), system_clock)
-    tables = {
-        "bare": RawTable(folder / "bare.sqlite", indexes=False, triggers=False),
-        "indexed": RawTable(folder / "indexed.sqlite", indexes=True, triggers=False),
-        "guarded": RawTable(folder / "guarded.sqlite", indexes=True, triggers=True),
-    }
+    ledger = Ledger(engine.backend(name), system_clock)
+    tables = {kind: engine.raw(name, kind) for kind in KINDS}
     ledger.append_many(drafts(0, 100))
     for table in tables.values():
         table.batch(rows_of(0, 100))
@@ -108,17 +82,69 @@ def against_raw(folder: Path, rounds: int, count: int, *, batch: bool) -> Figure
             seconds["ledger"].append(_timed(partial(ledger.append_many, facts)))
         else:
             seconds["ledger"].append(_timed(partial(_append_each, ledger, facts)))
-        for name, table in tables.items():
+        for kind, table in tables.items():
             write = table.batch if batch else table.one_by_one
-            seconds[name].append(_timed(partial(write, rows)))
+            seconds[kind].append(_timed(partial(write, rows)))
     ledger.verify()
     figures = {
-        f"{name} (entries/s)": count / statistics.median(taken) for name, taken in seconds.items()
+        f"{kind} (entries/s)": count / statistics.median(taken) for kind, taken in seconds.items()
     }
-    for name in tables:
-        pairs = zip(seconds[name], seconds["ledger"], strict=True)
-        figures[f"ratio to {name}"] = statistics.median(raw / ours for raw, ours in pairs)
+    for kind in tables:
+        pairs = zip(seconds[kind], seconds["ledger"], strict=True)
+        figures[f"ratio to {kind}"] = statistics.median(raw / ours for raw, ours in pairs)
     return figures
+
+
+def from_processes(engine: Engine, name: str, rounds: int, count: int) -> Figures:
+    """Appends by several processes at once against raw inserts by as many, a commit each."""
+    ledger = Ledger(engine.backend(name), system_clock)
+    ledger.append(draft(0))
+    engine.raw(name, "indexed").batch(rows_of(0, 1))
+    ledger.close()
+    seconds: dict[str, list[float]] = {"ledger": [], "indexed": []}
+    for start in range(1, 1 + rounds * PROCESSES * count, PROCESSES * count):
+        for kind, work in (("ledger", _append_in_process), ("indexed", _insert_in_process)):
+            seconds[kind].append(_timed_together(partial(work, engine, name), start, count))
+    total = PROCESSES * count
+    ratios = (raw / ours for ours, raw in zip(*seconds.values(), strict=True))
+    ledger.verify()
+    return {
+        f"{kind} (entries/s)": total / statistics.median(taken) for kind, taken in seconds.items()
+    } | {"ratio to indexed": statistics.median(ratios)}
+
+
+def _timed_together(work: Callable[[int, int, Barrier], None], start: int, count: int) -> float:
+    """Seconds from when all processes are ready until the last is done."""
+    context = multiprocessing.get_context("fork")
+    ready = context.Barrier(PROCESSES + 1)
+    children = [
+        context.Process(target=work, args=(start + number * count, count, ready))
+        for number in range(PROCESSES)
+    ]
+    for child in children:
+        child.start()
+    ready.wait()
+    took = _timed(partial(_join_all, children))
+    assert [child.exitcode for child in children] == [0] * PROCESSES
+    return took
+
+
+def _join_all(children: Sequence[BaseProcess]) -> None:
+    for child in children:
+        child.join()
+
+
+def _append_in_process(engine: Engine, name: str, start: int, count: int, ready: Barrier) -> None:
+    ledger, facts = Ledger(engine.backend(name), system_clock), drafts(start, count)
+    ledger.size()
+    ready.wait()
+    _append_each(ledger, facts)
+
+
+def _insert_in_process(engine: Engine, name: str, start: int, count: int, ready: Barrier) -> None:
+    table, rows = engine.raw(name, "indexed"), rows_of(start, count)
+    ready.wait()
+    table.one_by_one(rows)
 
 
 def at_size(folder: Path, size: int) -> Figures:
@@ -158,15 +184,26 @@ def at_size(folder: Path, size: int) -> Figures:
 
 def measure(folder: Path, *, quick: bool) -> dict[str, Figures]:
     """All figures, by group."""
-    (folder / "single").mkdir()
-    (folder / "batch").mkdir()
-    return {
-        "one by one": against_raw(
-            folder / "single", 5 if quick else 15, 100 if quick else 300, batch=False
-        ),
-        f"batches of {BATCH}": against_raw(folder / "batch", 3 if quick else 9, BATCH, batch=True),
-        "a large log": at_size(folder, 50_000 if quick else 1_000_000),
-    }
+    figures: dict[str, Figures] = {}
+    with ExitStack() as stack:
+        engines: dict[str, Engine] = {
+            "SQLite": Sqlite(folder),
+            "PostgreSQL": Postgres(stack.enter_context(postgres_server())),
+        }
+        for name, engine in engines.items():
+            rounds, count = (5, 100) if quick else (15, 300)
+            figures[f"{name}, one by one"] = against_raw(
+                engine, "single", rounds, count, batch=False
+            )
+            figures[f"{name}, batches of {BATCH}"] = against_raw(
+                engine, "batch", 3 if quick else 9, BATCH, batch=True
+            )
+            rounds, count = (2, 25) if quick else (7, 200)
+            figures[f"{name}, {PROCESSES} processes"] = from_processes(
+                engine, "together", rounds, count
+            )
+    figures["SQLite, a large log"] = at_size(folder, 50_000 if quick else 1_000_000)
+    return figures
 
 
 def main() -> None:

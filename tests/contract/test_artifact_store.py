@@ -33,6 +33,7 @@ from ro_platform.artifacts.blobs import SMALL
 from ro_platform.artifacts.store import ArtifactStore
 from ro_platform.artifacts.trees import TREE
 from ro_platform.contracts import (
+    ArtifactErased,
     ArtifactRef,
     ArtifactTree,
     BoundRef,
@@ -43,6 +44,7 @@ from ro_platform.contracts import (
 )
 from ro_platform.errors import (
     AddressConflictError,
+    ArtifactErasedError,
     ArtifactNotFoundError,
     BindingCorruptError,
     DigestMismatchError,
@@ -684,6 +686,14 @@ class Faulty(BlobBackend):
     def names(self, prefix: str = "") -> Iterator[str]:
         return iter(()) if self.failing("stale list") else self.inner.names(prefix)
 
+    def erase(self, name: str) -> bool:
+        if self.failing("no erasing"):
+            raise StoreNotWritableError("read-only", errno=errno.EROFS)
+        erased = self.inner.erase(name)
+        if self.failing("lost reply to erase"):
+            raise OutcomeUnknownError("lost")
+        return erased
+
     def sweep(self, **_: object) -> int:
         return 0
 
@@ -729,6 +739,51 @@ def test_a_failed_put_or_bind_is_repeated_with_success(
     bound = store.bind("asset", FP, ref)
     assert store.read(bound) == data
     assert len(all_names(store)) == 2
+
+
+def tombstone(ref: BoundRef) -> ArtifactErased:
+    return ArtifactErased(
+        digest=ref.digest, reason="asked for", actor="HUMAN::boss", admin_event_id="0" * 32
+    )
+
+
+@pytest.mark.parametrize("size", [10, SMALL + 10])
+def test_erased_bytes_are_gone_and_do_not_come_back(store: ArtifactStore, size: int) -> None:
+    """The blob goes, its tombstone and its binding stay, and other blobs are not touched."""
+    data = b"d" * size
+    ref, other = store.bind("asset", FP, put(store, data)), put(store, b"other")
+    assert store.erase(tombstone(ref), [ref.digest]) == (1, size)
+    assert store.erase(tombstone(ref), [ref.digest]) == (0, 0)
+    assert not store.has(ref)
+    for use in (store.read, store.verify):
+        with pytest.raises(ArtifactErasedError, match="asked for"):
+            use(ref)
+    with pytest.raises(ArtifactErasedError, match="asked for"):
+        put(store, data)
+    assert store.binding("asset", FP) == ref
+    assert store.tombstone(ref.digest) == tombstone(ref)
+    assert store.tombstone(other.digest) is None
+    assert store.read(other) == b"other"
+
+
+@pytest.mark.parametrize("fault", ["no space in write", "no erasing", "lost reply to erase"])
+@pytest.mark.parametrize("make", BACKENDS.values(), ids=BACKENDS)
+def test_a_failed_erasure_is_repeated_with_success(
+    tmp_path: Path, make: Callable[[Path], BlobBackend], fault: str
+) -> None:
+    """Never bytes gone without a tombstone; and the same call then removes what is left."""
+    backend = Faulty(make(tmp_path / "store"), "")
+    store = ArtifactStore(backend)
+    ref = put(store)
+    backend.fault = fault
+    with pytest.raises((StoreNotWritableError, OutcomeUnknownError)):
+        store.erase(tombstone(ref), [ref.digest])
+    assert (store.tombstone(ref.digest) is not None) is (fault != "no space in write")
+    assert store.has(ref) is (fault != "lost reply to erase")
+    store.erase(tombstone(ref), [ref.digest])
+    assert not store.has(ref)
+    with pytest.raises(ArtifactErasedError):
+        put(store)
 
 
 def test_a_torn_write_is_never_read(tmp_path: Path) -> None:

@@ -205,6 +205,51 @@ def test_of_racing_writers_exactly_one_creates(backend: BlobBackend, same: bool)
     assert content(backend, "race/it") == created[0]
 
 
+def test_an_erased_object_is_gone(backend: BlobBackend) -> None:
+    """It has no size, no bytes and no place in the list; its neighbours stay; it can be erased
+    once, and its name can be given again."""
+    for name in ("a/b", "a/bc", "a/d/e"):
+        backend.create(name, b"data")
+    assert backend.erase("a/b") is True
+    assert backend.erase("a/b") is False
+    assert backend.size("a/b") is None
+    with pytest.raises(ArtifactNotFoundError):
+        backend.open("a/b")
+    assert list(backend.names()) == ["a/bc", "a/d/e"]
+    assert backend.create("a/b", b"other") is True
+    assert content(backend, "a/b") == b"other"
+
+
+@pytest.mark.parametrize("name", ["a", "a/b/c", "none/at/all"])
+def test_what_is_no_object_is_not_erased(backend: BlobBackend, name: str) -> None:
+    """A folder, a name below an object, a name nobody used: False, and nothing is touched."""
+    backend.create("a/b", b"data")
+    assert backend.erase(name) is False
+    assert content(backend, "a/b") == b"data"
+
+
+@pytest.mark.parametrize("name", ["../a", "/etc/hostname", "a/../b", "tmp/x", "", ".hidden"])
+def test_only_an_objects_name_is_erased(backend: BlobBackend, name: str) -> None:
+    """Nothing outside the store, and nothing of the backend's own, goes by this way."""
+    with pytest.raises(InvalidInputError):
+        backend.erase(name)
+
+
+def test_of_racing_erasers_exactly_one_erases(backend: BlobBackend) -> None:
+    """Many threads erase one object: one is told that it did, none fails."""
+    backend.create("race/it", b"data")
+    answers: list[bool] = []
+    threads = [
+        threading.Thread(target=lambda: answers.append(backend.erase("race/it"))) for _ in range(8)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(answers) == [False] * 7 + [True]
+    assert backend.size("race/it") is None
+
+
 # --- the filesystem ------------------------------------------------------------------------------
 
 
@@ -349,6 +394,54 @@ def test_a_failure_after_linking_is_an_unknown_outcome(
             backend.create("a/b", b"data")
     assert backend.create("a/b", b"data") is False
     assert content(backend, "a/b") == b"data"
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before-the-call", "after-the-call"])
+def test_a_crash_while_erasing_leaves_the_object_whole_or_gone(tmp_path: Path, after: bool) -> None:
+    """Stopped at each system call in turn, what is left is whole, and a retry completes it."""
+    position = 0
+    while True:
+        root = tmp_path / f"at-{position}"
+        FilesystemBackend(root).create("a/b", b"whole")
+        with pytest.MonkeyPatch.context() as patch:
+            calls = FaultyOs(position, Crash(), after=after, crash=True)
+            faulty(patch, calls)
+            with suppress(Crash):
+                FilesystemBackend(root).erase("a/b")
+        survivor = FilesystemBackend(root)
+        if survivor.size("a/b") is not None:
+            assert content(survivor, "a/b") == b"whole"
+        survivor.erase("a/b")
+        assert survivor.size("a/b") is None
+        if not calls.happened:
+            break
+        position += 1
+    assert calls.seen == ["lstat", "unlink", "open", "fsync", "close"]
+
+
+@pytest.mark.parametrize(
+    ("call", "code", "expected", "left"),
+    [
+        ("unlink", errno.EROFS, StoreNotWritableError, 5),
+        ("unlink", errno.EIO, BackendUnavailableError, 5),
+        ("fsync", errno.EIO, OutcomeUnknownError, None),
+    ],
+)
+def test_an_erasure_that_fails_says_how_far_it_got(
+    tmp_path: Path, call: str, code: int, expected: type[Exception], left: int | None
+) -> None:
+    """Still there, or gone until power is lost: two errors, and the same call again completes."""
+    backend = FilesystemBackend(tmp_path)
+    backend.create("a/b", b"whole")
+    with pytest.MonkeyPatch.context() as patch:
+        calls = FaultyOs(-1, Crash(), after=False, crash=False)
+        patch.setattr(calls, call, _raise(OSError(code, "no")), raising=False)
+        faulty(patch, calls)
+        with pytest.raises(expected) as raised:
+            backend.erase("a/b")
+        assert getattr(raised.value, "next_step", "")
+    assert backend.size("a/b") == left
+    assert backend.erase("a/b") is (left is not None)
 
 
 def test_a_torn_write_is_continued(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -412,7 +412,7 @@ def test_another_schema_is_refused_and_left_alone(place: Place, spoil: str) -> N
     """Somebody else's ro_ledger, a later version, and a database that cannot hold every text."""
     url = place.url()
     if spoil == "later":
-        place.tamper("UPDATE ro_ledger.ledger_schema SET version = 2")
+        place.tamper("INSERT INTO ro_ledger.ledger_schema VALUES (9)")
     elif spoil == "foreign":
         place.execute("DROP TABLE ro_ledger.ledger_schema")
     else:
@@ -628,7 +628,7 @@ def test_a_server_that_falls_silent_is_lost(place: Place, monkeypatch: pytest.Mo
     monkeypatch.setattr("ro_platform.ledger.backends.postgres_connection._GRACE_SECONDS", 0.1)
     for at, error in (
         (b"SELECT seq", BackendUnavailableError),
-        (b"LOCK", BackendUnavailableError),
+        (b"take_turn", BackendUnavailableError),
         (b"COMMIT\0", OutcomeUnknownError),
     ):
         with proxied(place, busy_timeout_seconds=0.1) as (proxy, ledger):

@@ -8,14 +8,17 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from multiprocessing.synchronize import Event
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from ro_platform.contracts.attempt import CorrelationIds
 from ro_platform.contracts.ledger import EntryKind
 from ro_platform.kernel.clock import system_clock
+from ro_platform.kernel.merkle import EMPTY_ROOT
 from ro_platform.ledger.backends.base import LedgerBackend
 from ro_platform.ledger.backends.postgres import PostgresLedgerBackend
 from ro_platform.ledger.backends.sqlite import SqliteLedgerBackend
@@ -134,6 +137,92 @@ def test_eight_processes_lose_nothing_and_leave_no_gap(place: str, method: str) 
     )
     numbers = [entry.body["version"] for entry in ledger.scan(subject="config")]
     assert numbers == list(range(1, WRITERS * APPENDS + 1))
+
+
+RUNS = 3
+
+
+def _next_of_run(run: str, mark: str) -> Callable[[LedgerReader], list[EntryDraft]]:
+    """Two facts of one run: the next number, and one that is found by the run's name."""
+
+    def decide(reader: LedgerReader) -> list[EntryDraft]:
+        latest = reader.latest(EntryKind.CONFIG_PUBLISHED, run)
+        number = 1 + (int(str(latest.body["n"])) if latest else 0)
+        ids = CorrelationIds(run_id=run)
+        return [
+            EntryDraft(EntryKind.CONFIG_PUBLISHED, run, "SYSTEM::test", {"n": number}, None, ids),
+            EntryDraft(
+                EntryKind.ADMIN_EVENT, mark, "SYSTEM::test", {"n": number}, None, ids, (run,)
+            ),
+        ]
+
+    return decide
+
+
+def _append_over_runs(place: str, writer: int, ready: threading.Barrier) -> None:
+    ledger = opened(place)
+    ready.wait()
+    for number in range(APPENDS):
+        if writer % 2:
+            ledger.append_many([fact(f"writer-{writer}", 2 * number + n) for n in range(2)])
+        else:
+            # Each writer goes through the runs in an order of its own.
+            run = f"{(writer + number * (1 + writer // 2)) % RUNS:032x}"
+            ledger.append_with(_next_of_run(run, f"writer-{writer}"))
+
+
+def _read_until(place: str, stop: Event, ready: threading.Barrier) -> None:
+    """Whatever is read meanwhile is consistent: no gap, and each run's two facts together."""
+    ledger = opened(place)
+    ready.wait()
+    while not stop.is_set():
+        size = ledger.size()
+        assert [entry.seq for entry in ledger.scan(end=size)] == list(range(size))
+        run = f"{0:032x}"
+        mentioning = {entry.seq for entry in ledger.scan(mention=run)}
+        numbers = [entry.seq for entry in ledger.scan(subject=run, end=size)]
+        assert {seq + 1 for seq in numbers} <= mentioning
+
+
+def _verify_until(place: str, stop: Event, ready: threading.Barrier) -> None:
+    ledger, kept = opened(place), (0, EMPTY_ROOT)
+    ready.wait()
+    while not stop.is_set():
+        verified = ledger.verify(against=kept)
+        assert verified.size >= kept[0]
+        kept = (verified.size, verified.root)
+
+
+def test_eight_writers_over_several_runs_and_readers_and_a_verifier_at_once(place: str) -> None:
+    """Nobody waits for ever, nobody is refused, nothing is lost or torn, and what was verified in
+    the middle of it is part of what is there at the end."""
+    context: Any = multiprocessing.get_context("fork")
+    ready, stop = context.Barrier(WRITERS + 3), context.Event()
+    writers = [
+        context.Process(target=_append_over_runs, args=(place, number, ready))
+        for number in range(WRITERS)
+    ]
+    others = [
+        context.Process(target=work, args=(place, stop, ready))
+        for work in (_read_until, _read_until, _verify_until)
+    ]
+    for process in writers + others:
+        process.start()
+    for writer in writers:
+        writer.join(120)
+    stop.set()
+    for other in others:
+        other.join(60)
+    assert [process.exitcode for process in writers + others] == [0] * (WRITERS + 3)
+    ledger = opened(place)
+    assert ledger.verify().size == WRITERS * APPENDS * 2
+    for run in (f"{number:032x}" for number in range(RUNS)):
+        numbers = [entry.body["n"] for entry in ledger.scan(subject=run)]
+        assert numbers == list(range(1, len(numbers) + 1))
+        assert [entry.body["n"] for entry in ledger.scan(mention=run)] == numbers
+    for writer_number in range(1, WRITERS, 2):
+        own = [entry.body["n"] for entry in ledger.scan(subject=f"writer-{writer_number}")]
+        assert own == list(range(2 * APPENDS))
 
 
 def test_what_was_acknowledged_survives_every_kill(place: str) -> None:

@@ -247,7 +247,7 @@ import sys
 from ro_platform.cli import main, ledger
 def broken(settings): raise ZeroDivisionError("[bold] no error of the library")
 ledger.shared_plane = broken
-sys.argv = ["ro", "ledger", "verify", *sys.argv[1:]]
+sys.argv = ["ro", "ledger", "log", *sys.argv[1:]]
 main.main()
 """
 

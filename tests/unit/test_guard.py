@@ -374,7 +374,7 @@ def test_a_read_costs_two_rounds_to_the_ledger_however_many_gates() -> None:
         world.judge(gate, PASS)
     rounds.clear()
     assert world.read() == b"bytes"
-    assert rounds == [3, 2 * len(rules)]
+    assert rounds == [4, 2 * len(rules)]
 
 
 def test_an_asset_that_is_not_bound_is_not_found() -> None:

@@ -39,6 +39,7 @@ def test_with_nothing_set_everything_is_below_the_deployments_root(tmp_path: Pat
     assert settings.manifest_inbox == root / ".ro" / "inbox"
     assert settings.dagster_state == root / ".ro" / "dagster"
     assert settings.definitions_module == "definitions"
+    assert settings.dagster_url == ""
     assert not (root / ".ro").exists()
 
 
@@ -60,6 +61,7 @@ def test_each_setting_is_taken_from_its_variable(tmp_path: Path) -> None:
             "RO_HOME": "/var/ro",
             "RO_STORE_URL": "file:///srv/store",
             "RO_LEDGER_URL": "",
+            "RO_DAGSTER_URL": "postgresql://db/dagster",
             "RO_MANIFEST_INBOX": "/srv/in",
             "RO_DEFINITIONS_MODULE": "house.defs",
             "RO_UI_URL": "https://ui.example",
@@ -69,6 +71,7 @@ def test_each_setting_is_taken_from_its_variable(tmp_path: Path) -> None:
     assert (settings.root, settings.home) == (tmp_path, Path("/var/ro"))
     assert settings.store_url == "file:///srv/store"
     assert settings.ledger_url == "sqlite:///var/ro/ledger.sqlite"
+    assert settings.dagster_url == "postgresql://db/dagster"
     assert settings.manifest_inbox == Path("/srv/in")
     assert settings.definitions_module == "house.defs"
     assert settings.ui_url == "https://ui.example"
@@ -105,7 +108,8 @@ def test_a_refused_url_does_not_show_its_password(url: str) -> None:
     with pytest.raises(SettingsError, match=r"sqlite:///absolute/path or postgresql://") as refused:
         path_of(url, scheme="sqlite", setting="RO_LEDGER_URL")
     assert "hush" not in f"{refused.value} {refused.value.diagnostics()}"
-    assert "hush" not in repr(Settings.load({"RO_LEDGER_URL": url, "RO_ROOT": "/srv"}))
+    given = {"RO_LEDGER_URL": url, "RO_DAGSTER_URL": url, "RO_ROOT": "/srv"}
+    assert "hush" not in repr(Settings.load(given))
 
 
 def test_a_postgresql_url_is_told_from_the_others() -> None:

@@ -3,8 +3,10 @@
 This class is the specification; every backend passes ``tests/contract/test_blob_backends.py``.
 A backend knows nothing of digests or artifacts. What it promises:
 
-* **Create-only.** An object appears whole under its name or not at all, and no call replaces or
-  removes one. Of many writers of one name exactly one is told that it created the object.
+* **Create-only.** An object appears whole under its name or not at all, and no call replaces one.
+  Of many writers of one name exactly one is told that it created the object.
+* **One way out.** :meth:`BlobBackend.erase` alone removes an object; the store calls it for blobs
+  whose tombstone is there already, and for nothing else.
 * **Durable before visible.** Once a name can be opened, its bytes outlive a loss of power; once
   ``commit``, ``create`` or a group's exit has returned, so does the name.
 * **Documented errors only.** ``ArtifactNotFoundError`` (no such object), ``InvalidInputError`` (not
@@ -177,6 +179,15 @@ class BlobBackend(ABC):
         """The names that begin with ``prefix`` (any text, not only whole segments), sorted.
 
         What does not have the form of a name is no object of this store and is left out.
+        """
+
+    @abstractmethod
+    def erase(self, name: str) -> bool:
+        """Remove the object, durably: True if this call did, False if there was none.
+
+        A crash leaves the object whole or gone. Raises :class:`StoreNotWritableError` or
+        :class:`BackendUnavailableError` where it is still there, and :class:`OutcomeUnknownError`
+        where a loss of power may bring it back: repeat the call. Who has it open may read on.
         """
 
     @abstractmethod

@@ -105,6 +105,29 @@ class FilesystemBackend(BlobBackend):
         except OSError as error:
             raise posix.refused(error, self.root) from error
 
+    def erase(self, name: str) -> bool:
+        """Unlink the file and make its folder durable; its blocks are the file system's to reuse.
+
+        Where it is gone already the folder is made durable, too: a call before may have failed
+        there.
+        """
+        path, erased = self.path(name), False
+        if self.size(name) is not None:
+            try:
+                os.unlink(path)  # noqa: PTH108 - by the same calls as everything else here
+                erased = True
+            except FileNotFoundError:
+                erased = False  # somebody else was faster by a moment
+            except OSError as error:
+                raise posix.refused(error, self.root) from error
+        folder = Path(path).parent
+        if folder.is_dir():
+            try:
+                posix.fsync_folder(folder)
+            except OSError as error:
+                raise posix.in_doubt_erased(error, self.root, name) from error
+        return erased
+
     def sweep(self, *, older_than_seconds: float, now: datetime) -> int:
         """Remove the files in ``tmp`` whose last write is at least that old."""
         oldest, removed = now.timestamp() - older_than_seconds, 0

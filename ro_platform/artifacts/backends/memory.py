@@ -68,6 +68,11 @@ class MemoryBackend(BlobBackend):
             found = sorted(n for n in self.objects if n.startswith(prefix) and is_name(n))
         return iter(found)
 
+    def erase(self, name: str) -> bool:
+        """Take the object out of the dictionary."""
+        with self._lock:
+            return self.objects.pop(checked_name(name), None) is not None
+
     def sweep(self, *, older_than_seconds: float, now: datetime) -> int:  # noqa: ARG002
         """Nothing outlives its writer here: 0."""
         return 0

@@ -123,3 +123,14 @@ def in_doubt(error: OSError, root: Path, name: str) -> OutcomeUnknownError:
         folder=root,
         name=name,
     )
+
+
+def in_doubt_erased(error: OSError, root: Path, name: str) -> OutcomeUnknownError:
+    """The documented error for a failure after an object was removed, before that was durable."""
+    return OutcomeUnknownError(
+        f"{name} was removed from {root}, but its folder was not made durable: "
+        f"{error.strerror or error}.",
+        next_step="Check the disk, then repeat the call: after a loss of power it may be back.",
+        folder=root,
+        name=name,
+    )

@@ -23,7 +23,7 @@ What every backend promises:
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -158,3 +158,8 @@ class LedgerBackend(LedgerRows):
     @abstractmethod
     def close(self) -> None:
         """Let go of connections. The next call opens them again."""
+
+    def reopener(self) -> Callable[[], LedgerBackend] | None:
+        """What opens the same ledger in another process and can be sent there; None if it lives
+        in this process only."""
+        return None

@@ -1,8 +1,10 @@
 """The ledger in a PostgreSQL database, in the schema ``ro_ledger``, shared by any number of hosts.
 
-Writers take turns with ``LOCK TABLE ro_ledger.ledger_schema IN EXCLUSIVE MODE``: until the commit,
-so commits are in the order of ``seq``; on a table that never changes, so neither readers nor
-autovacuum wait; and by a name that nobody else uses, which an advisory lock's number is not.
+Writers take turns with ``ro_ledger.take_turn()``, that is, with ``LOCK TABLE
+ro_ledger.ledger_schema IN EXCLUSIVE MODE``: until the commit, so commits are in the order of
+``seq``; on a table that never changes, so neither readers nor autovacuum wait; and by a name that
+nobody else uses, which an advisory lock's number is not. The function belongs to the schema's
+owner, so a role that may only insert and select can call it (:mod:`.postgres_roles`).
 ``synchronous_commit = on`` whatever the server's default: a transaction that returned survives a
 crash of the server, if it runs with ``fsync``. Triggers refuse UPDATE, DELETE, TRUNCATE and gaps to
 every client, and ``census`` compares them with the schema. The first write creates the schema. Use
@@ -12,8 +14,9 @@ a direct connection, or a pooler in session mode.
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 from psycopg2 import errors
@@ -46,10 +49,11 @@ _MOST_SELECTIVE_FIRST = ("subject", "run_id", "dagster_run_id", "kind")
 _ROWS_A_STATEMENT = 1000
 _BEGIN = """
 BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE;
-LOCK TABLE ro_ledger.ledger_schema IN EXCLUSIVE MODE;
-SELECT version FROM ro_ledger.ledger_schema
+SELECT ro_ledger.take_turn();
+SELECT max(version) FROM ro_ledger.ledger_schema
 """
-_NO_LEDGER = (errors.UndefinedTable, errors.InvalidSchemaName)
+# Without the function it is an older ledger, or a foreign schema.
+_NO_LEDGER = (errors.UndefinedTable, errors.InvalidSchemaName, errors.UndefinedFunction)
 _LATEST_OF = f"""
 SELECT number, found.*
 FROM unnest(%s::text[], %s::text[]) WITH ORDINALITY AS question (kind, subject, number)
@@ -185,6 +189,7 @@ class PostgresLedgerBackend(_PostgresRows, LedgerBackend):
 
     def __init__(self, url: str, *, busy_timeout_seconds: float = 60.0) -> None:
         self.address = postgres_address(url)
+        self._url = url
         limit = busy_timeout_seconds
         self._reader = Connection(self.address, writable=False, limit_seconds=limit)
         self._writer = Connection(self.address, writable=True, limit_seconds=limit)
@@ -217,6 +222,10 @@ class PostgresLedgerBackend(_PostgresRows, LedgerBackend):
             with connection.lock:
                 connection.close()
 
+    def reopener(self) -> Callable[[], LedgerBackend]:
+        """See :class:`LedgerBackend`."""
+        return partial(PostgresLedgerBackend, self._url)
+
     def _begun(self) -> Session:
         if self._writer.get().in_transaction:
             raise InvalidInputError(
@@ -232,7 +241,7 @@ class PostgresLedgerBackend(_PostgresRows, LedgerBackend):
                 session.knows_ledger = False
                 create(session, self.address)
                 cursor = session.run(_BEGIN)
-            require_version([version for (version,) in cursor.fetchall()], self.address)
+            require_version(cursor.fetchall(), self.address)
         except BaseException:
             self._writer.roll_back()
             raise
@@ -285,7 +294,7 @@ def _row(found: Sequence[Any]) -> Row:
 
 
 def _census(session: Session) -> Census:
-    faults = schema_faults(session)
+    faults = schema_faults(session.run)
     if faults:
         return Census(0, 0, faults=tuple(faults))
     sql = "SELECT coalesce(max(seq) + 1, 0), count(*) FROM ro_ledger.entry"

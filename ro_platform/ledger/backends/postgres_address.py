@@ -1,4 +1,4 @@
-"""``RO_LEDGER_URL`` for PostgreSQL: what it says, and what of it may be shown.
+"""URLs of PostgreSQL databases, as settings give them: what they say, and what may be shown.
 
 The URL's form is libpq's, ``postgresql://user:password@host:port/database?sslmode=…``. It is taken
 apart here, since libpq quotes what it cannot read, and that may be a password. A password may also
@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import NoReturn
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from ro_platform.errors import SettingsError
@@ -34,23 +33,36 @@ class PostgresAddress:
         return text.replace(password, "***") if password else text
 
 
-def postgres_address(url: str) -> PostgresAddress:
-    """Read the URL. Raises :class:`SettingsError`, which never quotes it."""
+def postgres_address(url: str, *, setting: str = "RO_LEDGER_URL") -> PostgresAddress:
+    """Read the URL. Raises :class:`SettingsError`, which names the setting and never quotes it."""
+    try:
+        return _address(url)
+    except ValueError as error:
+        raise SettingsError(
+            f"{setting} is not the address of a PostgreSQL database: {error}.",
+            next_step="Use postgresql://user@host:port/database, or ?host=/folder for a socket.",
+            setting=setting,
+        ) from None
+
+
+def _address(url: str) -> PostgresAddress:
     try:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port
         options = dict(parse_qsl(parts.query, strict_parsing=True)) if parts.query else {}
     except ValueError:
-        _refuse("its host, port or options cannot be read")
+        raise ValueError("its host, port or options cannot be read") from None
     database = unquote(parts.path.removeprefix("/"))
     if "\0" in unquote(url):
-        _refuse("it holds NUL")
+        raise ValueError("it holds NUL")
     if parts.scheme not in SCHEMES:
-        _refuse("its scheme is another")
+        raise ValueError("its scheme is another")
     if parts.fragment or not database or "/" in database:
-        _refuse("it names no database (in a password, / # ? and @ are written as % escapes)")
+        raise ValueError(
+            "it names no database (in a password, / # ? and @ are written as % escapes)"
+        )
     if unknown := sorted(options.keys() - _OPTIONS):
-        _refuse(f"it has options that are not known here, {', '.join(unknown)}")
+        raise ValueError(f"it has options that are not known here, {', '.join(unknown)}")
     found: dict[str, str | None] = {
         "host": _plain(host),
         "port": None if port is None else str(port),
@@ -71,11 +83,3 @@ def _shown(parameters: Mapping[str, str]) -> str:
 
 def _plain(text: str | None) -> str | None:
     return None if text is None else unquote(text)
-
-
-def _refuse(why: str) -> NoReturn:
-    raise SettingsError(
-        f"RO_LEDGER_URL is not the address of a PostgreSQL database: {why}.",
-        next_step="Use postgresql://user@host:port/database, or ?host=/folder for a socket.",
-        setting="RO_LEDGER_URL",
-    )

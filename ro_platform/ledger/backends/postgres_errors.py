@@ -10,6 +10,7 @@ from ro_platform.errors import (
     BackendUnavailableError,
     InvalidInputError,
     LedgerCorruptError,
+    LedgerOutdatedError,
     OutcomeUnknownError,
     RunOperateError,
     SettingsError,
@@ -113,5 +114,27 @@ def not_a_ledger(address: PostgresAddress, why: str) -> SettingsError:
     return SettingsError(
         f"The database {address.shown} {why}.",
         next_step="Correct RO_LEDGER_URL; the database was left as it is.",
+        ledger=address.shown,
+    )
+
+
+def outdated(address: PostgresAddress, found: int, wanted: int) -> LedgerOutdatedError:
+    """A ledger of an older release."""
+    return LedgerOutdatedError(
+        f"The ledger {address.shown} has schema version {found}, and this release works with "
+        f"{wanted}.",
+        next_step="Run `ro ledger migrate` as the role that owns the schema: it touches no entry, "
+        "and the root stays the same.",
+        ledger=address.shown,
+        found=found,
+    )
+
+
+def altered_before(address: PostgresAddress, faults: list[str]) -> LedgerCorruptError:
+    """A ledger that a migration would not bring to what its version says."""
+    return LedgerCorruptError(
+        f"The ledger {address.shown} is not what its schema version says: {'; '.join(faults)}.",
+        next_step="Nothing was changed. Keep the database as evidence; restore it from a verified "
+        "copy.",
         ledger=address.shown,
     )

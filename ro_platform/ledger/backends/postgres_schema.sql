@@ -1,7 +1,7 @@
--- The ledger in PostgreSQL, schema version 1, in a schema of its own. Rows are only ever inserted.
+-- The ledger in PostgreSQL, schema version 2, in a schema of its own. Rows are only ever inserted.
 -- Every text is compared byte by byte (COLLATE "C"): an index cannot be broken by another libc.
 CREATE SCHEMA IF NOT EXISTS ro_ledger;
--- Writers also take their turn on this table, with LOCK TABLE.
+-- Writers also take their turn on this table, with take_turn().
 CREATE TABLE ro_ledger.ledger_schema (version integer NOT NULL);
 CREATE TABLE ro_ledger.entry (
     seq bigint PRIMARY KEY CHECK (seq >= 0),
@@ -63,4 +63,11 @@ CREATE TRIGGER schema_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON ro_ledg
     FOR EACH STATEMENT EXECUTE FUNCTION ro_ledger.refuse();
 CREATE TRIGGER entry_next AFTER INSERT ON ro_ledger.entry REFERENCING NEW TABLE AS fresh
     FOR EACH STATEMENT EXECUTE FUNCTION ro_ledger.require_next();
-INSERT INTO ro_ledger.ledger_schema (version) VALUES (1);
+-- LOCK TABLE asks for a right to change the table; who may call this needs none.
+CREATE FUNCTION ro_ledger.take_turn() RETURNS void LANGUAGE plpgsql
+SECURITY DEFINER SET search_path = pg_catalog AS $$
+BEGIN
+    LOCK TABLE ro_ledger.ledger_schema IN EXCLUSIVE MODE;
+END $$;
+REVOKE EXECUTE ON FUNCTION ro_ledger.take_turn() FROM PUBLIC;
+INSERT INTO ro_ledger.ledger_schema (version) VALUES (2);

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from ro_platform.ledger.backends.postgres_address import PostgresAddress
 from ro_platform.ledger.backends.postgres_connection import Session
-from ro_platform.ledger.backends.postgres_errors import not_a_ledger
+from ro_platform.ledger.backends.postgres_errors import not_a_ledger, outdated
 
-VERSION = 1
+VERSION = 2
+"""Of the schema; :mod:`ro_platform.ledger.migrations` holds the way from each to the next."""
+
 _FOLDER = Path(__file__).parent
 _SCHEMA_SQL = "postgres_schema.sql"
 _OBJECTS_SQL = "postgres_objects.sql"
@@ -17,10 +21,11 @@ _EXPECTED = "postgres_objects.tsv"
 _CREATORS_LOCK = 0x524F4C47
 """``ROLG``: an advisory lock, since there is no table yet that two creators could lock."""
 
-_PROBE = """
+PROBE = """
 SELECT to_regclass('ro_ledger.ledger_schema') IS NOT NULL,
     EXISTS (SELECT FROM pg_class WHERE relnamespace = to_regnamespace('ro_ledger'))
 """
+VERSIONS = "SELECT max(version) FROM ro_ledger.ledger_schema"
 
 
 def holds_ledger(session: Session, address: PostgresAddress) -> bool:
@@ -29,22 +34,33 @@ def holds_ledger(session: Session, address: PostgresAddress) -> bool:
     Raises :class:`SettingsError` if the schema ``ro_ledger`` is something else.
     """
     if not session.knows_ledger:
-        ((is_ledger, is_anything),) = session.run(_PROBE).fetchall()
+        ((is_ledger, is_anything),) = session.run(PROBE).fetchall()
         if is_ledger:
-            found = session.run("SELECT version FROM ro_ledger.ledger_schema").fetchall()
-            require_version([version for (version,) in found], address)
+            require_version(session.run(VERSIONS).fetchall(), address)
         elif is_anything:
             raise not_a_ledger(address, "has a schema ro_ledger that is not a ledger")
         session.knows_ledger = bool(is_ledger)
     return session.knows_ledger
 
 
-def require_version(versions: list[int], address: PostgresAddress) -> None:
-    """Raises :class:`SettingsError` for the ledger of another release."""
-    if versions != [VERSION]:
+def newest_version(rows: Sequence[Sequence[Any]], address: PostgresAddress) -> int:
+    """What :data:`VERSIONS` answered: what the ledger was last made or migrated to.
+
+    Raises :class:`SettingsError` for none, and for one that this release does not know.
+    """
+    ((found,),) = rows
+    if found is None or not 1 <= found <= VERSION:
         raise not_a_ledger(
-            address, f"has a ledger of schema version {versions}, and this release reads {VERSION}"
+            address,
+            f"has a ledger of schema version {found}, and this release knows 1 to {VERSION}",
         )
+    return int(found)
+
+
+def require_version(rows: Sequence[Sequence[Any]], address: PostgresAddress) -> None:
+    """Raises :class:`LedgerOutdatedError` for the ledger of an older release."""
+    if (found := newest_version(rows, address)) != VERSION:
+        raise outdated(address, found, VERSION)
 
 
 def create(session: Session, address: PostgresAddress) -> None:
@@ -62,10 +78,10 @@ def create(session: Session, address: PostgresAddress) -> None:
         raise
 
 
-def schema_faults(session: Session) -> list[str]:
+def schema_faults(run: Callable[[str], Any]) -> list[str]:
     """How tables, columns, indexes, constraints, triggers and their functions differ from the
     schema. Damaged pages are found by reading them, and by the server's own tools."""
-    rows = session.run(_FOLDER.joinpath(_OBJECTS_SQL).read_text("utf-8")).fetchall()
+    rows = run(_FOLDER.joinpath(_OBJECTS_SQL).read_text("utf-8")).fetchall()
     found, expected = {(kind, name): made for kind, name, made in rows}, _expected_objects()
     faults = [f"{kind} {name} is missing" for kind, name in expected.keys() - found.keys()]
     faults += [f"{kind} {name} was added" for kind, name in found.keys() - expected.keys()]

@@ -12,9 +12,9 @@ from __future__ import annotations
 import json
 import sqlite3
 from abc import abstractmethod
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from functools import cache
+from functools import cache, partial
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -32,7 +32,12 @@ from ro_platform.ledger.backends.base import (
     Tip,
 )
 from ro_platform.ledger.backends.sqlite_errors import translated
-from ro_platform.ledger.backends.sqlite_file import Connection, create, schema_faults
+from ro_platform.ledger.backends.sqlite_file import (
+    Connection,
+    create,
+    require_version,
+    schema_faults,
+)
 
 _COLUMNS = "seq, entry, leaf, kind, subject, key, run_id, dagster_run_id"
 _ENTRY_INTO = f"INSERT INTO entry ({_COLUMNS})"
@@ -188,6 +193,8 @@ class SqliteLedgerBackend(_SqliteRows, LedgerBackend):
             with translated(self.path, writing=True):
                 connection.execute("BEGIN IMMEDIATE")
             try:
+                # A newer release may have migrated it since this connection was opened.
+                require_version(connection, self.path)
                 yield _SqliteTransaction(connection, self.path)
                 with translated(self.path, writing=True, committing=True):
                     connection.execute("COMMIT")
@@ -214,6 +221,10 @@ class SqliteLedgerBackend(_SqliteRows, LedgerBackend):
         for connection in (self._reader, self._writer):
             with connection.lock:
                 connection.close()
+
+    def reopener(self) -> Callable[[], LedgerBackend]:
+        """See :class:`LedgerBackend`."""
+        return partial(SqliteLedgerBackend, self.path)
 
     def _roll_back(self, connection: sqlite3.Connection) -> None:
         try:

@@ -10,6 +10,7 @@ from ro_platform.errors import (
     BackendUnavailableError,
     InvalidInputError,
     LedgerCorruptError,
+    LedgerOutdatedError,
     OutcomeUnknownError,
     RunOperateError,
     SettingsError,
@@ -102,5 +103,25 @@ def not_a_ledger(path: Path, why: str) -> SettingsError:
     return SettingsError(
         f"The ledger {path} {why}.",
         next_step="Correct RO_LEDGER_URL; the file was left as it is.",
+        ledger=path,
+    )
+
+
+def outdated(path: Path, found: int, wanted: int) -> LedgerOutdatedError:
+    """A ledger of an older release."""
+    return LedgerOutdatedError(
+        f"The ledger {path} has schema version {found}, and this release works with {wanted}.",
+        next_step="Run `ro ledger migrate`: it touches no entry, and the root stays the same.",
+        ledger=path,
+        found=found,
+    )
+
+
+def altered_before(path: Path, faults: list[str]) -> LedgerCorruptError:
+    """A ledger that a migration would not bring to what its version says."""
+    return LedgerCorruptError(
+        f"The ledger {path} is not what its schema version says: {'; '.join(faults)}.",
+        next_step="Nothing was changed. Keep the file as evidence; restore it from a verified "
+        "copy.",
         ledger=path,
     )

@@ -17,12 +17,14 @@ from pathlib import Path
 
 from ro_platform.errors import BackendUnavailableError, StoreNotWritableError
 from ro_platform.ledger.backends.forking import close_before_forks
-from ro_platform.ledger.backends.sqlite_errors import not_a_ledger, translated
+from ro_platform.ledger.backends.sqlite_errors import not_a_ledger, outdated, translated
 
 APPLICATION_ID = 0x524F4C47
 """``ROLG``, in the file's header (SQLite's ``application_id``)."""
 
-_VERSION = 2
+VERSION = 2
+"""Of the schema; :mod:`ro_platform.ledger.migrations` holds the way from each to the next."""
+
 _SCHEMA_SQL = Path(__file__).with_name("sqlite_schema.sql")
 _OBJECTS = "SELECT type, name, sql FROM sqlite_schema WHERE name NOT LIKE 'sqlite_%'"
 _SETTINGS = "PRAGMA synchronous = FULL; PRAGMA cache_size = -32768; PRAGMA trusted_schema = OFF;"
@@ -60,24 +62,61 @@ class Connection:
         self._open = self._file = None
 
     def _connect(self) -> sqlite3.Connection:
-        if not self.path.is_file():
-            raise not_a_ledger(self.path, "is not a file")
-        mode = "rw" if self.writable else "ro"
-        with translated(self.path, writing=self.writable):
-            connection = sqlite3.connect(
-                f"{self.path.absolute().as_uri()}?mode={mode}",
-                uri=True,
-                timeout=self._timeout,
-                isolation_level=None,
-                check_same_thread=False,
-            )
-            try:
-                _require_ledger(connection, self.path)
-                connection.executescript(_SETTINGS)
-            except BaseException:
-                connection.close()
-                raise
-            return connection
+        connection = open_file(
+            self.path, writable=self.writable, busy_timeout_seconds=self._timeout
+        )
+        try:
+            require_version(connection, self.path)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+
+def open_file(path: Path, *, writable: bool, busy_timeout_seconds: float) -> sqlite3.Connection:
+    """Connect to the ledger at that path, of whichever version, with every setting it relies on.
+
+    Raises :class:`SettingsError` for what is not a ledger.
+    """
+    if not path.is_file():
+        raise not_a_ledger(path, "is not a file")
+    with translated(path, writing=writable):
+        connection = sqlite3.connect(
+            f"{path.absolute().as_uri()}?mode={'rw' if writable else 'ro'}",
+            uri=True,
+            timeout=busy_timeout_seconds,
+            isolation_level=None,
+            check_same_thread=False,
+        )
+        try:
+            (application,) = connection.execute("PRAGMA application_id").fetchone()
+            if application != APPLICATION_ID:
+                raise not_a_ledger(path, "is a file that is not a ledger")
+            connection.executescript(_SETTINGS)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+
+def schema_version(connection: sqlite3.Connection, path: Path) -> int:
+    """The newest version that the ledger was made or migrated to.
+
+    Raises :class:`SettingsError` for none, and for one that this release does not know.
+    """
+    with translated(path):
+        (found,) = connection.execute("SELECT max(version) FROM ledger_schema").fetchone()
+    if not isinstance(found, int) or not 1 <= found <= VERSION:
+        raise not_a_ledger(
+            path, f"has schema version {found}, and this release knows 1 to {VERSION}"
+        )
+    return found
+
+
+def require_version(connection: sqlite3.Connection, path: Path) -> None:
+    """Raises :class:`LedgerOutdatedError` for the ledger of an older release."""
+    if (found := schema_version(connection, path)) != VERSION:
+        raise outdated(path, found, VERSION)
 
 
 def create(path: Path) -> None:
@@ -125,17 +164,6 @@ def _build(path: Path) -> None:
         connection.executescript(f"BEGIN; {_SCHEMA_SQL.read_text('utf-8')} COMMIT;")
     finally:
         connection.close()
-
-
-def _require_ledger(connection: sqlite3.Connection, path: Path) -> None:
-    (application,) = connection.execute("PRAGMA application_id").fetchone()
-    if application != APPLICATION_ID:
-        raise not_a_ledger(path, "is a file that is not a ledger")
-    versions = [version for (version,) in connection.execute("SELECT version FROM ledger_schema")]
-    if versions != [_VERSION]:
-        raise not_a_ledger(
-            path, f"has schema version {versions}, and this release reads {_VERSION}"
-        )
 
 
 @cache

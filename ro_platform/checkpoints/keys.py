@@ -1,0 +1,67 @@
+"""The deployment's keys: the one that it signs with, and those that it believes.
+
+``RO_TRUSTED_KEYS`` holds verifier keys parted by spaces, or the absolute path of a file with one
+a line (``#`` begins a comment). Unset, only the deployment's own key is believed, as its public
+file beside the signing key says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from ro_platform.config.settings import Settings
+from ro_platform.errors import SettingsError
+from ro_platform.kernel.signing import SigningKey, VerifierKey, read_key_file
+
+_MAX_FILE_BYTES = 1 << 20
+
+
+def deployment_key(settings: Settings) -> SigningKey:
+    """The signing key. Raises :class:`SettingsError` if there is none or it is not safe."""
+    return read_key_file(settings.signing_key)
+
+
+def has_deployment_key(settings: Settings) -> bool:
+    """Whether there is a signing key, for those who then do nothing."""
+    return settings.signing_key.is_file()
+
+
+def trusted_keys(settings: Settings) -> tuple[VerifierKey, ...]:
+    """The keys that checkpoints are believed by; none where no key was made yet."""
+    if settings.trusted_keys:
+        return verifier_keys(settings.trusted_keys)
+    public = settings.signing_key.with_name(f"{settings.signing_key.name}.pub")
+    if public.is_file():
+        return verifier_keys(str(public))
+    return (deployment_key(settings).verifier,) if has_deployment_key(settings) else ()
+
+
+def verifier_keys(text: str) -> tuple[VerifierKey, ...]:
+    """Verifier keys, or those in the file of that path.
+
+    Raises :class:`InvalidInputError` for what is no key, and :class:`SettingsError` if the file
+    cannot be read or holds none.
+    """
+    words = _words_of_file(Path(text)) if text.startswith("/") else text.split()
+    keys = tuple(VerifierKey.parse(word) for word in words)
+    if not keys:
+        raise SettingsError(
+            f"There is no verifier key in {text!r}.",
+            next_step="Put one in, as `ro ledger key` prints it.",
+            setting="RO_TRUSTED_KEYS",
+        )
+    return keys
+
+
+def _words_of_file(path: Path) -> Sequence[str]:
+    try:
+        with path.open("rb") as file:
+            lines = file.read(_MAX_FILE_BYTES).decode("utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(
+            f"The verifier keys in {path} cannot be read: {error}.",
+            next_step="Name a file with one verifier key a line.",
+            setting="RO_TRUSTED_KEYS",
+        ) from None
+    return [word for line in lines for word in line.partition("#")[0].split()]

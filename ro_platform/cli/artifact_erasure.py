@@ -1,0 +1,93 @@
+"""``ro artifact erase``: bytes go for good, and a tombstone with the reason stays."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import click
+
+from ro_platform.cli.output import err, fails_clearly, json_option, out, say_json, size
+from ro_platform.config.settings import Settings
+from ro_platform.errors import InvalidInputError
+from ro_platform.plane import Plane, shared_plane
+from ro_platform.runs.erasure import Erasure
+
+_DIGEST = re.compile(r"(sha256:)?([a-f0-9]{64})")
+
+
+@click.command()
+@click.argument("target", metavar="[TARGET]", required=False)
+@click.option("--reason", help="Why the bytes may not be kept; it is recorded, and shown to all.")
+@click.option(
+    "--all-bindings",
+    is_flag=True,
+    help="Erase them wherever they are bound or an input, not only in one place.",
+)
+@click.option("--resume", is_flag=True, help="Complete erasures that a crash interrupted.")
+@json_option
+@fails_clearly
+def erase(
+    target: str | None, reason: str | None, all_bindings: bool, resume: bool, as_json: bool
+) -> None:
+    """Erase the bytes of TARGET for good, and leave a tombstone with the reason.
+
+    A TARGET is ASSET@FINGERPRINT, a locator (refs/...json) or a SHA-256, also of an input. Its
+    bytes cannot be read or stored again; what was made from it stands. Look first: `ro trace
+    TARGET`, `ro gate impact TARGET`.
+    """
+    if resume == (target is not None) or (target is not None and not reason):
+        raise InvalidInputError(
+            "erasing takes a TARGET and a --reason, or --resume alone.",
+            next_step="Try `ro artifact erase TARGET --reason ...`.",
+        )
+    settings = Settings.load()
+    plane = shared_plane(settings)
+    with err.status("erasing ..."):
+        if target is None:
+            done = list(plane.erasures.resume(actor=settings.actor))
+        else:
+            digest = _digest_of(plane, target)
+            done = [
+                plane.erasures.erase(
+                    digest, reason=reason or "", actor=settings.actor, all_bindings=all_bindings
+                )
+            ]
+    if as_json:
+        say_json({"erased": [_facts(item) for item in done]})
+        return
+    for item in done:
+        _show(item)
+    if not done:
+        out.print("every erasure on record is complete")
+
+
+def _digest_of(plane: Plane, target: str) -> str:
+    found = _DIGEST.fullmatch(target)
+    return found[2] if found else plane.lookup.find(target)[0].ref.digest
+
+
+def _show(item: Erasure) -> None:
+    body = item.body
+    already = "" if item.new else f" (on record since entry {item.entry.seq})"
+    out.print(f"erased: sha256:{body.digest}{already}", markup=False)
+    for place in (*body.bindings, *(f"input of manifest {print_}" for print_ in body.inputs)):
+        out.print(f"  {place}", markup=False)
+    plural = "s" * (item.blobs != 1)
+    out.print(f"removed: {item.blobs:,} object{plural}, {size(item.size_bytes)}", markup=False)
+    for digest, holders in item.kept.items():
+        out.print(f"kept: sha256:{digest}, {holders[0]}", markup=False)
+
+
+def _facts(item: Erasure) -> dict[str, Any]:
+    return {
+        "new": item.new,
+        "seq": item.entry.seq,
+        "recorded_at_utc": item.entry.recorded_at_utc,
+        "tombstone": item.body.to_json_value(),
+        "blobs": item.blobs,
+        "size_bytes": item.size_bytes,
+        "kept": [
+            {"digest": digest, "held_by": list(holders)} for digest, holders in item.kept.items()
+        ],
+    }

@@ -1,0 +1,85 @@
+"""``ro ledger migrate`` and ``ro ledger grant``: for the place, not for what is in it."""
+
+from __future__ import annotations
+
+import click
+
+from ro_platform.cli.output import fails_clearly, json_option, out, say_json
+from ro_platform.config.settings import Settings, is_postgres, path_of
+from ro_platform.contracts import AdminActionType
+from ro_platform.errors import InvalidInputError, LedgerOutdatedError
+from ro_platform.plane import shared_plane
+
+
+@click.command()
+@click.option("--check", is_flag=True, help="Change nothing; fail if there is something to do.")
+@json_option
+@fails_clearly
+def migrate(check: bool, as_json: bool) -> None:
+    """Bring the ledger of an older release to this release's schema version.
+
+    No entry is touched, so the root stays the same. An interrupted migration leaves the old
+    version or the new one; of two at once, one does it. On PostgreSQL, run it as the role that
+    owns the schema.
+    """
+    # Imported where it is used: Alembic would slow down every command.
+    from ro_platform.ledger.migrations import migrate_postgres, migrate_sqlite
+
+    settings = Settings.load()
+    url = settings.ledger_url
+    if is_postgres(url):
+        done = migrate_postgres(url, check_only=check)
+    else:
+        path = path_of(url, scheme="sqlite", setting="RO_LEDGER_URL")
+        done = migrate_sqlite(path, check_only=check)
+    outdated = done.before is not None and done.before < done.after
+    if check and outdated:
+        raise LedgerOutdatedError(
+            f"The ledger has schema version {done.before}; this release works with {done.after}.",
+            next_step="Run `ro ledger migrate`.",
+        )
+    facts = {"before": done.before, "after": done.after, "migrated": outdated}
+    if as_json:
+        say_json(facts)
+    elif done.before is None:
+        out.print(f"There is no ledger yet; the first write makes one of version {done.after}.")
+    elif outdated:
+        out.print(f"[green]migrated[/green] from schema version {done.before} to {done.after}.")
+        out.print("No entry was touched: `ro ledger verify` shows the same root as before.")
+    else:
+        out.print(f"Already at schema version {done.after}.")
+
+
+@click.command()
+@click.argument("role")
+@click.option("--reason", required=True, help="Why the role may append; it is recorded.")
+@json_option
+@fails_clearly
+def grant(role: str, reason: str, as_json: bool) -> None:
+    """Let ROLE of the PostgreSQL server read the ledger and append to it, and nothing else.
+
+    Run it as the role that owns the schema, and the deployment as ROLE: then the server itself
+    refuses UPDATE, DELETE, TRUNCATE, DROP and ALTER. Repeat it after a migration.
+    """
+    settings = Settings.load()
+    if not is_postgres(settings.ledger_url):
+        raise InvalidInputError(
+            "The ledger is an SQLite file, which knows no roles.",
+            next_step="Set RO_LEDGER_URL to a postgresql:// URL of the schema's owner.",
+        )
+    from ro_platform.ledger.backends.postgres_roles import grant_append_only
+
+    grant_append_only(settings.ledger_url, role)
+    plane = shared_plane(settings)
+    entry = plane.record_admin_event(
+        AdminActionType.GRANT_ROLE,
+        key=f"ledger/{role}/{plane.ledger.size()}",
+        subject=f"ledger-role/{role}",
+        actor=settings.actor,
+        reason=reason,
+        after={"rights": ["INSERT", "SELECT"]},
+    )
+    if as_json:
+        say_json({"role": role, "rights": ["INSERT", "SELECT"], "seq": entry.seq})
+        return
+    out.print(f"[green]granted[/green]: {role} may read and append; recorded as entry {entry.seq}")

@@ -1,0 +1,157 @@
+"""One stretch of the log, verified by itself: every row, mention and node that lies within it.
+
+A segment begins at a multiple of its length (a power of two) or is the whole log, so its own
+subtrees are subtrees of the log. Whoever joins segments checks the nodes over several of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import NoReturn
+
+from ro_platform.contracts.ledger import LedgerEntry
+from ro_platform.errors import LedgerCorruptError
+from ro_platform.kernel.merkle import Node, node_hash, push
+from ro_platform.ledger.backends.base import LedgerRows, Selection
+from ro_platform.ledger.entry import checked, require_canonical
+from ro_platform.ledger.tree import STRIDE, is_stored
+
+_PAGE_ROWS = 1 << 2 * STRIDE + 2
+"""Aligned to stored subtrees, and a few hundred kilobytes of entries."""
+
+Peaks = tuple[Node, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """Entries ``start <= seq < end``, and the sizes of the log in there whose roots are wanted."""
+
+    start: int
+    end: int
+    marks: tuple[int, ...] = ()
+
+
+@dataclass(slots=True)
+class CheckedSegment:
+    """What was found up to the first fault: the segment's subtrees (largest first), those when the
+    log had each size asked for, and how many names are mentioned."""
+
+    peaks: Peaks = ()
+    at_marks: list[tuple[int, Peaks]] = field(default_factory=list)
+    mentions: int = 0
+    fault: LedgerCorruptError | None = None
+
+
+def check_segment(
+    rows: LedgerRows, segment: Segment, progress: Callable[[int], None] | None = None
+) -> CheckedSegment:
+    """Verify a segment, streaming: memory is bounded by one page of entries.
+
+    ``progress`` is told how far it got. A row that is not what was recorded is the answer's
+    ``fault``; the backend's other errors are raised.
+    """
+    found, peaks = CheckedSegment(), list[Node]()
+    marks = set(segment.marks)
+    try:
+        for start in range(segment.start, segment.end, _PAGE_ROWS):
+            end = min(start + _PAGE_ROWS, segment.end)
+            for seq, mentioned in _checked_page(rows, peaks, segment.start, start, end):
+                found.mentions += mentioned
+                if seq + 1 in marks:
+                    found.at_marks.append((seq + 1, _placed(peaks, segment.start)))
+            if progress:
+                progress(end)
+    except LedgerCorruptError as fault:
+        found.fault = fault
+    found.peaks = _placed(peaks, segment.start)
+    return found
+
+
+def join(rows: LedgerRows, peaks: list[Node], segment: Peaks) -> None:
+    """Add a checked segment's subtrees to those before it, in place.
+
+    Raises :class:`LedgerCorruptError` where a stored node over several segments is not its hash.
+    """
+    for node in segment:
+        while peaks and peaks[-1].level == node.level:
+            left = peaks.pop()
+            node = Node(node.level + 1, left.offset >> 1, node_hash(left.hash, node.hash))
+            if is_stored(node.level):
+                _require_node(node, rows.hashes(node.level, node.offset, node.offset + 1))
+        peaks.append(node)
+
+
+def refuse(seq: int | None, difference: str) -> NoReturn:
+    """The error that verification raises about an entry, or about the whole log."""
+    raise LedgerCorruptError(
+        difference,
+        next_step="Keep the ledger's files as evidence and restore them from a verified copy.",
+        seq=seq,
+    )
+
+
+def _placed(peaks: list[Node], start: int) -> Peaks:
+    """The subtrees at their offsets in the whole log."""
+    return tuple(Node(level, offset + (start >> level), hashed) for level, offset, hashed in peaks)
+
+
+def _checked_page(
+    rows: LedgerRows, peaks: list[Node], origin: int, start: int, end: int
+) -> Iterator[tuple[int, int]]:
+    """Each entry's place, once it is verified, and how many names it mentions."""
+    stored = _stored_nodes(rows, start, end)
+    page = rows.page(Selection(start=start, end=end), end - start)
+    mentioned: dict[int, list[str]] = {}
+    for seq, name in rows.mentions(start, end):
+        mentioned.setdefault(seq, []).append(name)
+    for seq in range(start, end):
+        row = page[seq - start] if seq - start < len(page) else None
+        if row is None or row.seq != seq:
+            refuse(seq, f"Entry {seq} is missing.")
+        entry = checked(row)
+        require_canonical(row, entry)
+        _require_mentions(entry, mentioned.get(seq, []))
+        for level, offset, hashed in push(peaks, row.leaf):
+            if is_stored(level):
+                node = Node(level, offset + (origin >> level), hashed)
+                _require_node(node, stored.get((level, node.offset), []))
+        yield seq, len(entry.mentions or ())
+
+
+def _require_mentions(entry: LedgerEntry, found_by: list[str]) -> None:
+    said, found = set(entry.mentions or ()), set(found_by)
+    if said - found:
+        refuse(entry.seq, f"Entry {entry.seq} cannot be found by {min(said - found)!r}.")
+    if found - said:
+        refuse(
+            entry.seq,
+            f"Entry {entry.seq} is found by {min(found - said)!r}, which it does not mention.",
+        )
+
+
+def _stored_nodes(rows: LedgerRows, start: int, end: int) -> dict[tuple[int, int], list[bytes]]:
+    """The stored subtrees that entries ``start <= seq < end`` complete."""
+    stored: dict[tuple[int, int], list[bytes]] = {}
+    level = STRIDE
+    while end >> level:
+        first, last = start >> level, end >> level
+        hashes = rows.hashes(level, first, last) if first < last else []
+        # A gap would shift what follows it, so a short answer is read one by one.
+        for offset in range(first, last):
+            whole = len(hashes) == last - first
+            found = hashes[offset - first : offset - first + 1] if whole else []
+            stored[level, offset] = found or rows.hashes(level, offset, offset + 1)
+        level += STRIDE
+    return stored
+
+
+def _require_node(node: Node, stored: list[bytes]) -> None:
+    if stored == [node.hash]:
+        return
+    first, last = node.offset << node.level, ((node.offset + 1) << node.level) - 1
+    refuse(
+        first,
+        f"Entries {first} to {last} do not have the hash of the node stored over them "
+        f"(level {node.level}): one of them was altered or moved, or the node was.",
+    )

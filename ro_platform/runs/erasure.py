@@ -1,0 +1,293 @@
+"""Erasure: bytes that must not be kept any longer go, and their history stays.
+
+First the decision is on record: a tombstone (``artifact_erased``) and the administrative event, in
+one commit, which names every binding and every manifest input with that digest. From then on the
+guard refuses them. Then the store gets the tombstone, too, and the blobs go: the digest's own, and
+of a tree each file that nothing un-erased holds. Then the outcome is recorded. A crash at any
+instruction leaves a tombstone without an outcome, and erasing again, or :meth:`Erasures.resume`,
+completes it.
+
+What goes is decided inside the ledger's transaction: whoever published before it is seen to hold
+what it holds, and whoever publishes after it finds the file gone and is refused, and repeats.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from pydantic import ValidationError
+
+from ro_platform.artifacts.addressing import blob_name, parse_binding
+from ro_platform.artifacts.store import ArtifactStore
+from ro_platform.artifacts.trees import TREE
+from ro_platform.contracts import (
+    AdminActionType,
+    ArtifactBound,
+    ArtifactErased,
+    ArtifactRef,
+    BoundRef,
+    EntryKind,
+    JsonObject,
+    LedgerEntry,
+)
+from ro_platform.contracts.base import contract_error
+from ro_platform.errors import (
+    ArtifactErasedError,
+    ArtifactNotFoundError,
+    InvalidInputError,
+)
+from ro_platform.gates.subjects import digest_mention
+from ro_platform.kernel.canonical import canonical_bytes
+from ro_platform.kernel.clock import Clock
+from ro_platform.kernel.identity import admin_event_id, run_id
+from ro_platform.ledger.entry import EntryDraft
+from ro_platform.ledger.events import admin_event_draft
+from ro_platform.ledger.log import Ledger
+from ro_platform.ledger.reader import LedgerReader
+from ro_platform.ledger.sealing import touched_mention
+from ro_platform.runs.holdings import Held, Holdings
+from ro_platform.runs.registry import RunRegistry
+
+_AT_ONCE = 200
+"""Blobs removed while the ledger is held for it."""
+_NAMED = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Erasure:
+    """An erasure on record. ``new`` is False if it was on record before this call.
+
+    ``blobs`` and ``size_bytes`` are what this call removed; ``kept`` are blobs that stay because
+    something un-erased holds them, and what that is.
+    """
+
+    entry: LedgerEntry
+    body: ArtifactErased
+    new: bool
+    blobs: int
+    size_bytes: int
+    kept: Held
+
+
+class Erasures:
+    """The one way by which bytes leave the plane."""
+
+    def __init__(
+        self,
+        store: ArtifactStore,
+        ledger: Ledger,
+        holdings: Holdings,
+        runs: RunRegistry,
+        clock: Clock,
+    ) -> None:
+        self._store = store
+        self._ledger = ledger
+        self._holdings = holdings
+        self._runs = runs
+        self._clock = clock
+
+    def find(self, digest: str) -> LedgerEntry | None:
+        """The tombstone of that digest (64 hex), if it was erased."""
+        return self._ledger.latest(EntryKind.ARTIFACT_ERASED, digest_mention(digest))
+
+    def erase(self, digest: str, *, reason: str, actor: str, all_bindings: bool = False) -> Erasure:
+        """Erase the bytes with that SHA-256, of whatever they are bound to or an input of.
+
+        Erasing them again completes what a crash left, and answers what is on record. Raises
+        :class:`ArtifactNotFoundError` where nothing is bound to them and no manifest names them,
+        :class:`InvalidInputError` where several do and not ``all_bindings`` are meant, and
+        :class:`ContractError` for a blank reason or an actor that is none: all of it before
+        anything is written.
+        """
+        if not re.fullmatch(r"[a-f0-9]{64}", digest):
+            raise InvalidInputError(f"{digest!r} is not a SHA-256: 64 lowercase hex digits.")
+        found = self.find(digest)
+        if found is None:
+            inputs = tuple(self._runs_with_input(digest))
+            members = self._count_members(digest)
+
+            def build(log: LedgerReader) -> Sequence[EntryDraft]:
+                if log.latest(EntryKind.ARTIFACT_ERASED, digest_mention(digest)):
+                    return []  # somebody else was faster by a moment
+                bound = _bindings(log, digest)
+                _require_meant(digest, [*bound, *inputs], all_bindings=all_bindings)
+                return self._decision(digest, bound, inputs, members, reason, actor)
+
+            entries = self._ledger.append_with(build)
+            found = entries[0] if entries else self.find(digest)
+            assert found is not None
+            return self._act(found, actor, new=bool(entries))
+        return self._act(found, actor, new=False)
+
+    def resume(self, *, actor: str) -> Iterator[Erasure]:
+        """Complete every erasure whose outcome is not on record."""
+        for entry in self._ledger.scan(kind=EntryKind.ARTIFACT_ERASED):
+            if not self.is_complete(_body(entry)):
+                yield self._act(entry, actor, new=False)
+
+    def is_complete(self, body: ArtifactErased) -> bool:
+        """Whether the outcome is on record, and no byte is left that only this artifact held."""
+        if self._ledger.find(f"admin/{_outcome_id(body.digest)}") is None:
+            return False
+        if self._store.backend.size(blob_name(body.digest)) is None:
+            return True
+        return bool(self._holdings.of({body.digest}, self._ledger))
+
+    def _act(self, entry: LedgerEntry, actor: str, *, new: bool) -> Erasure:
+        """Remove what nothing else holds, files first and what lists them last."""
+        body = _body(entry)
+        candidates = [*self._members(body), body.digest]
+        seen = self._ledger.size()
+        held = dict(self._holdings.of(candidates, self._ledger))
+        blobs = size_bytes = 0
+        for start in range(0, len(candidates), _AT_ONCE):
+            some = candidates[start : start + _AT_ONCE]
+            last = start + _AT_ONCE >= len(candidates)
+
+            def build(
+                log: LedgerReader, some: list[str] = some, last: bool = last
+            ) -> Sequence[EntryDraft]:
+                nonlocal blobs, size_bytes
+                held.update(self._holdings.since(seen, candidates, log))
+                gone = self._store.erase(body, [item for item in some if item not in held])
+                blobs, size_bytes = blobs + gone[0], size_bytes + gone[1]
+                if not last or log.find(f"admin/{_outcome_id(body.digest)}"):
+                    return []
+                after: JsonObject = {"blobs": blobs, "bytes": size_bytes, "kept": len(held)}
+                return [self._event(body, actor, "done", after, log)]
+
+            self._ledger.append_with(build)
+        return Erasure(entry, body, new, blobs, size_bytes, held)
+
+    def _members(self, body: ArtifactErased) -> list[str]:
+        """The files of an erased tree, while the list of them is still there."""
+        if body.media_type != TREE:
+            return []
+        try:
+            return list(dict.fromkeys(item.digest for item in self._store.members(_tree(body))))
+        except (ArtifactErasedError, ArtifactNotFoundError):
+            return []
+
+    def _count_members(self, digest: str) -> int | None:
+        for ref in _bindings(self._ledger, digest).values():
+            if ref.media_type == TREE and self._store.has(ref):
+                return sum(1 for _ in self._store.members(ref))
+        return None
+
+    def _runs_with_input(self, digest: str) -> Iterator[str]:
+        for registered in self._runs.registered():
+            fingerprint = registered.manifest_fingerprint
+            inputs = self._runs.manifest(fingerprint).inputs
+            if any(item.ref.digest == digest for item in inputs):
+                yield fingerprint
+
+    def _decision(
+        self,
+        digest: str,
+        bound: dict[str, BoundRef],
+        inputs: tuple[str, ...],
+        members: int | None,
+        reason: str,
+        actor: str,
+    ) -> list[EntryDraft]:
+        first = next(iter(bound.values()), None)
+        try:
+            body = ArtifactErased(
+                digest=digest,
+                size_bytes=first.size_bytes if first else None,
+                media_type=first.media_type if first else None,
+                bindings=tuple(bound),
+                inputs=inputs,
+                members=members,
+                reason=reason,
+                actor=actor,
+                admin_event_id=admin_event_id(AdminActionType.ERASE_ARTIFACT.value, _key(digest)),
+            )
+            event = self._event(body, actor, "intended", {"erased": digest}, None)
+        except ValidationError as error:
+            raise contract_error(error, kind="ArtifactErased", where="artifact erase") from None
+        tombstone = EntryDraft(
+            kind=EntryKind.ARTIFACT_ERASED,
+            subject=digest_mention(digest),
+            key=f"erased/{digest}",
+            actor=actor,
+            mentions=_touched(body),
+            body=body,
+        )
+        return [tombstone, event]
+
+    def _event(
+        self,
+        body: ArtifactErased,
+        actor: str,
+        result: str,
+        after: JsonObject,
+        log: LedgerReader | None,
+    ) -> EntryDraft:
+        draft = admin_event_draft(
+            AdminActionType.ERASE_ARTIFACT,
+            key=_key(body.digest) if log is None else _outcome_key(body.digest),
+            subject=digest_mention(body.digest),
+            actor=actor,
+            reason=body.reason,
+            moment=self._clock(),
+            targets=(*body.bindings, *body.inputs),
+            after=after,
+            result=result,
+        )
+        return replace(draft, mentions=_touched(body))
+
+
+def _bindings(log: LedgerReader, digest: str) -> dict[str, BoundRef]:
+    """Every binding on record with those bytes, by its locator."""
+    found: dict[str, BoundRef] = {}
+    for entry in log.scan(kind=EntryKind.ARTIFACT_BOUND, mention=digest_mention(digest)):
+        body = ArtifactBound.from_json(canonical_bytes(entry.body), where=f"entry {entry.seq}")
+        found[body.artifact.ref] = body.artifact
+    return dict(sorted(found.items()))
+
+
+def _require_meant(digest: str, concerned: list[str], *, all_bindings: bool) -> None:
+    if not concerned:
+        raise ArtifactNotFoundError(
+            f"no artifact and no input has the digest sha256:{digest}.",
+            next_step="`ro artifact list` prints what is bound, `ro manifest show` the inputs.",
+            digest=digest,
+        )
+    if len(concerned) > 1 and not all_bindings:
+        named = ", ".join(concerned[:_NAMED]) + (", ..." if len(concerned) > _NAMED else "")
+        raise InvalidInputError(
+            f"sha256:{digest} is held in {len(concerned)} places, and erasing it erases all of "
+            f"them: {named}.",
+            next_step="If that is meant, say so with --all-bindings.",
+            digest=digest,
+        )
+
+
+def _touched(body: ArtifactErased) -> tuple[str, ...]:
+    """The runs concerned: they are touched, and their records, sealed or not, are not added to."""
+    addresses = filter(None, map(parse_binding, body.bindings))
+    fingerprints = {*(address.fingerprint for address in addresses), *body.inputs}
+    return tuple(sorted(touched_mention(run_id(print_)) for print_ in fingerprints))
+
+
+def _tree(body: ArtifactErased) -> ArtifactRef:
+    return ArtifactRef(ref=blob_name(body.digest), digest=body.digest, media_type=body.media_type)
+
+
+def _key(digest: str) -> str:
+    return f"erase/{digest}"
+
+
+def _outcome_key(digest: str) -> str:
+    return f"erase/{digest}/outcome"
+
+
+def _outcome_id(digest: str) -> str:
+    return admin_event_id(AdminActionType.ERASE_ARTIFACT.value, _outcome_key(digest))
+
+
+def _body(entry: LedgerEntry) -> ArtifactErased:
+    return ArtifactErased.from_json(canonical_bytes(entry.body), where=f"entry {entry.seq}")

@@ -1,0 +1,241 @@
+"""What is related to one artifact, run, attempt or event: gathered from the ledger by its indexes.
+
+See :mod:`ro_platform.runs.trace` for what belongs to a trace and what does not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+
+from ro_platform.artifacts.addressing import BindingAddress, parse_binding, parse_receipt
+from ro_platform.contracts import ArtifactBound, EntryKind, JobStatus, LedgerEntry
+from ro_platform.gates.catalogue import declared_in
+from ro_platform.gates.receipts import recorded_in
+from ro_platform.gates.subjects import (
+    artifact_subject,
+    asset_subject,
+    digest_mention,
+    revocation_subject,
+    used_mention,
+    verdict_subject,
+)
+from ro_platform.kernel.canonical import canonical_bytes
+from ro_platform.ledger.reader import LedgerReader
+from ro_platform.ledger.sealing import touched_mention
+from ro_platform.runs.correlation import train_run_mention
+from ro_platform.runs.registry import input_mention
+
+_ATTEMPT_DIGITS = 32
+
+
+class Relation(StrEnum):
+    """How an entry is related to what is traced."""
+
+    REGISTERED = "registered"
+    RAN = "ran"
+    MADE = "made"
+    USED = "used"
+    JUDGED = "judged"
+    REVOKED = "revoked"
+    BLOCKED = "blocked"
+    ERASED = "erased"
+    SEALED = "sealed"
+    REOPENED = "reopened"
+    TOUCHED = "touched"
+
+
+_RELATIONS = {
+    EntryKind.RUN_REGISTERED: Relation.REGISTERED,
+    EntryKind.ATTEMPT_TRANSITION: Relation.RAN,
+    EntryKind.ARTIFACT_BOUND: Relation.MADE,
+    EntryKind.GATE_RECEIPT: Relation.JUDGED,
+    EntryKind.PASS_REVOKED: Relation.REVOKED,
+    EntryKind.ARTIFACT_BLOCKED: Relation.BLOCKED,
+    EntryKind.ARTIFACT_ERASED: Relation.ERASED,
+    EntryKind.RUN_SEALED: Relation.SEALED,
+    EntryKind.RUN_REOPENED: Relation.REOPENED,
+}
+_ACTIONS = {"revoke_pass": Relation.REVOKED, "erase_artifact": Relation.ERASED}
+
+
+def relation_of(entry: LedgerEntry) -> Relation:
+    """How an entry is related to what it is about."""
+    if entry.kind is EntryKind.ADMIN_EVENT:
+        return _ACTIONS.get(str(entry.body["action_type"]), Relation.TOUCHED)
+    return _RELATIONS.get(entry.kind, Relation.TOUCHED)
+
+
+@dataclass(frozen=True, slots=True)
+class TraceLine:
+    """One entry, and how it is related."""
+
+    entry: LedgerEntry
+    relation: Relation
+
+
+class Gathering:
+    """The entries of one trace, gathered; each is read once for each way that leads to it."""
+
+    def __init__(self, log: LedgerReader) -> None:
+        self._log = log
+        self._found: dict[int, TraceLine] = {}
+        self._known: set[str] = set()
+        self._gates: dict[str, frozenset[str]] = {}
+
+    def lines(self) -> tuple[TraceLine, ...]:
+        """What was gathered, in the ledger's order."""
+        return tuple(self._found[seq] for seq in sorted(self._found))
+
+    def run(self, run: str) -> None:
+        """Everything that carries a run's id or touches it, and what it made."""
+        self._take(self._log.scan(run_id=run))
+        self._take(self._log.scan(mention=touched_mention(run)))
+
+    def train_run(self, identifier: str) -> None:
+        """A training run: what it made, and its attempt."""
+        self._take(self._log.scan(mention=train_run_mention(identifier)))
+        if len(identifier) == _ATTEMPT_DIGITS:
+            self.attempt(identifier)
+
+    def dagster_run(self, identifier: str) -> None:
+        """Everything that carries a Dagster run's id, and what it made."""
+        self._take(self._log.scan(dagster_run_id=identifier))
+
+    def attempt(self, identifier: str) -> None:
+        """The moves of an attempt, what it bound, and the verdicts it gave."""
+        moves = list(moves_of(self._log, identifier))
+        self._take(moves)
+        runs = {move.correlation_ids.run_id for move in moves}
+        for run in filter(None, runs):
+            for kind in (EntryKind.ARTIFACT_BOUND, EntryKind.GATE_RECEIPT):
+                of_run = self._log.scan(kind=kind, run_id=run)
+                self._take([entry for entry in of_run if _attempt_of(entry) == identifier])
+
+    def digest(self, digest: str) -> None:
+        """Bytes, wherever they are bound."""
+        mentioned = self._log.scan(kind=EntryKind.ARTIFACT_BOUND, mention=digest_mention(digest))
+        self._take(mentioned)
+        self._bytes(digest)
+
+    def admin_event(self, identifier: str) -> None:
+        """An administrative event, and what was recorded by it."""
+        event = self._log.find(f"admin/{identifier}")
+        if event is None:
+            return
+        self._add(event)
+        for kind in (EntryKind.PASS_REVOKED, EntryKind.ARTIFACT_ERASED):
+            for entry in self._log.scan(kind=kind, subject=event.subject):
+                if entry.body.get("admin_event_id") == identifier:
+                    self._add(entry)
+                    self._blocks(entry, identifier)
+
+    def _blocks(self, decision: LedgerEntry, event: str) -> None:
+        """What a revocation blocked: recorded with it in one commit, right after its event."""
+        blocked = decision.body.get("blocked")
+        if isinstance(blocked, int):
+            end = decision.seq + 2 + blocked
+            for entry in self._log.scan(start=decision.seq + 1, end=end):
+                if entry.body.get("admin_event_id") == event:
+                    self._add(entry)
+
+    def _take(self, entries: Iterable[LedgerEntry]) -> None:
+        """Add entries, and what is related to each artifact that they say was made."""
+        made = []
+        for entry in entries:
+            self._add(entry)
+            if entry.kind is EntryKind.ARTIFACT_BOUND:
+                made.append(entry.subject.removeprefix(artifact_subject("")))
+        for locator in made:
+            self.artifact(locator)
+
+    def artifact(self, locator: str) -> None:
+        """Who made it, what was made from it, and what befell it."""
+        address = parse_binding(locator)
+        if address is None or locator in self._known:
+            return
+        self._known.add(locator)
+        digests = set()
+        for entry in self._log.scan(
+            kind=EntryKind.ARTIFACT_BOUND, subject=artifact_subject(locator)
+        ):
+            self._add(entry)
+            made = _made(entry)
+            digests.add(made.artifact.digest)
+            for move in moves_of(self._log, made.attempt_id):
+                self._add(move)
+        self._add_all(
+            self._log.scan(kind=EntryKind.ARTIFACT_BLOCKED, subject=artifact_subject(locator))
+        )
+        for user in self._log.scan(kind=EntryKind.ARTIFACT_BOUND, mention=used_mention(locator)):
+            self._add(user, Relation.USED)
+        if registered := self._log.find(f"run/{address.fingerprint}"):
+            self._add(registered)
+        for digest in digests:
+            self._verdicts(address, digest)
+            self._bytes(digest)
+
+    def _verdicts(self, address: BindingAddress, digest: str) -> None:
+        """What every gate that the asset ever had on record said of it, and what was withdrawn."""
+        asset, fingerprint, _ = address
+        for gate in self._gates_of(asset):
+            rules = set()
+            about = verdict_subject(gate, fingerprint, digest)
+            for entry in self._log.scan(kind=EntryKind.GATE_RECEIPT, subject=about):
+                self._add(entry)
+                rules.add(recorded_in(entry).rule_digest)
+            for rule in rules:
+                revoked = revocation_subject(gate, fingerprint, digest, rule)
+                for kind in (EntryKind.PASS_REVOKED, EntryKind.ADMIN_EVENT):
+                    self._add_all(self._log.scan(kind=kind, subject=revoked))
+
+    def _bytes(self, digest: str) -> None:
+        """The erasure of those bytes, and the manifests that name them as an input."""
+        about = digest_mention(digest)
+        if about in self._known:
+            return
+        self._known.add(about)
+        for kind in (EntryKind.ARTIFACT_ERASED, EntryKind.ADMIN_EVENT):
+            self._add_all(self._log.scan(kind=kind, subject=about))
+        for run in self._log.scan(mention=input_mention(digest)):
+            self._add(run, Relation.USED)
+
+    def _gates_of(self, asset: str) -> frozenset[str]:
+        if asset not in self._gates:
+            declared = self._log.scan(
+                kind=EntryKind.GATE_SET_DECLARED, subject=asset_subject(asset)
+            )
+            self._gates[asset] = frozenset(
+                rule.gate_id for entry in declared for rule in declared_in(entry).gates
+            )
+        return self._gates[asset]
+
+    def _add_all(self, entries: Iterable[LedgerEntry]) -> None:
+        for entry in entries:
+            self._add(entry)
+
+    def _add(self, entry: LedgerEntry, relation: Relation | None = None) -> None:
+        """Add an entry; that it only used something yields to every other relation."""
+        known = self._found.get(entry.seq)
+        if known is None or known.relation is Relation.USED:
+            self._found[entry.seq] = TraceLine(entry, relation or relation_of(entry))
+
+
+def moves_of(log: LedgerReader, attempt: str) -> Iterator[LedgerEntry]:
+    """The transitions of an attempt, by their keys."""
+    for status in JobStatus:
+        if entry := log.find(f"attempt/{attempt}/{status}"):
+            yield entry
+
+
+def _attempt_of(entry: LedgerEntry) -> str | None:
+    """Which attempt bound an artifact, or gave a verdict."""
+    if entry.kind is EntryKind.ARTIFACT_BOUND:
+        return _made(entry).attempt_id
+    address = parse_receipt(recorded_in(entry).receipt.ref)
+    return address.attempt_id if address else None
+
+
+def _made(entry: LedgerEntry) -> ArtifactBound:
+    return ArtifactBound.from_json(canonical_bytes(entry.body), where=f"entry {entry.seq}")
