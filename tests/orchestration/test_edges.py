@@ -289,6 +289,28 @@ def test_a_guest_gate_binds_beside_the_owners(
     ]
 
 
+def test_a_guest_gate_cannot_stand_in_for_the_owners(
+    governed: EphemeralPlane, materialize: Materialize, judge: Materialize, attempts: Attempts
+) -> None:
+    """A check of the same name in another code location judges nothing: the owner's rule stays on
+    record, and what it failed stays refused, there as here."""
+
+    @gate(asset="made", name="is_good")
+    def anything_goes(made: dict[str, Any]) -> dg.AssetCheckResult:
+        return dg.AssetCheckResult(passed=True)
+
+    elsewhere = [dg.AssetSpec("made", partitions_def=MANIFESTS), anything_goes, reader]
+    fingerprint = governed.register(parameters={"good": False, "n": 1})
+    materialize([made, is_good], fingerprint)
+    before = governed.plane.gates.gates_of("made")
+    judge(elsewhere, fingerprint)
+    assert attempts(fingerprint)["made#is_good"].error_code == "RO_GATE_TAKEN"
+    assert not materialize(elsewhere, fingerprint, selection=[reader]).success
+    assert attempts(fingerprint)["reader"].error_code == "RO_GATE_TAKEN"
+    assert governed.plane.gates.gates_of("made") == before
+    assert RAN == []
+
+
 # --- what cannot be guarded does not load ---------------------------------------------------------
 
 
