@@ -59,6 +59,17 @@ def graphed(made: Any) -> Any:
     return outer(inner(made))
 
 
+@dg.op(out=dg.Out(io_manager_key="scratch"), ins={"after": dg.In(dg.Nothing)})
+def begin() -> dict[str, Any]:
+    RAN.append("begin")
+    return {}
+
+
+@dg.graph_asset(partitions_def=MANIFESTS, ins={"made": dg.AssetIn(dagster_type=dg.Nothing)})
+def graph_follows(made: Any) -> Any:
+    return outer(begin(after=made))
+
+
 @dg.multi_asset(
     outs={"left": dg.AssetOut(), "right": dg.AssetOut()}, deps=[made], partitions_def=MANIFESTS
 )
@@ -79,8 +90,13 @@ def inputs_of(governed: EphemeralPlane, asset: str, fingerprint: str) -> list[st
 
 @pytest.mark.parametrize(
     ("consumer", "units"),
-    [(follows, ["follows"]), (graphed, ["graphed"]), (both, ["left", "right"])],
-    ids=["unloaded", "graph", "multi"],
+    [
+        (follows, ["follows"]),
+        (graphed, ["graphed"]),
+        (graph_follows, ["graph_follows"]),
+        (both, ["left", "right"]),
+    ],
+    ids=["unloaded", "graph", "unloaded-graph", "multi"],
 )
 def test_what_did_not_pass_is_refused_before_the_code_runs(
     consumer: dg.AssetsDefinition,
@@ -104,8 +120,13 @@ def test_what_did_not_pass_is_refused_before_the_code_runs(
 
 @pytest.mark.parametrize(
     ("consumer", "units"),
-    [(follows, ["follows"]), (graphed, ["graphed"]), (both, ["left", "right"])],
-    ids=["unloaded", "graph", "multi"],
+    [
+        (follows, ["follows"]),
+        (graphed, ["graphed"]),
+        (graph_follows, ["graph_follows"]),
+        (both, ["left", "right"]),
+    ],
+    ids=["unloaded", "graph", "unloaded-graph", "multi"],
 )
 def test_what_went_in_is_on_record(
     consumer: dg.AssetsDefinition,
