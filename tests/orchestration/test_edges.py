@@ -79,16 +79,7 @@ def both() -> Iterator[dg.Output[Any]]:
     yield dg.Output({"side": "right"}, "right")
 
 
-def inputs_of(governed: EphemeralPlane, asset: str, fingerprint: str) -> list[str]:
-    """The assets whose artifacts are on record as having gone into one."""
-    ref = governed.plane.store.binding("made", fingerprint)
-    assert ref is not None
-    mention = used_mention(ref.ref)
-    makings = governed.plane.ledger.scan(mention=mention)
-    return ["made" for entry in makings if entry.body["asset"] == asset]
-
-
-@pytest.mark.parametrize(
+EACH_SHAPE = pytest.mark.parametrize(
     ("consumer", "units"),
     [
         (follows, ["follows"]),
@@ -98,6 +89,18 @@ def inputs_of(governed: EphemeralPlane, asset: str, fingerprint: str) -> list[st
     ],
     ids=["unloaded", "graph", "unloaded-graph", "multi"],
 )
+
+
+def inputs_of(governed: EphemeralPlane, asset: str, fingerprint: str) -> list[str]:
+    """The assets whose artifacts are on record as having gone into one."""
+    ref = governed.plane.store.binding("made", fingerprint)
+    assert ref is not None
+    mention = used_mention(ref.ref)
+    makings = governed.plane.ledger.scan(mention=mention)
+    return ["made" for entry in makings if entry.body["asset"] == asset]
+
+
+@EACH_SHAPE
 def test_what_did_not_pass_is_refused_before_the_code_runs(
     consumer: dg.AssetsDefinition,
     units: list[str],
@@ -118,16 +121,7 @@ def test_what_did_not_pass_is_refused_before_the_code_runs(
     assert RAN == []
 
 
-@pytest.mark.parametrize(
-    ("consumer", "units"),
-    [
-        (follows, ["follows"]),
-        (graphed, ["graphed"]),
-        (graph_follows, ["graph_follows"]),
-        (both, ["left", "right"]),
-    ],
-    ids=["unloaded", "graph", "unloaded-graph", "multi"],
-)
+@EACH_SHAPE
 def test_what_went_in_is_on_record(
     consumer: dg.AssetsDefinition,
     units: list[str],
