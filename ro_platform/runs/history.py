@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ro_platform.contracts import (
@@ -16,7 +16,7 @@ from ro_platform.kernel.identity import attempt_id, job_id, run_id
 from ro_platform.ledger.entry import EntryDraft
 from ro_platform.ledger.log import Ledger
 from ro_platform.ledger.reader import LedgerReader
-from ro_platform.runs.attempt import check_move, project, transition_of
+from ro_platform.runs.attempt import BEGINNINGS, check_move, project, transition_of
 
 StepAttempts = tuple[AttemptTransition, ...]
 """The newest transition of each attempt of one step: one, unless the step spans partitions."""
@@ -47,8 +47,7 @@ class AttemptHistory:
         job = job_id(run_id(fingerprint), unit)
 
         def build(log: LedgerReader) -> Sequence[EntryDraft]:
-            last = log.latest(EntryKind.ATTEMPT_TRANSITION, _subject(job))
-            number = transition_of(last).number + 1 if last else 1
+            number = _last_number(log, job) + 1
             move = AttemptTransition(
                 job_id=job,
                 attempt_id=attempt_id(job, number),
@@ -118,14 +117,14 @@ class AttemptHistory:
     def newest(self, fingerprint: str, unit: str) -> AttemptTransition | None:
         """The newest transition of the newest attempt of a unit of work."""
         job = job_id(run_id(fingerprint), unit)
-        entry = self._ledger.latest(EntryKind.ATTEMPT_TRANSITION, _subject(job))
-        return transition_of(entry) if entry else None
+        number = _last_number(self._ledger, job)
+        return next(_moves_of(self._ledger, job, attempt_id(job, number)), None)
 
     def _draft(self, move: AttemptTransition, dagster_run_id: str | None) -> EntryDraft:
         return EntryDraft(
             kind=EntryKind.ATTEMPT_TRANSITION,
             subject=_subject(move.job_id),
-            key=f"attempt/{move.attempt_id}/{move.status}",
+            key=_key(move.attempt_id, move.status),
             actor=self._actor,
             correlation_ids=CorrelationIds(
                 run_id=run_id(move.manifest_fingerprint), dagster_run_id=dagster_run_id
@@ -136,12 +135,34 @@ class AttemptHistory:
 
 def newest_of(log: LedgerReader, attempt: AttemptTransition) -> AttemptTransition | None:
     """Where an attempt stands. Usually the first entry: later ones belong to later attempts."""
-    moves = log.scan(
-        kind=EntryKind.ATTEMPT_TRANSITION, subject=_subject(attempt.job_id), newest_first=True
-    )
-    return next(
-        (move for move in map(transition_of, moves) if move.attempt_id == attempt.attempt_id), None
-    )
+    return next(_moves_of(log, attempt.job_id, attempt.attempt_id), None)
+
+
+def _moves_of(log: LedgerReader, job: str, attempt: str) -> Iterator[AttemptTransition]:
+    """The transitions of one attempt, newest first."""
+    moves = log.scan(kind=EntryKind.ATTEMPT_TRANSITION, subject=_subject(job), newest_first=True)
+    return (move for move in map(transition_of, moves) if move.attempt_id == attempt)
+
+
+def _last_number(log: LedgerReader, job: str) -> int:
+    """The number of the job's last attempt; 0 if it has none.
+
+    The newest transition may be an earlier attempt's: several runs may wait for the same work. So
+    from its number one goes up, as long as there is an attempt with the next one.
+    """
+    last = log.latest(EntryKind.ATTEMPT_TRANSITION, _subject(job))
+    number = transition_of(last).number if last else 0
+    while _has_begun(log, attempt_id(job, number + 1)):
+        number += 1
+    return number
+
+
+def _has_begun(log: LedgerReader, attempt: str) -> bool:
+    return any(log.find(_key(attempt, status)) for status in BEGINNINGS)
+
+
+def _key(attempt: str, status: JobStatus) -> str:
+    return f"attempt/{attempt}/{status}"
 
 
 def _subject(job: str) -> str:
