@@ -221,6 +221,12 @@ class GateSetShrankError(GateRefusedError):
     code = "RO_GATE_SET_SHRANK"
 
 
+class GateTakenError(GateRefusedError):
+    """A code location gives an asset that it does not make a gate under the name of another one."""
+
+    code = "RO_GATE_TAKEN"
+
+
 class EngineGateFailedError(GateRefusedError):
     """An engine's sealed bundle does not verify under its gate law."""
 

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from ro_platform.contracts import EntryKind, GateRule, GateSetDeclared, LedgerEntry
 from ro_platform.contracts.base import contract_error
-from ro_platform.errors import GateSetShrankError, NotFoundError
+from ro_platform.errors import GateSetShrankError, GateTakenError, NotFoundError
 from ro_platform.gates.subjects import asset_subject
 from ro_platform.kernel.canonical import canonical_bytes
 from ro_platform.ledger.entry import EntryDraft
@@ -62,7 +62,8 @@ class GateCatalogue:
     def amend(self, asset: str, rule: GateRule, *, actor: str) -> None:
         """Record that an asset has this gate, under this rule, beside those on record.
 
-        A gate that is on record stays with the code location that gave it to the asset.
+        Raises :class:`GateTakenError` for a guest's gate under the id of one that belongs to the
+        code location that makes the asset: its rule would stand in for the other's.
         """
 
         def build(log: LedgerReader) -> Sequence[EntryDraft]:
@@ -122,6 +123,13 @@ def declared_in(entry: LedgerEntry) -> GateSetDeclared:
 def _with(rule: GateRule, recorded: Rules) -> Rules:
     """The gates on record with this one under its present rule."""
     before = next((item for item in recorded if item.gate_id == rule.gate_id), rule)
+    if rule.guest and not before.guest:
+        raise GateTakenError(
+            f"gate {rule.gate_id!r} belongs to the code location that makes its asset, and another "
+            "one declares a gate of that name.",
+            next_step="Rename the check in the code location that does not make the asset.",
+            gate=rule.gate_id,
+        )
     others = [item for item in recorded if item.gate_id != rule.gate_id]
     now = rule.model_copy(update={"guest": before.guest})
     return tuple(sorted((*others, now), key=lambda item: item.gate_id))

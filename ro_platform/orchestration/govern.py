@@ -67,7 +67,7 @@ def plane_resources(assets: Iterable[Any], checks: Iterable[Any]) -> dict[str, A
             )
     _refuse_twins(gates)
     definitions = [item for item in assets if isinstance(item, dg.AssetsDefinition)]
-    made = {unit_of(key) for item in definitions if item.is_executable for key in item.keys}
+    made = {unit_of(key) for item in definitions if item.is_materializable for key in item.keys}
     declared = [item for each in definitions for item in _declared(each, gates)]
     declared += [
         DeclaredAsset(asset=asset, made_here=False, gates=_gates(gates[asset]))
@@ -79,7 +79,7 @@ def plane_resources(assets: Iterable[Any], checks: Iterable[Any]) -> dict[str, A
 
 def _by_manifest(asset: Any) -> Any:
     """The asset, partitioned by manifests if it is kept by the plane and has no partitions."""
-    if not isinstance(asset, dg.AssetsDefinition) or not asset.is_executable:
+    if not isinstance(asset, dg.AssetsDefinition) or not asset.is_materializable:
         return asset
 
     def partitioned(spec: dg.AssetSpec) -> dg.AssetSpec:
@@ -99,7 +99,7 @@ def _check_specs(assets: Iterable[Any], checks: Iterable[Any]) -> Iterable[dg.As
 
 def _declared(definition: dg.AssetsDefinition, gates: Gates) -> Iterator[DeclaredAsset]:
     """What the plane has to know of the assets that a definition makes."""
-    if not definition.is_executable:
+    if not definition.is_materializable:
         return
     unloaded = inputs_without_value(definition)
     for key, spec in definition.specs_by_key.items():

@@ -136,10 +136,13 @@ class AttemptRecorder:
                         **facts,
                     )
                 )
-        if started and all(attempt.step_key == step for attempt in started):
+        if not started:
+            return
+        session = sessions.StepSession(tuple(started))
+        if all(attempt.step_key == step for attempt in started):
             session = sessions.open_session(dagster_run_id, step, tuple(started))
-            with shown_by_dagster():
-                self._require_unloaded(session, dagster_run_id)
+        with shown_by_dagster():
+            self._require_unloaded(session, dagster_run_id)
 
     def _require_unloaded(self, session: sessions.StepSession, dagster_run_id: str) -> None:
         """Before a step computes: what its assets depend on without loading it must stand, too.

@@ -12,6 +12,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -24,6 +25,12 @@ BIN = Path(sys.executable).parent
 TUTORIAL = ROOT / "docs" / "tutorial"
 SMALL = Path(__file__).with_name("small_deployment")
 TIMEOUT_SECONDS = 120
+LAUNCH = """
+mutation Launch($parameters: ExecutionParams!) {
+  launchRun(executionParams: $parameters) {
+    __typename ... on LaunchRunSuccess { run { runId status } }
+  }
+}"""
 
 
 @dataclass(frozen=True)
@@ -169,6 +176,27 @@ def small_manifest(folder: Path, *, count: int = 5, most: int = 10, version: int
     file = folder / f"adding-{count}-{most}.json"
     file.write_text(json.dumps(manifest, indent=2))
     return file
+
+
+def launch_sums(url: str, fingerprint: str) -> dict[str, Any]:
+    """The small deployment's consumer alone, launched as the UI does it; its run and status."""
+    parameters = {
+        "selector": {
+            "repositoryLocationName": "reference",
+            "repositoryName": "__repository__",
+            "jobName": "adding",
+            "assetSelection": [{"path": ["sums"]}],
+            "assetCheckSelection": [],
+        },
+        "runConfigData": {},
+        "executionMetadata": {"tags": [{"key": "dagster/partition", "value": fingerprint}]},
+    }
+    body = json.dumps({"query": LAUNCH, "variables": {"parameters": parameters}}).encode()
+    request = urllib.request.Request(f"{url}/graphql", body, {"Content-Type": "application/json"})
+    with urllib.request.urlopen(request, timeout=120) as response:
+        answer = json.load(response)
+    run: dict[str, Any] = answer["data"]["launchRun"]["run"]
+    return run
 
 
 def plain_canonical(value: Any) -> bytes:

@@ -1,182 +1,185 @@
-"""No PASS, no read: across processes, whichever way the reader is started."""
+"""No PASS, no read: every way to start a consumer, against every state of what it reads.
+
+Each cell is executed for real, by the UI's mutations, the daemon, commands and scripts, on one
+deployment with two code locations. A refusing state has one manifest for all ways in.
+"""
 
 from __future__ import annotations
 
-import hashlib
-import json
-from pathlib import Path
-from typing import Any
+import os
+import time
 
 import pytest
-from ruamel.yaml import YAML
 
-from tests.acceptance.product import TUTORIAL, Answer, Deployment, small_manifest
+from tests.acceptance.many_ways.cells import (
+    NO_CELL,
+    STATES,
+    WAYS,
+    Cell,
+    beside,
+    cells,
+    content,
+)
+from tests.acceptance.many_ways.evidence import (
+    STARTED,
+    Evidence,
+    digest_of,
+    kinds_of,
+    materialized_by,
+    tags_of,
+    words_of,
+)
+from tests.acceptance.many_ways.play import Played, play
+from tests.acceptance.many_ways.table import PAGE, for_page, for_terminal
+
+pytestmark = pytest.mark.timeout(1200)
+
+PASSING = [cell for cell in cells() if cell.state.code is None]
+REFUSING = [cell for cell in cells() if cell.state.code is not None]
+AT_ADMISSION = [cell for cell in REFUSING if cell.status == "REFUSED"]
+AT_THE_READ = [cell for cell in REFUSING if cell.status == "FAILED"]
 
 
 @pytest.fixture(scope="module")
-def stricter_run(
-    first_run: tuple[Deployment, Answer], tmp_path_factory: pytest.TempPathFactory
-) -> tuple[Deployment, Any]:
-    """The reference workload under a stricter published config; its facts."""
-    folder = tmp_path_factory.mktemp("stricter")
-    deployment = first_run[0].copied_to(folder / "home")
-    yaml = YAML(typ="safe")
-    thresholds = yaml.load((TUTORIAL / "configs/purchases_gates.yaml").read_text())
-    thresholds["quarantine_maximum_share"] = 0.001
-    config = folder / "gates.json"
-    config.write_text(json.dumps(thresholds, default=str))
-    published = deployment.ro(
-        "config", "publish", "purchases_gates", config, "--reason", "less waste", "--json"
-    ).json()
-
-    manifest = json.loads(
-        json.dumps(yaml.load((TUTORIAL / "purchases.yaml").read_text()), default=str)
-    )
-    pin = {name: published[name] for name in ("config_name", "config_version", "digest")}
-    manifest["config_versions"][1] = pin
-    file = folder / "stricter.json"
-    file.write_text(json.dumps(manifest))
-    answer = deployment.ro("run", file, "--json")
-    assert answer.code == 5, answer.err
-    return deployment, answer.json()
+def played(tmp_path_factory: pytest.TempPathFactory) -> Played:
+    """The table, played once."""
+    return play(tmp_path_factory.mktemp("many") / "ways", time.monotonic)
 
 
-def test_a_published_version_is_the_next_number(stricter_run: tuple[Deployment, Any]) -> None:
-    """Versions 1, 2: each with its reason and author, and neither edited."""
-    listed = stricter_run[0].ro("config", "list", "purchases_gates", "--json").json()
-    assert [item["config_version"] for item in listed] == [1, 2]
-    assert listed[1]["reason"] == "less waste"
-    assert listed[1]["actor"].startswith("HUMAN::")
+@pytest.fixture(scope="module")
+def evidence(played: Played) -> Evidence:
+    """What every cell left behind."""
+    return played.evidence
 
 
-def test_a_gate_that_fails_stops_its_consumers(stricter_run: tuple[Deployment, Any]) -> None:
-    """The gate says FAIL, it is named, and nothing downstream of it was computed: exit 5."""
-    _, facts = stricter_run
-    assert facts["error"]["code"] == "RO_GATE_FAILED"
-    assert "quarantine_is_small" in facts["error"]["message"]
-    by_name = {asset["asset"]: asset for asset in facts["assets"]}
-    assert facts["executed"] == ["scenario", "quarantine"]
-    assert by_name["quarantine"]["gates"][0]["status"] == "FAIL"
-    for name in ("admitted", "feature_snapshot", "labels", "model", "evaluation", "bundle"):
-        assert by_name[name]["artifact"] is None
-        assert by_name[name]["attempt"]["status"] == "CANCELED"
-
-
-def test_the_same_bytes_stay_passed_for_the_other_run(
-    stricter_run: tuple[Deployment, Any],
-) -> None:
-    """A FAIL under one manifest's rule takes nothing from another's PASS."""
-    deployment, _ = stricter_run
-    facts = deployment.ro("run", TUTORIAL / "purchases.yaml", "--json").json()
-    assert facts["executed"] == []
-    assert all(asset["stands"] for asset in facts["assets"])
-
-
-def test_the_refused_run_can_be_asked_again(stricter_run: tuple[Deployment, Any]) -> None:
-    """A receipt of FAIL is on record beside those of PASS, with the rule that decided."""
-    deployment, facts = stricter_run
-    receipts = deployment.ro("ledger", "log", "--kind", "gate_receipt", "--all", "--json").json()
-    mine = [
-        entry["body"] for entry in receipts if entry["correlation_ids"]["run_id"] == facts["run_id"]
-    ]
-    assert {body["status"] for body in mine} == {"PASS", "FAIL"}
-    rules = {
-        entry["body"]["rule_digest"]
-        for entry in receipts
-        if entry["body"]["gate_id"] == "quarantine.quarantine_is_small"
+def test_every_cell_has_been_executed(evidence: Evidence) -> None:
+    """Each consumer has exactly one attempt; the cells that cannot exist are few, and named."""
+    assert {str(cell): len(evidence.attempts_of(cell)) for cell in cells()} == {
+        str(cell): 1 for cell in cells()
     }
-    assert len(rules) == 2
+    assert len(cells()) == len(WAYS) * len(STATES) - len(NO_CELL)
+    assert len(NO_CELL) <= 3
+    assert all(NO_CELL.values())
 
 
-@pytest.fixture(scope="module")
-def failed_gate(
-    small_first_run: tuple[Deployment, Path], tmp_path_factory: pytest.TempPathFactory
-) -> tuple[Deployment, str]:
-    """The small deployment where ``numbers`` is bound and its gate said FAIL; its fingerprint."""
-    folder = tmp_path_factory.mktemp("failed")
-    first, _ = small_first_run
-    small = first.copied_to(folder / "home")
-    answer = small.ro("run", small_manifest(folder, count=20), "--json")
-    assert answer.code == 5, answer.err
-    return small, str(answer.json()["manifest_fingerprint"])
+def test_no_refusing_cell_is_given_a_byte(evidence: Evidence) -> None:
+    """Zero bytes of the producer leave the store, whoever asks."""
+    given = {str(cell): evidence.bytes_of(cell) for cell in REFUSING}
+    assert {cell: size for cell, size in given.items() if size} == {}
 
 
-def test_a_consumer_started_elsewhere_is_refused(failed_gate: tuple[Deployment, str]) -> None:
-    """`dagster asset materialize` of the consumer alone names the gate, and binds nothing."""
-    small, fingerprint = failed_gate
-    answer = small.dagster(
-        *("asset", "materialize", "-m", "definitions"),
-        *("--select", "sums", "--partition", fingerprint),
-    )
-    assert answer.code != 0
-    assert "RO_GATE_FAILED: gate 'numbers.few_enough' said FAIL" in answer.err + answer.out
-    bound = small.ro("artifact", "list", "--manifest", fingerprint, "--json").json()
-    assert [item["asset"] for item in bound] == ["numbers"]
-    attempts = small.ro("ledger", "log", "--kind", "attempt_transition", "--all", "--json").json()
-    last = [e["body"] for e in attempts if e["body"]["unit"] == "sums"][-1]
-    assert (last["status"], last["error_code"]) == ("FAILED", "RO_GATE_FAILED")
+def test_every_passing_cell_reads_and_publishes(evidence: Evidence) -> None:
+    """The same ways in deliver the whole artifact under a PASS, and the consumer is bound."""
+    assert [str(cell) for cell in PASSING if evidence.bytes_of(cell) < 1000] == []
+    assert [str(cell) for cell in PASSING if not evidence.is_bound(cell)] == []
+    assert {evidence.end_of(cell)["status"] for cell in PASSING} == {"SUCCEEDED"}
 
 
-def test_asking_again_does_not_make_it_pass(failed_gate: tuple[Deployment, str]) -> None:
-    """Evaluated anew, by `ro run` or by the dagster CLI, the same bytes fail the same rule."""
-    small, fingerprint = failed_gate
-    manifest = next(small.home.parent.glob("adding-20-*.json"))
-    again = small.ro("run", manifest, "--json")
-    assert (again.code, again.json()["executed"]) == (5, [])
-    assert again.json()["error"]["code"] == "RO_GATE_FAILED"
-    assert again.json()["manifest_fingerprint"] == fingerprint
+def test_every_refusal_is_on_record_under_its_code(evidence: Evidence) -> None:
+    """REFUSED where admission sees it, FAILED where the read refuses; never to be retried."""
+
+    def found(cell: Cell) -> tuple[str, str | None, bool | None]:
+        end = evidence.end_of(cell)
+        return end["status"], end.get("error_code"), end.get("retryable")
+
+    expected = {str(cell): (cell.status, cell.state.code, False) for cell in REFUSING}
+    assert {str(cell): found(cell) for cell in REFUSING} == expected
 
 
-def test_an_artifact_without_pass_is_not_handed_out(
-    failed_gate: tuple[Deployment, str], tmp_path: Path
-) -> None:
-    """`artifact get` is refused by name, by locator and by digest; it writes nothing."""
-    small, fingerprint = failed_gate
-    bound = small.ro("artifact", "list", "--manifest", fingerprint, "--json").json()[0]
-    before = small.evidence()
-    for target in (f"numbers@{fingerprint}", bound["artifact"]["ref"], bound["artifact"]["digest"]):
-        answer = small.ro("artifact", "get", target, tmp_path / "copy")
-        assert (answer.code, answer.err.split()[0]) == (5, "RO_GATE_FAILED")
-        assert not list(tmp_path.iterdir())
-    assert small.evidence() == before
+def test_the_words_of_a_refusal_are_in_the_runs_log(evidence: Evidence) -> None:
+    """Whoever opens the run in the UI reads the code, and what to do next."""
+    silent = [
+        str(cell) for cell in REFUSING if f"{cell.state.code}: " not in words_of(evidence.run(cell))
+    ]
+    assert silent == []
 
 
-def test_an_artifact_without_pass_is_not_shown(failed_gate: tuple[Deployment, str]) -> None:
-    """`artifact show` tells of it, its gate included, but gives no preview of its content."""
-    small, fingerprint = failed_gate
-    answer = small.ro("artifact", "show", f"numbers@{fingerprint}", "--json").json()
-    assert answer["gates"] == {"numbers.few_enough": "FAIL"}
-    assert answer["preview"] is None
+def test_a_refused_consumer_leaves_nothing(evidence: Evidence) -> None:
+    """No binding in the store, no twin's either, and no materialization in Dagster."""
+    assert [str(cell) for cell in REFUSING if evidence.is_bound(cell)] == []
+    made = {str(cell): materialized_by(evidence.run(cell)) for cell in REFUSING}
+    consumers = {str(cell): set(cell.consumers) for cell in REFUSING}
+    assert [cell for cell in made if made[cell] & consumers[cell]] == []
 
 
-def test_a_passed_artifact_is_handed_out_whole(
-    small_first_run: tuple[Deployment, Path], tmp_path: Path
-) -> None:
-    """The copy has the digest that is bound."""
-    small, _ = small_first_run
-    bound = small.ro("artifact", "list", "--asset", "numbers", "--json").json()[0]["artifact"]
-    assert small.ro("artifact", "get", bound["ref"], tmp_path / "copy").code == 0
-    copied = (tmp_path / "copy").read_bytes()
-    assert hashlib.sha256(copied).hexdigest() == bound["digest"]
+def test_admission_refuses_before_a_worker_is_paid_for(evidence: Evidence) -> None:
+    """Such a run is CANCELED, tagged with code and gate, and no process of its own began."""
+    for cell in AT_ADMISSION:
+        run = evidence.run(cell)
+        tags = tags_of(run)
+        assert run["status"] == "CANCELED", cell
+        assert tags["ro/refused"].startswith("RO_"), cell
+        assert tags["ro/refused_by"], cell
+        assert kinds_of(run) & STARTED == set(), cell
+        if cell.way.name != "ranged":  # there, the first of many refusals
+            assert tags["ro/refused"] == cell.state.code
 
 
-def test_a_removed_gate_is_no_way_through(failed_gate: tuple[Deployment, str]) -> None:
-    """A code location without the check still has its gate on record, so readers are refused."""
-    small, fingerprint = failed_gate
-    root = small.home.parent / "without-gate"
-    root.mkdir()
-    for name in ("dagster.yaml", "workspace.yaml"):
-        (root / name).write_bytes((small.root / name).read_bytes())
-    code = (small.root / "definitions.py").read_text()
-    assert code.count("asset_checks=[few_enough, not_negative]") == 1
-    (root / "definitions.py").write_text(
-        code.replace("asset_checks=[few_enough, not_negative]", "asset_checks=[not_negative]")
-    )
-    answer = Deployment(root, small.home).dagster(
-        *("asset", "materialize", "-m", "definitions"),
-        *("--select", "sums", "--partition", fingerprint),
-    )
-    assert answer.code != 0
-    assert "RO_GATE_" in answer.err + answer.out
-    bound = small.ro("artifact", "list", "--manifest", fingerprint, "--json").json()
-    assert [item["asset"] for item in bound] == ["numbers"]
+def test_the_read_refuses_what_admission_cannot_see(evidence: Evidence) -> None:
+    """There a worker ran, and its run is a FAILURE; nothing is tagged as refused by admission."""
+    runs = {str(cell): evidence.run(cell) for cell in AT_THE_READ}
+    assert {cell: run["status"] for cell, run in runs.items() if run["status"] != "FAILURE"} == {}
+    assert [cell for cell, run in runs.items() if "ro/refused" in tags_of(run)] == []
+    assert [cell for cell, run in runs.items() if "STEP_START" not in kinds_of(run)] == []
+
+
+def test_no_refused_run_is_retried(evidence: Evidence) -> None:
+    """Run retries are on, and no run was started by them, nor any step a second time."""
+    retried = [
+        run["runId"] for run in evidence.runs.values() if "dagster/retry_number" in tags_of(run)
+    ]
+    assert retried == []
+    steps = [cell for cell in REFUSING if cell.way.name == "retried"]
+    again = {"STEP_UP_FOR_RETRY", "STEP_RESTARTED"}
+    assert [str(cell) for cell in steps if kinds_of(evidence.run(cell)) & again] == []
+    assert len(steps) == len(STATES) - 1
+
+
+def test_a_backfills_refused_partitions_stop_no_good_one(evidence: Evidence) -> None:
+    """By UI and by command: of one backfill, the good partition is bound, all others refused."""
+    for name in ("spread", "backfilled"):
+        mine = [cell for cell in cells() if cell.way.name == name and cell.family == "main"]
+        backfills = {tags_of(evidence.run(cell))["dagster/backfill"] for cell in mine}
+        assert len(backfills) == 1
+        ends = {evidence.end_of(cell)["status"] for cell in mine}
+        assert ends == {"SUCCEEDED", "REFUSED", "FAILED"}
+
+
+def test_a_range_with_a_bad_partition_makes_nothing(evidence: Evidence) -> None:
+    """A single run over good and bad partitions binds neither; refused at admission, it is not
+    given the good one's bytes either."""
+    good = {name: evidence.fingerprints[beside(name)] for name in ("seen", "altered", "gone")}
+    assert [name for name, key in good.items() if ("main/ranged", key) in evidence.bound] == []
+    assert digest_of(content("main/source", good["seen"], 1)) not in evidence.delivered
+
+
+def test_dagster_believed_the_forged_pass(played: Played) -> None:
+    """Its own tables say that the check passed for that partition: they are no authority here."""
+    forged = played.evidence.fingerprints["forged"]
+    for checks in played.checks.values():
+        said = [check["evaluation"] for check in checks if check["evaluation"]]
+        assert [item["success"] for item in said if item["partition"] == forged] == [True]
+
+
+def test_dagster_lost_the_partition_of_a_fail(played: Played) -> None:
+    """In a backfill under an explicit policy, it keeps the FAIL without its partition."""
+    runs = {
+        run["runId"]
+        for run in played.evidence.runs.values()
+        if tags_of(run).get("dagster/backfill") == played.backfills["lost"]
+    }
+    for checks in played.checks.values():
+        mine = [item for item in checks if item["runId"] in runs]
+        said = [item["evaluation"] for item in mine if item["evaluation"]]
+        assert [(item["success"], item["partition"]) for item in said] == [(False, None)]
+
+
+def test_the_table(evidence: Evidence, played: Played, capsys: pytest.CaptureFixture[str]) -> None:
+    """It is printed, and the reference shows exactly what was found now."""
+    text = for_terminal(evidence)
+    with capsys.disabled():
+        print(f"\n{text}\n{played.seconds}")
+    assert max(map(len, text.splitlines())) <= 160
+    if os.environ.get("RO_WRITE_TABLE"):
+        PAGE.write_text(for_page(evidence))
+    assert PAGE.read_text() == for_page(evidence)

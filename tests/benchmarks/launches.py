@@ -2,28 +2,23 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
 import statistics
 import tempfile
-import time
-import urllib.request
 from contextlib import closing
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from time import perf_counter
-from typing import Any
 
-from tests.acceptance.product import Deployment, small_deployment, small_manifest
+from tests.acceptance.product import (
+    Deployment,
+    launch_sums,
+    small_deployment,
+    small_manifest,
+)
 from tests.browser.chromium import free_port, webserver
 
-LAUNCH = """
-mutation Launch($parameters: ExecutionParams!) {
-  launchRun(executionParams: $parameters) {
-    __typename ... on LaunchRunSuccess { run { runId status } }
-  }
-}"""
 COORDINATOR = """run_coordinator:
   module: ro_platform.orchestration.coordinator
   class: GovernedRunCoordinator
@@ -65,7 +60,7 @@ def measured_launches(counts: list[int], rounds: int) -> list[Launches]:
                         ("refused", ours, bad),
                     ):
                         begun = perf_counter()
-                        status = _launch(url, manifest)
+                        status = launch_sums(url, manifest)["status"]
                         if number >= 2:  # the first ones load the workspace
                             taken[what].append((perf_counter() - begun) * 1000)
                         assert status == ("CANCELED" if what == "refused" else "QUEUED")
@@ -102,26 +97,3 @@ def _add_partitions(deployment: Deployment, count: int) -> None:
             " VALUES ('manifests', ?)",
             [(sha256(b"%d" % n).hexdigest(),) for n in range(count)],
         )
-
-
-def _launch(url: str, fingerprint: str) -> str:
-    parameters: dict[str, Any] = {
-        "selector": {
-            "repositoryLocationName": "reference",
-            "repositoryName": "__repository__",
-            "jobName": "adding",
-            "assetSelection": [{"path": ["sums"]}],
-            "assetCheckSelection": [],
-        },
-        "runConfigData": {},
-        "executionMetadata": {"tags": [{"key": "dagster/partition", "value": fingerprint}]},
-    }
-    body = json.dumps({"query": LAUNCH, "variables": {"parameters": parameters}}).encode()
-    request = urllib.request.Request(f"{url}/graphql", body, {"Content-Type": "application/json"})
-    for _ in range(3):
-        with urllib.request.urlopen(request, timeout=120) as response:
-            answer = json.load(response)
-        if answer.get("data", {}).get("launchRun", {}).get("run"):
-            return str(answer["data"]["launchRun"]["run"]["status"])
-        time.sleep(2)
-    raise AssertionError(answer)

@@ -7,26 +7,22 @@ from __future__ import annotations
 
 import json
 import re
-import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.acceptance.product import Deployment, small_deployment, small_manifest
+from tests.acceptance.product import (
+    Deployment,
+    launch_sums,
+    small_deployment,
+    small_manifest,
+)
 from tests.browser.chromium import PATIENCE_MS, free_port, new_page, picture, webserver
 
 pytestmark = pytest.mark.browser
-
-LAUNCH = """
-mutation Launch($parameters: ExecutionParams!) {
-  launchRun(executionParams: $parameters) {
-    __typename ... on LaunchRunSuccess { run { runId status } }
-  }
-}"""
 
 
 @dataclass(frozen=True)
@@ -44,23 +40,9 @@ class Refused:
         expect(self.page.get_by_text("RUN_CANCELED").first).to_be_visible(timeout=PATIENCE_MS)
 
 
-def _launched(url: str, fingerprint: str) -> str:
+def _refused(url: str, fingerprint: str) -> str:
     """The consumer alone, as the UI launches it; answers the run's id."""
-    parameters = {
-        "selector": {
-            "repositoryLocationName": "reference",
-            "repositoryName": "__repository__",
-            "jobName": "adding",
-            "assetSelection": [{"path": ["sums"]}],
-            "assetCheckSelection": [],
-        },
-        "runConfigData": {},
-        "executionMetadata": {"tags": [{"key": "dagster/partition", "value": fingerprint}]},
-    }
-    body = json.dumps({"query": LAUNCH, "variables": {"parameters": parameters}}).encode()
-    request = urllib.request.Request(f"{url}/graphql", body, {"Content-Type": "application/json"})
-    with urllib.request.urlopen(request, timeout=30) as response:
-        run: dict[str, Any] = json.load(response)["data"]["launchRun"]["run"]
+    run = launch_sums(url, fingerprint)
     assert run["status"] == "CANCELED"
     return str(run["runId"])
 
@@ -91,7 +73,7 @@ def refused(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Refused]:
     small = small_deployment(folder).with_environment(RO_UI_URL=f"http://127.0.0.1:{port}")
     unjudged, failed = _unjudged(small, folder), _failed(small, folder)
     with webserver(small, port, folder / "log") as url, new_page() as page:
-        yield Refused(url, _launched(url, failed), _launched(url, unjudged), page)
+        yield Refused(url, _refused(url, failed), _refused(url, unjudged), page)
 
 
 def test_a_refused_run_says_why(refused: Refused) -> None:

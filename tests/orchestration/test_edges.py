@@ -59,6 +59,17 @@ def graphed(made: Any) -> Any:
     return outer(inner(made))
 
 
+@dg.op(out=dg.Out(io_manager_key="scratch"), ins={"after": dg.In(dg.Nothing)})
+def begin() -> dict[str, Any]:
+    RAN.append("begin")
+    return {}
+
+
+@dg.graph_asset(partitions_def=MANIFESTS, ins={"made": dg.AssetIn(dagster_type=dg.Nothing)})
+def graph_follows(made: Any) -> Any:
+    return outer(begin(after=made))
+
+
 @dg.multi_asset(
     outs={"left": dg.AssetOut(), "right": dg.AssetOut()}, deps=[made], partitions_def=MANIFESTS
 )
@@ -66,6 +77,18 @@ def both() -> Iterator[dg.Output[Any]]:
     RAN.append("both")
     yield dg.Output({"side": "left"}, "left")
     yield dg.Output({"side": "right"}, "right")
+
+
+EACH_SHAPE = pytest.mark.parametrize(
+    ("consumer", "units"),
+    [
+        (follows, ["follows"]),
+        (graphed, ["graphed"]),
+        (graph_follows, ["graph_follows"]),
+        (both, ["left", "right"]),
+    ],
+    ids=["unloaded", "graph", "unloaded-graph", "multi"],
+)
 
 
 def inputs_of(governed: EphemeralPlane, asset: str, fingerprint: str) -> list[str]:
@@ -77,11 +100,7 @@ def inputs_of(governed: EphemeralPlane, asset: str, fingerprint: str) -> list[st
     return ["made" for entry in makings if entry.body["asset"] == asset]
 
 
-@pytest.mark.parametrize(
-    ("consumer", "units"),
-    [(follows, ["follows"]), (graphed, ["graphed"]), (both, ["left", "right"])],
-    ids=["unloaded", "graph", "multi"],
-)
+@EACH_SHAPE
 def test_what_did_not_pass_is_refused_before_the_code_runs(
     consumer: dg.AssetsDefinition,
     units: list[str],
@@ -102,11 +121,7 @@ def test_what_did_not_pass_is_refused_before_the_code_runs(
     assert RAN == []
 
 
-@pytest.mark.parametrize(
-    ("consumer", "units"),
-    [(follows, ["follows"]), (graphed, ["graphed"]), (both, ["left", "right"])],
-    ids=["unloaded", "graph", "multi"],
-)
+@EACH_SHAPE
 def test_what_went_in_is_on_record(
     consumer: dg.AssetsDefinition,
     units: list[str],
@@ -287,6 +302,28 @@ def test_a_guest_gate_binds_beside_the_owners(
         ("made.is_good", None),
         ("made.small_enough", True),
     ]
+
+
+def test_a_guest_gate_cannot_stand_in_for_the_owners(
+    governed: EphemeralPlane, materialize: Materialize, judge: Materialize, attempts: Attempts
+) -> None:
+    """A check of the same name in another code location judges nothing: the owner's rule stays on
+    record, and what it failed stays refused, there as here."""
+
+    @gate(asset="made", name="is_good")
+    def anything_goes(made: dict[str, Any]) -> dg.AssetCheckResult:
+        return dg.AssetCheckResult(passed=True)
+
+    elsewhere = [dg.AssetSpec("made", partitions_def=MANIFESTS), anything_goes, reader]
+    fingerprint = governed.register(parameters={"good": False, "n": 1})
+    materialize([made, is_good], fingerprint)
+    before = governed.plane.gates.gates_of("made")
+    judge(elsewhere, fingerprint)
+    assert attempts(fingerprint)["made#is_good"].error_code == "RO_GATE_TAKEN"
+    assert not materialize(elsewhere, fingerprint, selection=[reader]).success
+    assert attempts(fingerprint)["reader"].error_code == "RO_GATE_TAKEN"
+    assert governed.plane.gates.gates_of("made") == before
+    assert RAN == []
 
 
 # --- what cannot be guarded does not load ---------------------------------------------------------

@@ -77,6 +77,24 @@ def test_a_loaded_and_an_unloaded_edge_to_it_are_guarded(
     assert governed.plane.store.binding("reads", failed) is None
 
 
+def test_an_observed_asset_is_no_maker_of_itself(
+    governed: EphemeralPlane, materialize: Materialize, attempts: Attempts, tmp_path: Path
+) -> None:
+    """A code location that only observes an asset takes nothing from its outside evidence: with a
+    PASS its consumers read, after a FAIL they do not."""
+
+    @dg.observable_source_asset(name="outside", partitions_def=MANIFESTS)
+    def observed(context: Any) -> dg.DataVersionsByPartition:
+        return dg.DataVersionsByPartition(dict.fromkeys(context.partition_keys, "1"))
+
+    passed, failed = governed.register(seed=1), governed.register(seed=2)
+    bring(governed, tmp_path / "bundle", passed, PASS)
+    bring(governed, tmp_path / "bundle", failed, FAIL)
+    assert materialize([observed, reads], passed, selection=[reads]).success
+    assert not materialize([observed, reads], failed, selection=[reads]).success
+    assert refused(attempts, failed, "reads") == "RO_GATE_FAILED"
+
+
 def test_a_guest_gate_on_it_comes_before_its_consumer_in_one_run(
     governed: EphemeralPlane, materialize: Materialize, attempts: Attempts, tmp_path: Path
 ) -> None:

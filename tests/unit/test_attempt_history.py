@@ -49,6 +49,17 @@ def test_numbers_under_concurrency_have_no_gap_and_no_double(tmp_path: Path) -> 
     plane.ledger.verify()
 
 
+def test_the_next_number_is_free_though_an_earlier_attempt_moved_last(plane: Plane) -> None:
+    """Several runs wait for the same work: the retry of the first takes nobody else's number."""
+    first, second = begin(plane, run="run-1"), begin(plane, run="run-2")
+    plane.attempts.move(first, S.RUNNING, dagster_run_id="run-1")
+    third = begin(plane, run="run-1")
+    assert (first.number, second.number, third.number) == (1, 2, 3)
+    newest = plane.attempts.newest(FP, "made")
+    assert newest is not None
+    assert newest.number == 3
+
+
 def test_a_move_is_judged_by_the_ledger_and_not_by_what_the_caller_remembers(
     plane: Plane,
 ) -> None:
