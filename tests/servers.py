@@ -212,8 +212,15 @@ def run(program: str, *words: str) -> None:
     """Run it; the server's programs refuse to be root, so for root as the user ``postgres``."""
     found = binary(program)
     assert found is not None
-    as_postgres = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
+    as_postgres: dict[str, Any] = {}
+    if os.geteuid() == 0:
+        as_postgres = {"user": "postgres", "group": "postgres", "extra_groups": []}
     # pg_ctl leaves the server its output: pipes would never end.
     subprocess.run(
-        [*as_postgres, found, *words], check=True, cwd="/", stdout=subprocess.DEVNULL, timeout=60
+        [found, *words],
+        check=True,
+        cwd="/",
+        stdout=subprocess.DEVNULL,
+        timeout=60,
+        **as_postgres,
     )
