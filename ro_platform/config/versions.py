@@ -25,7 +25,7 @@ from ro_platform.errors import ConfigNotFoundError, ContractError, VersionNotPin
 from ro_platform.kernel.canonical import canonical_bytes, parse_canonical
 from ro_platform.kernel.clock import Clock
 from ro_platform.kernel.digest import sha256_hex
-from ro_platform.ledger.entry import EntryDraft
+from ro_platform.ledger.entry import EntryDraft, body_of
 from ro_platform.ledger.events import admin_event_draft
 from ro_platform.ledger.log import Ledger
 from ro_platform.ledger.reader import LedgerReader
@@ -180,5 +180,5 @@ def _admin_draft(body: ConfigPublished, actor: str, moment: datetime) -> EntryDr
 
 
 def _published(entry: LedgerEntry, *, new: bool = False) -> PublishedConfig:
-    body = ConfigPublished.from_json(canonical_bytes(entry.body), where=f"entry {entry.seq}")
+    body = body_of(entry, ConfigPublished)
     return PublishedConfig(body.version, body.reason, entry.actor, entry.recorded_at_utc, new)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from ro_platform.contracts import AdminEvent, EntryKind, LedgerEntry
 from ro_platform.dossier.verify import Dossier
-from ro_platform.kernel.canonical import canonical_bytes
+from ro_platform.ledger.entry import body_of
 
 Rows = list[list[str]]
 
@@ -202,7 +202,7 @@ def _words(entry: LedgerEntry) -> str:
     body = entry.body
     match entry.kind:
         case EntryKind.ADMIN_EVENT:
-            event = AdminEvent.from_json(canonical_bytes(body), where=f"entry {entry.seq}")
+            event = body_of(entry, AdminEvent)
             return f"{event.action_type.value}: {event.reason}"
         case EntryKind.PASS_REVOKED:
             return f"revoked the PASS of {body['gate_id']}: {body['reason']}"

@@ -14,8 +14,7 @@ from ro_platform.contracts import EntryKind, GateRule, GateSetDeclared, LedgerEn
 from ro_platform.contracts.base import contract_error
 from ro_platform.errors import GateSetShrankError, GateTakenError, NotFoundError
 from ro_platform.gates.subjects import asset_subject
-from ro_platform.kernel.canonical import canonical_bytes
-from ro_platform.ledger.entry import EntryDraft
+from ro_platform.ledger.entry import EntryDraft, body_of
 from ro_platform.ledger.log import Ledger
 from ro_platform.ledger.reader import LedgerReader
 
@@ -117,7 +116,7 @@ def _recorded(log: LedgerReader, asset: str) -> Rules | None:
 
 def declared_in(entry: LedgerEntry) -> GateSetDeclared:
     """The gate set that an entry of that kind declares."""
-    return GateSetDeclared.from_json(canonical_bytes(entry.body), where=f"entry {entry.seq}")
+    return body_of(entry, GateSetDeclared)
 
 
 def _with(rule: GateRule, recorded: Rules) -> Rules:

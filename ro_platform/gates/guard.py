@@ -55,7 +55,7 @@ from ro_platform.gates.subjects import (
     revocation_subject,
     verdict_subject,
 )
-from ro_platform.kernel.canonical import canonical_bytes
+from ro_platform.ledger.entry import body_of
 from ro_platform.ledger.reader import LedgerReader
 
 _WORDS: dict[type[GateRefusedError], str] = {
@@ -271,7 +271,7 @@ def _require_pass(
     if receipt.rule_digest != asked.rule_digest:
         asked.refuse(GateStaleError, older, asked.evaluate, locator)
     if revoked is not None:
-        body = PassRevoked.from_json(canonical_bytes(revoked.body), where=f"entry {revoked.seq}")
+        body = body_of(revoked, PassRevoked)
         asked.refuse(
             GateRevokedError,
             f"had its PASS revoked by {revoked.actor} ({body.reason!r}) for",
@@ -300,7 +300,7 @@ def _unmade(
         "digest": ref.digest,
         "manifest_fingerprint": fingerprint,
     }
-    if made is None or _made(made).artifact.digest != ref.digest:
+    if made is None or body_of(made, ArtifactBound).artifact.digest != ref.digest:
         return ArtifactUnrecordedError(
             f"{ref.ref} is bound to sha256:{ref.digest}, which no entry of the ledger made.",
             next_step="Materialize the asset again: what it makes is recorded. "
@@ -308,7 +308,7 @@ def _unmade(
             **facts,
         )
     if blocked is not None and blocked.seq > made.seq:
-        body = ArtifactBlocked.from_json(canonical_bytes(blocked.body), where="artifact_blocked")
+        body = body_of(blocked, ArtifactBlocked)
         more = len(body.because) - 1
         return ArtifactBlockedError(
             f"sha256:{ref.digest} of asset {asset!r} was made from {body.because[0]}"
@@ -322,13 +322,7 @@ def _unmade(
 
 
 def _erased(entry: LedgerEntry) -> ArtifactErasedError:
-    return erased_error(
-        ArtifactErased.from_json(canonical_bytes(entry.body), where=f"entry {entry.seq}")
-    )
-
-
-def _made(entry: LedgerEntry) -> ArtifactBound:
-    return ArtifactBound.from_json(canonical_bytes(entry.body), where=f"entry {entry.seq}")
+    return erased_error(body_of(entry, ArtifactErased))
 
 
 def _undeclared(asset: str, ref: BoundRef) -> GateUndeclaredError:

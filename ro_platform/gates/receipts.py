@@ -21,7 +21,7 @@ from ro_platform.errors import VersionNotPinnedError
 from ro_platform.gates.subjects import verdict_subject
 from ro_platform.kernel.canonical import canonical_bytes
 from ro_platform.kernel.digest import sha256_hex
-from ro_platform.ledger.entry import EntryDraft
+from ro_platform.ledger.entry import EntryDraft, body_of
 from ro_platform.ledger.log import Ledger
 
 
@@ -48,7 +48,7 @@ def rule_digest(rule: GateRule, manifest: RunManifest) -> str:
 
 def recorded_in(entry: LedgerEntry) -> ReceiptRecorded:
     """The verdict that an entry of that kind records."""
-    return ReceiptRecorded.from_json(canonical_bytes(entry.body), where=f"entry {entry.seq}")
+    return body_of(entry, ReceiptRecorded)
 
 
 class Receipts:

@@ -38,10 +38,9 @@ from ro_platform.errors import NotFoundError
 from ro_platform.gates.impact import Impact, Origin, Progress, explore
 from ro_platform.gates.receipts import recorded_in
 from ro_platform.gates.subjects import artifact_subject, revocation_subject, verdict_subject
-from ro_platform.kernel.canonical import canonical_bytes
 from ro_platform.kernel.clock import Clock
 from ro_platform.kernel.identity import admin_event_id, run_id
-from ro_platform.ledger.entry import EntryDraft
+from ro_platform.ledger.entry import EntryDraft, body_of
 from ro_platform.ledger.events import admin_event_draft
 from ro_platform.ledger.log import Ledger
 from ro_platform.ledger.reader import LedgerReader
@@ -127,7 +126,7 @@ class Revocations:
         request = _Request(gate_id, ref, _address(ref), actor, reason)
         recorded = request.newest_pass(self._ledger)
         if found := self._ledger.latest(EntryKind.PASS_REVOKED, request.subject(recorded)):
-            return Revoked(found, _body(found), None)
+            return Revoked(found, body_of(found, PassRevoked), None)
         exploration, impact = explore(
             self._ledger, lambda: self._origin(request.address, ref.digest), progress
         )
@@ -142,10 +141,10 @@ class Revocations:
             return [] if log.latest(EntryKind.PASS_REVOKED, request.subject(now)) else drafts
 
         if entries := self._ledger.append_with(build):
-            return Revoked(entries[0], _body(entries[0]), impact)
+            return Revoked(entries[0], body_of(entries[0], PassRevoked), impact)
         found = self._ledger.latest(EntryKind.PASS_REVOKED, request.subject(recorded))
         assert found is not None  # somebody else was faster by a moment
-        return Revoked(found, _body(found), None)
+        return Revoked(found, body_of(found, PassRevoked), None)
 
     def _origin(self, address: BindingAddress, digest: str) -> Origin:
         """All revisions that hold those bytes: a verdict speaks of bytes, not of revisions."""
@@ -157,7 +156,7 @@ class Revocations:
         same = {
             name
             for name, entry in zip(names, made, strict=True)
-            if entry and _digest_made(entry) == digest
+            if entry and body_of(entry, ArtifactBound).artifact.digest == digest
         }
         return Origin(asset, fingerprint, digest, tuple(sorted(same | {address.name})))
 
@@ -242,13 +241,3 @@ def _address(ref: BoundRef) -> BindingAddress:
             next_step="Give the reference of a binding: `ro artifact list` prints them.",
         )
     return address
-
-
-def _digest_made(entry: LedgerEntry) -> str:
-    body = ArtifactBound.from_json(canonical_bytes(entry.body), where=f"entry {entry.seq}")
-    return body.artifact.digest
-
-
-def _body(entry: LedgerEntry) -> PassRevoked:
-    """What an entry of that kind records."""
-    return PassRevoked.from_json(canonical_bytes(entry.body), where=f"entry {entry.seq}")

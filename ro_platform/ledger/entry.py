@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 from pydantic import ValidationError
 
@@ -19,6 +19,8 @@ from ro_platform.errors import ContractError, EntryConflictError, LedgerCorruptE
 from ro_platform.kernel.canonical import canonical_bytes
 from ro_platform.kernel.merkle import leaf_hash
 from ro_platform.ledger.backends.base import Row
+
+C = TypeVar("C", bound=Contract)
 
 _NO_IDS = CorrelationIds()
 _BODY = {"body"}
@@ -88,6 +90,11 @@ def checked(row: Row) -> LedgerEntry:
         if stored != said:
             _refuse(row.seq, f"its column {name} is {stored!r}, but its bytes say {said!r}")
     return entry
+
+
+def body_of(entry: LedgerEntry, contract: type[C]) -> C:
+    """An entry's body as the contract that its kind has. Raises :class:`ContractError`."""
+    return contract.from_json(canonical_bytes(entry.body), where=f"entry {entry.seq}")
 
 
 def require_canonical(row: Row, entry: LedgerEntry) -> None:

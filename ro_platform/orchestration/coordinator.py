@@ -31,9 +31,11 @@ class GovernedRunCoordinator(QueuedRunCoordinator):
     def submit_run(self, context: SubmitRunContext) -> dg.DagsterRun:
         """Queue the run, or refuse it. Raises only what may pass, and then nothing was decided."""
         run = context.dagster_run
+        if run.status != dg.DagsterRunStatus.NOT_STARTED:
+            return super().submit_run(context)  # it was decided before
         plane = shared_plane(Settings.load())
         refusals = list(plane.admission.refusals(_edges(plane, context)))
-        if not refusals or run.status != dg.DagsterRunStatus.NOT_STARTED:
+        if not refusals:
             return super().submit_run(context)
         plane.admission.record(run.run_id, refusals)
         self._refuse(run, refusals)

@@ -24,6 +24,7 @@ from dagster._core.events import (
     EngineEventData,
     StepMaterializationData,
 )
+from dagster._core.execution.context.system import StepExecutionContext
 from dagster._core.execution.plan.objects import StepFailureData, StepRetryData
 from dagster._core.launcher.base import CheckRunHealthResult, WorkerStatus
 from dagster._core.run_coordinator.base import SubmitRunContext
@@ -142,11 +143,7 @@ def was_on_this_host(run: dg.DagsterRun) -> bool:
 
 def checks_of_step(context: dg.InputContext) -> frozenset[dg.AssetCheckKey]:
     """The checks that the reading step evaluates, if evaluating checks is all it does."""
-    try:
-        step = context.step_context
-    except dg.DagsterInvariantViolationError:
-        return frozenset()
-    definition = step.job_def.asset_layer.get_assets_def_for_node(step.node_handle)
+    definition = _definition_that_reads(context)
     if definition is None or definition.keys:
         return frozenset()
     return frozenset(definition.check_keys)
@@ -154,20 +151,14 @@ def checks_of_step(context: dg.InputContext) -> frozenset[dg.AssetCheckKey]:
 
 def assets_of_input(context: dg.InputContext) -> frozenset[dg.AssetKey]:
     """The assets that the reading step helps to make; inside a graph-backed asset, that one."""
-    try:
-        step = context.step_context
-    except dg.DagsterInvariantViolationError:
-        return frozenset()
-    definition = step.job_def.asset_layer.get_assets_def_for_node(step.node_handle)
+    definition = _definition_that_reads(context)
     return frozenset(definition.keys) if definition else frozenset()
 
 
 def step_key_of_input(context: dg.InputContext) -> str | None:
     """The key of the reading step; None outside a run (``Definitions.load_asset_value``)."""
-    try:
-        return context.step_context.step.key
-    except dg.DagsterInvariantViolationError:
-        return None
+    step = _reading_step(context)
+    return step.step.key if step else None
 
 
 def parents_of(context: dg.OutputContext) -> frozenset[dg.AssetKey]:
@@ -178,10 +169,24 @@ def parents_of(context: dg.OutputContext) -> frozenset[dg.AssetKey]:
 
 def dagster_run_of_input(context: dg.InputContext) -> str | None:
     """The Dagster run that reads; None outside a run."""
+    step = _reading_step(context)
+    return step.run_id if step else None
+
+
+def _reading_step(context: dg.InputContext) -> StepExecutionContext | None:
+    """The step that an input is loaded for; None outside a run."""
     try:
-        return context.step_context.run_id
+        return context.step_context
     except dg.DagsterInvariantViolationError:
         return None
+
+
+def _definition_that_reads(context: dg.InputContext) -> dg.AssetsDefinition | None:
+    """The assets or checks that the reading step belongs to."""
+    step = _reading_step(context)
+    if step is None:
+        return None
+    return step.job_def.asset_layer.get_assets_def_for_node(step.node_handle)
 
 
 def planned_units(event: dg.DagsterEvent) -> Iterator[tuple[str, str]]:

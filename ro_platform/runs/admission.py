@@ -53,8 +53,10 @@ class Admission:
 
         Raises what may pass (:class:`BackendUnavailableError`): nothing was decided then.
         """
+        producers = {edge.producer for edge in edges}
+        governed = {name for name in producers if self._gates.gates_of(name) is not None}
         for edge in edges:
-            if self._gates.gates_of(edge.producer) is None:
+            if edge.producer not in governed:
                 continue  # not governed, or never made: the read itself will say
             try:
                 manifest = self._runs.manifest(edge.fingerprint)

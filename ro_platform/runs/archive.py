@@ -22,7 +22,7 @@ from ro_platform.contracts import BoundRef, EntryKind, LedgerEntry, SegmentArchi
 from ro_platform.errors import ContractError, InvalidInputError, LedgerCorruptError, RunOperateError
 from ro_platform.kernel.canonical import canonical_bytes
 from ro_platform.kernel.merkle import Node, leaf_hash, push, root_of, verify_inclusion
-from ro_platform.ledger.entry import EntryDraft
+from ro_platform.ledger.entry import EntryDraft, body_of
 from ro_platform.ledger.log import Ledger
 
 SEGMENT = "application/vnd.ro.ledger-segment"
@@ -86,13 +86,17 @@ class Archive:
         end = (size if upto is None else min(max(upto, 0), size)) // count * count
         for first in range(0, end, count):
             found = self._ledger.find(_key(first, count))
-            yield Segment(found, _body(found)) if found else self._copy(first, count, actor)
+            yield (
+                Segment(found, body_of(found, SegmentArchived))
+                if found
+                else self._copy(first, count, actor)
+            )
             progress(first + count, end)
 
     def segments(self) -> Iterator[Segment]:
         """Every archived segment, in the order in which they were archived."""
         for entry in self._ledger.scan(kind=EntryKind.SEGMENT_ARCHIVED):
-            yield Segment(entry, _body(entry))
+            yield Segment(entry, body_of(entry, SegmentArchived))
 
     def verify(self) -> Iterator[CheckedSegment]:
         """Read every copy back, against its own entry and against the log as it stands."""
@@ -180,10 +184,6 @@ def _require_linked(body: SegmentArchived) -> None:
     root, log_root = bytes.fromhex(body.root), bytes.fromhex(body.log_root)
     if body.first % body.count or not verify_inclusion(root, index, blocks, path, log_root):
         _refuse(body, f"its root does not lead to the log's root {body.log_root}")
-
-
-def _body(entry: LedgerEntry) -> SegmentArchived:
-    return SegmentArchived.from_json(canonical_bytes(entry.body), where=f"entry {entry.seq}")
 
 
 def _key(first: int, count: int) -> str:

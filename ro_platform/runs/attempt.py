@@ -17,7 +17,7 @@ from ro_platform.contracts import (
     LedgerEntry,
 )
 from ro_platform.errors import InvalidTransitionError
-from ro_platform.kernel.canonical import canonical_bytes
+from ro_platform.ledger.entry import body_of
 
 _MOVES: dict[JobStatus | None, frozenset[JobStatus]] = {
     None: frozenset({JobStatus.QUEUED, JobStatus.RUNNING, JobStatus.REFUSED}),
@@ -53,7 +53,7 @@ def check_move(old: JobStatus | None, new: JobStatus) -> None:
 
 def transition_of(entry: LedgerEntry) -> AttemptTransition:
     """The transition in a ledger entry of that kind."""
-    return AttemptTransition.from_json(canonical_bytes(entry.body), where=f"entry {entry.seq}")
+    return body_of(entry, AttemptTransition)
 
 
 def project(entries: Iterable[LedgerEntry]) -> list[JobAttemptRecord]:

@@ -15,9 +15,10 @@ from functools import partial
 from ro_platform.artifacts.addressing import blob_name
 from ro_platform.artifacts.store import ArtifactStore
 from ro_platform.config.versions import ConfigVersions
-from ro_platform.contracts import ArtifactBound, ArtifactRef, BoundRef, EntryKind, ReceiptRecorded
+from ro_platform.contracts import ArtifactBound, ArtifactRef, BoundRef, EntryKind
 from ro_platform.errors import ArtifactNotFoundError, IntegrityError, RunOperateError
-from ro_platform.kernel.canonical import canonical_bytes
+from ro_platform.gates.receipts import recorded_in
+from ro_platform.ledger.entry import body_of
 from ro_platform.ledger.log import Ledger
 from ro_platform.runs.holdings import Holdings, erased_digests
 from ro_platform.runs.registry import RunRegistry, blob_ref, input_ref
@@ -94,7 +95,7 @@ class Audit:
     def _unbound(self, bound: dict[str, BoundRef]) -> Iterator[Finding]:
         """What the ledger says is bound, and the store does not have, or has otherwise."""
         for entry in self._ledger.scan(kind=EntryKind.ARTIFACT_BOUND):
-            said = ArtifactBound.from_json(canonical_bytes(entry.body), where=f"entry {entry.seq}")
+            said = body_of(entry, ArtifactBound)
             ref = said.artifact
             if (found := bound.get(ref.ref)) == ref:
                 continue
@@ -108,8 +109,7 @@ class Audit:
 
     def _receipts(self) -> Iterator[Finding]:
         for entry in self._ledger.scan(kind=EntryKind.GATE_RECEIPT):
-            body = canonical_bytes(entry.body)
-            receipt = ReceiptRecorded.from_json(body, where=f"entry {entry.seq}").receipt
+            receipt = recorded_in(entry).receipt
             yield _checked(
                 "receipt",
                 receipt.ref,

@@ -39,10 +39,9 @@ from ro_platform.errors import (
     InvalidInputError,
 )
 from ro_platform.gates.subjects import digest_mention
-from ro_platform.kernel.canonical import canonical_bytes
 from ro_platform.kernel.clock import Clock
 from ro_platform.kernel.identity import admin_event_id, run_id
-from ro_platform.ledger.entry import EntryDraft
+from ro_platform.ledger.entry import EntryDraft, body_of
 from ro_platform.ledger.events import admin_event_draft
 from ro_platform.ledger.log import Ledger
 from ro_platform.ledger.reader import LedgerReader
@@ -124,7 +123,7 @@ class Erasures:
     def resume(self, *, actor: str) -> Iterator[Erasure]:
         """Complete every erasure whose outcome is not on record."""
         for entry in self._ledger.scan(kind=EntryKind.ARTIFACT_ERASED):
-            if not self.is_complete(_body(entry)):
+            if not self.is_complete(body_of(entry, ArtifactErased)):
                 yield self._act(entry, actor, new=False)
 
     def is_complete(self, body: ArtifactErased) -> bool:
@@ -137,7 +136,7 @@ class Erasures:
 
     def _act(self, entry: LedgerEntry, actor: str, *, new: bool) -> Erasure:
         """Remove what nothing else holds, files first and what lists them last."""
-        body = _body(entry)
+        body = body_of(entry, ArtifactErased)
         candidates = [*self._members(body), body.digest]
         seen = self._ledger.size()
         held = dict(self._holdings.of(candidates, self._ledger))
@@ -244,7 +243,7 @@ def _bindings(log: LedgerReader, digest: str) -> dict[str, BoundRef]:
     """Every binding on record with those bytes, by its locator."""
     found: dict[str, BoundRef] = {}
     for entry in log.scan(kind=EntryKind.ARTIFACT_BOUND, mention=digest_mention(digest)):
-        body = ArtifactBound.from_json(canonical_bytes(entry.body), where=f"entry {entry.seq}")
+        body = body_of(entry, ArtifactBound)
         found[body.artifact.ref] = body.artifact
     return dict(sorted(found.items()))
 
@@ -287,7 +286,3 @@ def _outcome_key(digest: str) -> str:
 
 def _outcome_id(digest: str) -> str:
     return admin_event_id(AdminActionType.ERASE_ARTIFACT.value, _outcome_key(digest))
-
-
-def _body(entry: LedgerEntry) -> ArtifactErased:
-    return ArtifactErased.from_json(canonical_bytes(entry.body), where=f"entry {entry.seq}")

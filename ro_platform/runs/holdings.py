@@ -23,6 +23,7 @@ from ro_platform.contracts import (
 from ro_platform.errors import ReceiptUnverifiableError
 from ro_platform.gates.receipts import recorded_in
 from ro_platform.kernel.canonical import canonical_bytes
+from ro_platform.ledger.entry import body_of
 from ro_platform.ledger.reader import LedgerReader
 from ro_platform.runs.registry import RunRegistry
 
@@ -72,7 +73,7 @@ class Holdings:
     ) -> Iterator[tuple[str, str]]:
         """What entries from ``start`` on say: makings (if asked for), runs and verdicts."""
         for entry in log.scan(start=start, kind=EntryKind.ARTIFACT_BOUND) if bound else ():
-            body = ArtifactBound.from_json(canonical_bytes(entry.body), where=f"entry {entry.seq}")
+            body = body_of(entry, ArtifactBound)
             yield from self._artifact(body.artifact, erased)
         for entry in log.scan(start=start, kind=EntryKind.RUN_REGISTERED):
             data = canonical_bytes(entry.body)

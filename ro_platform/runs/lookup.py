@@ -14,7 +14,7 @@ from ro_platform.contracts import ArtifactBound, BoundRef, EntryKind
 from ro_platform.errors import ArtifactNotFoundError, GateRefusedError, InvalidInputError
 from ro_platform.gates.guard import Guard, Standing
 from ro_platform.gates.subjects import digest_mention
-from ro_platform.kernel.canonical import canonical_bytes
+from ro_platform.ledger.entry import body_of
 from ro_platform.ledger.log import Ledger
 from ro_platform.runs.registry import RunRegistry
 
@@ -87,7 +87,7 @@ class Lookup:
         for entry in self._ledger.scan(
             kind=EntryKind.ARTIFACT_BOUND, mention=digest_mention(digest)
         ):
-            yield ArtifactBound.from_json(canonical_bytes(entry.body), where=f"entry {entry.seq}")
+            yield body_of(entry, ArtifactBound)
 
     def _candidates(self, target: str) -> Iterator[Located]:
         if re.fullmatch(r"(sha256:)?[a-f0-9]{64}", target):

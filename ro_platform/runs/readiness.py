@@ -39,6 +39,7 @@ from ro_platform.gates.receipts import recorded_in
 from ro_platform.gates.subjects import artifact_subject, asset_subject
 from ro_platform.kernel.canonical import canonical_bytes
 from ro_platform.kernel.digest import sha256_hex
+from ro_platform.ledger.entry import body_of
 from ro_platform.ledger.reader import LedgerReader
 from ro_platform.runs.registry import RunRegistry
 
@@ -271,5 +272,5 @@ def _about(entry: LedgerEntry) -> tuple[str | None, str]:
 
 def _used(entry: LedgerEntry) -> set[tuple[str, str]]:
     """What an artifact was made from: locators and digests."""
-    body = ArtifactBound.from_json(canonical_bytes(entry.body), where=f"entry {entry.seq}")
+    body = body_of(entry, ArtifactBound)
     return {(item.ref, item.digest) for item in body.inputs or ()}

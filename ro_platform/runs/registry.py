@@ -37,7 +37,7 @@ from ro_platform.kernel.canonical import canonical_bytes
 from ro_platform.kernel.digest import Digests, StreamingHasher, sha256_hex
 from ro_platform.kernel.documents import parse_document
 from ro_platform.kernel.identity import parameter_hash, run_id
-from ro_platform.ledger.entry import EntryDraft
+from ro_platform.ledger.entry import EntryDraft, body_of
 from ro_platform.ledger.log import Ledger
 from ro_platform.runs.manifest import ManifestFile
 
@@ -111,7 +111,7 @@ class RunRegistry:
         for entry in self._ledger.scan(
             kind=EntryKind.ARTIFACT_BOUND, mention=digest_mention(digest), newest_first=True
         ):
-            made = ArtifactBound.from_json(canonical_bytes(entry.body), where=f"entry {entry.seq}")
+            made = body_of(entry, ArtifactBound)
             fingerprint = made.manifest_fingerprint
             try:
                 self._guard.check(
@@ -159,9 +159,7 @@ class RunRegistry:
     def registered(self) -> Iterator[RegisteredManifest]:
         """All registered manifests, oldest first."""
         for entry in self._ledger.scan(kind=EntryKind.RUN_REGISTERED):
-            yield RegisteredManifest.from_json(
-                canonical_bytes(entry.body), where=f"entry {entry.seq}"
-            )
+            yield body_of(entry, RegisteredManifest)
 
     def _to_import(self, file: ManifestFile, item: ManifestInput) -> Path | None:
         """The file to import for an input, checked; None if the store has the bytes already."""

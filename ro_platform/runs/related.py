@@ -21,7 +21,7 @@ from ro_platform.gates.subjects import (
     used_mention,
     verdict_subject,
 )
-from ro_platform.kernel.canonical import canonical_bytes
+from ro_platform.ledger.entry import body_of
 from ro_platform.ledger.reader import LedgerReader
 from ro_platform.ledger.sealing import touched_mention
 from ro_platform.runs.correlation import train_run_mention
@@ -161,7 +161,7 @@ class Gathering:
             kind=EntryKind.ARTIFACT_BOUND, subject=artifact_subject(locator)
         ):
             self._add(entry)
-            made = _made(entry)
+            made = body_of(entry, ArtifactBound)
             digests.add(made.artifact.digest)
             for move in moves_of(self._log, made.attempt_id):
                 self._add(move)
@@ -232,10 +232,6 @@ def moves_of(log: LedgerReader, attempt: str) -> Iterator[LedgerEntry]:
 def _attempt_of(entry: LedgerEntry) -> str | None:
     """Which attempt bound an artifact, or gave a verdict."""
     if entry.kind is EntryKind.ARTIFACT_BOUND:
-        return _made(entry).attempt_id
+        return body_of(entry, ArtifactBound).attempt_id
     address = parse_receipt(recorded_in(entry).receipt.ref)
     return address.attempt_id if address else None
-
-
-def _made(entry: LedgerEntry) -> ArtifactBound:
-    return ArtifactBound.from_json(canonical_bytes(entry.body), where=f"entry {entry.seq}")

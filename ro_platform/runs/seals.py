@@ -22,7 +22,7 @@ from ro_platform.contracts import (
 from ro_platform.kernel.canonical import canonical_bytes
 from ro_platform.kernel.identity import run_id
 from ro_platform.kernel.merkle import fold, leaf_hash
-from ro_platform.ledger.entry import EntryDraft
+from ro_platform.ledger.entry import EntryDraft, body_of
 from ro_platform.ledger.log import Ledger
 from ro_platform.ledger.reader import LedgerReader
 from ro_platform.ledger.sealing import run_subject, standing_seals
@@ -45,7 +45,7 @@ class _Record:
         """The record that follows a seal; the first one without."""
         if seal is None:
             return cls()
-        return cls(number=_said(seal).record + 1, previous=seal.seq, registered=True)
+        return cls(number=body_of(seal, RunSealed).record + 1, previous=seal.seq, registered=True)
 
     def take(self, entries: Iterable[LedgerEntry]) -> None:
         for entry in entries:
@@ -133,7 +133,7 @@ def reopening(log: LedgerReader, fingerprint: str, *, actor: str, reason: str) -
     body = RunReopened(
         run_id=run,
         manifest_fingerprint=fingerprint,
-        record=_said(sealed).record + 1,
+        record=body_of(sealed, RunSealed).record + 1,
         sealed=sealed.seq,
         reason=reason,
     )
@@ -146,7 +146,3 @@ def reopening(log: LedgerReader, fingerprint: str, *, actor: str, reason: str) -
         body=body,
     )
     return [draft]
-
-
-def _said(seal: LedgerEntry) -> RunSealed:
-    return RunSealed.from_json(canonical_bytes(seal.body), where=f"entry {seal.seq}")
