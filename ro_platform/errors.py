@@ -233,6 +233,46 @@ class EngineGateFailedError(GateRefusedError):
     code = "RO_ENGINE_GATE_FAILED"
 
 
+# --- nobody, or not allowed to: exit 11 ----------------------------------------------------------
+
+
+class AccessDeniedError(RunOperateError):
+    """The policy does not let this actor do that."""
+
+    code = "RO_ACCESS_DENIED"
+    exit_code = 11
+
+
+class NotAuthenticatedError(AccessDeniedError):
+    """Nobody is known to act: no token, or one that is expired, revoked or not genuine."""
+
+    code = "RO_NOT_AUTHENTICATED"
+
+
+class PausedError(AccessDeniedError):
+    """Somebody paused the plane, a workload or an asset, so nothing starts there."""
+
+    code = "RO_PAUSED"
+
+
+class GrantRefusedError(AccessDeniedError):
+    """A launch has no grant, or one that is expired, forged or for something else."""
+
+    code = "RO_GRANT_REFUSED"
+
+
+class SecondPersonRequiredError(AccessDeniedError):
+    """The action needs the approval of a second person: propose it as a directive."""
+
+    code = "RO_SECOND_PERSON_REQUIRED"
+
+
+class DirectiveRefusedError(AccessDeniedError):
+    """A directive is not in a state for that, its approval is stale, or it would be one's own."""
+
+    code = "RO_DIRECTIVE_REFUSED"
+
+
 # --- what is stored is not what was recorded: exit 6 ---------------------------------------------
 
 

@@ -29,6 +29,9 @@ class EntryKind(StrEnum):
     RUN_REOPENED = "run_reopened"
     ARTIFACT_ERASED = "artifact_erased"
     SEGMENT_ARCHIVED = "segment_archived"
+    TOKEN_ISSUED = "token_issued"
+    TOKEN_REVOKED = "token_revoked"
+    DIRECTIVE_MOVED = "directive_moved"
 
 
 class LedgerEntry(Contract):

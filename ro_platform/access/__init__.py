@@ -1,0 +1,1 @@
+"""Who may do what: roles, the policy in force, and tokens. Deny by default."""

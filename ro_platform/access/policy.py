@@ -1,0 +1,147 @@
+"""The policy in force, and its decisions: deny by default, each with its reason.
+
+Pure but for :class:`Access`, which asks for the newest policy each time: a change holds at once,
+for every process.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from ro_platform.access.roles import ALWAYS_FOUR_EYES, actions_of
+from ro_platform.contracts.access import AccessPolicy, Action, RoleBinding, Scope
+from ro_platform.errors import AccessDeniedError, NotAuthenticatedError
+
+POLICY_CONFIG = "access-policy"
+"""The config whose newest version is the policy in force."""
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyInForce:
+    """The policy, and which version of it this is: the digest that decisions name."""
+
+    policy: AccessPolicy
+    version: int
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What an action is on: where, and its name for people. What is None is not said, and then no
+    role that is narrowed by it holds."""
+
+    name: str
+    environment: str | None = None
+    workload: str | None = None
+    stream: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """Whether an actor may do something, by which binding, and why. ``policy_digest`` is None in
+    the single-user mode."""
+
+    actor: str
+    action: Action
+    target: Target
+    allowed: bool
+    why: str
+    by: RoleBinding | None = None
+    policy_digest: str | None = None
+    needs_second: bool = False
+
+
+class Access:
+    """The decisions of one environment.
+
+    ``newest`` gives the policy in force, or None where none was ever published: then the plane is
+    in its single-user mode, and ``single_user`` alone may do anything.
+    """
+
+    def __init__(
+        self, newest: Callable[[], PolicyInForce | None], *, environment: str, single_user: str
+    ) -> None:
+        self._newest = newest
+        self.environment = environment
+        self.single_user = single_user
+
+    @property
+    def in_force(self) -> PolicyInForce | None:
+        """The policy in force; None in the single-user mode."""
+        return self._newest()
+
+    def decide(self, actor: str | None, action: Action, target: Target) -> Decision:
+        """Whether the actor may do that. Raises :class:`NotAuthenticatedError` for nobody."""
+        if actor is None:
+            raise NotAuthenticatedError(
+                f"{action} on {target.name} needs somebody who does it.",
+                next_step="Sign in, or set RO_TOKEN to a token of yours.",
+            )
+        found = self.in_force
+        if found is None:
+            return self._decide_single_user(actor, action, target)
+        return decide(found, actor, action, target)
+
+    def require(self, actor: str | None, action: Action, target: Target) -> Decision:
+        """The decision, if it is yes. Raises :class:`AccessDeniedError` with its reason."""
+        decision = self.decide(actor, action, target)
+        if not decision.allowed:
+            raise AccessDeniedError(
+                f"{decision.actor} may not {action} {target.name}: {decision.why}",
+                next_step="`ro access explain` says what would allow it; an admin grants roles.",
+                actor=decision.actor,
+                action=action.value,
+                target=target.name,
+                policy=decision.policy_digest,
+            )
+        return decision
+
+    def _decide_single_user(self, actor: str, action: Action, target: Target) -> Decision:
+        allowed = actor == self.single_user
+        why = (
+            "no access policy was ever published: the single user may do anything."
+            if allowed
+            else f"no access policy was ever published, so only {self.single_user} may act."
+        )
+        return Decision(actor, action, target, allowed, why)
+
+
+def decide(found: PolicyInForce, actor: str, action: Action, target: Target) -> Decision:
+    """What a policy says. Pure."""
+    policy = found.policy
+    own = [binding for binding in policy.bindings if binding.actor == actor]
+    able = [binding for binding in own if action in actions_of(binding.role)]
+    holding = [binding for binding in able if covers(binding.scope, target)]
+    if holding:
+        second = action.value in {*ALWAYS_FOUR_EYES, *policy.four_eyes}
+        why = f"by the role {holding[0].role}{_within(holding[0].scope)}."
+        return Decision(actor, action, target, True, why, holding[0], found.digest, second)
+    return Decision(actor, action, target, False, _why_not(own, able), None, found.digest)
+
+
+def covers(scope: Scope, target: Target) -> bool:
+    """Whether a target lies within a scope."""
+    return all(
+        wanted is None or wanted == had
+        for wanted, had in (
+            (scope.environment, target.environment),
+            (scope.workload, target.workload),
+            (scope.stream, target.stream),
+        )
+    )
+
+
+def _why_not(own: list[RoleBinding], able: list[RoleBinding]) -> str:
+    if not own:
+        return "the policy gives them no role."
+    if not able:
+        roles = ", ".join(sorted({binding.role.value for binding in own}))
+        return f"their roles ({roles}) do not allow it."
+    places = "; ".join(f"{binding.role}{_within(binding.scope)}" for binding in able)
+    return f"they could elsewhere ({places}), not there."
+
+
+def _within(scope: Scope) -> str:
+    said = scope.to_json_value()
+    return f" in {', '.join(f'{key} {value}' for key, value in said.items())}" if said else ""
