@@ -31,8 +31,8 @@ run: $(VENV)/.run-installed ## Do the main job: one governed run of the tutorial
 	@$(BIN)/ro run docs/tutorial/purchases.yaml
 
 .PHONY: ui
-ui: $(VENV)/.run-installed ## Serve the Dagster UI on 127.0.0.1, port 3000 (or PORT=...)
-	@$(BIN)/dagster dev -w workspace.yaml -h 127.0.0.1 -p $(PORT)
+ui: $(VENV)/.run-installed ## Serve the UI and run the daemon: 127.0.0.1, port 3000 (or PORT=...)
+	@$(BIN)/ro web --daemon --port $(PORT)
 
 .PHONY: test
 test: $(VENV)/.dev-installed ## Run every test but those that drive a browser

@@ -4,6 +4,7 @@ import dagster as dg
 
 from assets import ASSETS, GATES, JOBS
 from resources import deployment_resources
+from ro_platform.orchestration.admin_job import admin_job
 from sensors import (
     attempt_reconciliation,
     checkpoint,
@@ -17,7 +18,7 @@ from sensors import (
 defs = dg.Definitions(
     assets=ASSETS,
     asset_checks=GATES,
-    jobs=[*JOBS, verification, checkpoint],
+    jobs=[*JOBS, verification, checkpoint, admin_job],
     schedules=[nightly_verification, hourly_checkpoint],
     sensors=[manifest_inbox(JOBS), attempt_reconciliation, checkpoint_by_size],
     resources=deployment_resources(ASSETS, GATES),

@@ -249,6 +249,12 @@ class NotAuthenticatedError(AccessDeniedError):
     code = "RO_NOT_AUTHENTICATED"
 
 
+class RequestRefusedError(AccessDeniedError):
+    """A request to the UI's face is malformed, ambiguous, too large, or not from its own pages."""
+
+    code = "RO_REQUEST_REFUSED"
+
+
 class PausedError(AccessDeniedError):
     """Somebody paused the plane, a workload or an asset, so nothing starts there."""
 
@@ -271,6 +277,12 @@ class DirectiveRefusedError(AccessDeniedError):
     """A directive is not in a state for that, its approval is stale, or it would be one's own."""
 
     code = "RO_DIRECTIVE_REFUSED"
+
+
+class RetentionError(AccessDeniedError):
+    """The bytes have to be kept still: their retention period is not over."""
+
+    code = "RO_RETENTION"
 
 
 # --- what is stored is not what was recorded: exit 6 ---------------------------------------------

@@ -8,12 +8,24 @@ from functools import lru_cache, partial
 
 from pydantic import ValidationError
 
+from ro_platform.access.credentials import Credentials
+from ro_platform.access.grants import Grants
+from ro_platform.access.identity import ProcessIdentity
+from ro_platform.access.keys import access_key, launch_key, launch_verifiers
+from ro_platform.access.policy import Access
+from ro_platform.access.tokens import Tokens
+from ro_platform.admin.administration import Administration, Rooms
+from ro_platform.admin.directives import Directives
+from ro_platform.admin.intents import require_free
+from ro_platform.admin.pauses import Pauses
+from ro_platform.admin.service import AdminService
 from ro_platform.artifacts.backends.base import BlobBackend
 from ro_platform.artifacts.backends.filesystem import FilesystemBackend
 from ro_platform.artifacts.backends.memory import MemoryBackend
 from ro_platform.artifacts.store import ArtifactStore
 from ro_platform.checkpoints.keys import trusted_keys
 from ro_platform.checkpoints.service import CheckpointPolicy, Checkpoints
+from ro_platform.config.policies import AccessPolicies, require_publishable
 from ro_platform.config.settings import Settings, is_postgres, path_of
 from ro_platform.config.versions import ConfigVersions
 from ro_platform.contracts import AdminActionType, JsonObject, LedgerEntry
@@ -54,6 +66,11 @@ class Plane:
     store: ArtifactStore
     ledger: Ledger
     configs: ConfigVersions
+    policies: AccessPolicies
+    access: Access
+    tokens: Tokens
+    grants: Grants
+    identity: ProcessIdentity
     gates: GateCatalogue
     receipts: Receipts
     guard: Guard
@@ -71,7 +88,23 @@ class Plane:
     archive: Archive
     tracer: Tracer
     checkpoints: Checkpoints
+    administration: Administration
     clock: Clock
+
+    @property
+    def pauses(self) -> Pauses:
+        """What stands paused."""
+        return self.administration.pauses
+
+    @property
+    def admin(self) -> AdminService:
+        """The administrative actions that need no orchestrator."""
+        return self.administration.service
+
+    @property
+    def directives(self) -> Directives:
+        """What waits for a second person, and what became of it."""
+        return self.administration.directives
 
     @classmethod
     def open(cls, settings: Settings, *, clock: Clock = system_clock) -> Plane:
@@ -89,7 +122,13 @@ class Plane:
         policy = CheckpointPolicy(
             settings.ledger_origin, settings.witnesses, partial(trusted_keys, settings)
         )
-        return cls.over(FilesystemBackend(root), log, clock=clock, checkpoints=policy)
+        return cls.over(
+            FilesystemBackend(root),
+            log,
+            clock=clock,
+            checkpoints=policy,
+            credentials=_credentials(settings),
+        )
 
     @classmethod
     def in_memory(cls, *, clock: Clock = system_clock) -> Plane:
@@ -104,24 +143,42 @@ class Plane:
         *,
         clock: Clock = system_clock,
         checkpoints: CheckpointPolicy = _LOCAL,
+        credentials: Credentials | None = None,
     ) -> Plane:
-        """A plane over these backends."""
+        """A plane over these backends; by default with keys that only this object has."""
         store, ledger = ArtifactStore(blobs), Ledger(log, clock)
-        configs = ConfigVersions(store, ledger, clock)
+        own = credentials or Credentials.ephemeral()
+        where, user = own.environment, own.single_user
+        configs = ConfigVersions(
+            store, ledger, clock, partial(require_publishable, environment=where)
+        )
+        policies = AccessPolicies(
+            configs, environment=where, single_user=user, holders=lambda: tokens.holders()
+        )
+        access = Access(policies.newest, environment=where, single_user=user)
+        tokens = Tokens(ledger, own.access_key, clock, access)
         gates, receipts = GateCatalogue(ledger), Receipts(store, ledger)
         guard = Guard(store, ledger)
         runs = RunRegistry(store, ledger, configs, guard)
         attempts = AttemptHistory(ledger, actor=DAGSTER_ACTOR)
         publication = Publication(store, ledger, guard, runs)
         holdings = Holdings(store, configs, runs)
+        revocations = Revocations(store, ledger, clock)
+        erasures = Erasures(store, ledger, holdings, runs, clock)
+        rooms = Rooms(store, ledger, configs, guard, revocations, runs, erasures, access, clock)
         return cls(
             store=store,
             ledger=ledger,
             configs=configs,
+            policies=policies,
+            access=access,
+            tokens=tokens,
+            grants=Grants(own.launch_key, own.launch_verifiers, where, clock),
+            identity=ProcessIdentity(access, tokens, own.token),
             gates=gates,
             receipts=receipts,
             guard=guard,
-            revocations=Revocations(store, ledger, clock),
+            revocations=revocations,
             runs=runs,
             publication=publication,
             external=ExternalArtifacts(
@@ -133,10 +190,11 @@ class Plane:
             planner=RunPlanner(store, guard),
             lookup=Lookup(store, ledger, runs, guard),
             audit=Audit(store, ledger, configs, runs, holdings),
-            erasures=Erasures(store, ledger, holdings, runs, clock),
+            erasures=erasures,
             archive=Archive(store, ledger),
             tracer=Tracer(store, ledger),
             checkpoints=Checkpoints(blobs, ledger, clock, checkpoints),
+            administration=Administration.of(rooms),
             clock=clock,
         )
 
@@ -159,8 +217,11 @@ class Plane:
     ) -> LedgerEntry:
         """Record one administrative action; the same ``key`` is the same event.
 
-        Raises :class:`ContractError` for a blank reason or an actor that is none.
+        Raises :class:`ContractError` for a blank reason or an actor that is none, and
+        :class:`InvalidInputError` for a subject whose entries are facts that only the
+        administrative service may record.
         """
+        require_free(subject)
         try:
             draft = admin_event_draft(
                 action,
@@ -178,6 +239,18 @@ class Plane:
         # The first record stands: repeating the call later must not conflict over its time.
         assert draft.key is not None
         return self.ledger.find(draft.key) or self.ledger.append(draft)
+
+
+def _credentials(settings: Settings) -> Credentials:
+    name = f"{settings.ledger_origin}/launch"
+    return Credentials(
+        environment=settings.environment,
+        single_user=settings.actor,
+        token=settings.token,
+        access_key=partial(access_key, settings.access_key),
+        launch_key=partial(launch_key, settings.launch_key, name),
+        launch_verifiers=partial(launch_verifiers, settings.launch_key),
+    )
 
 
 def shared_plane(settings: Settings) -> Plane:

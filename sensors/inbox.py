@@ -12,6 +12,7 @@ from ro_platform.config.settings import Settings
 from ro_platform.errors import BackendUnavailableError, OutcomeUnknownError, RunOperateError
 from ro_platform.kernel.digest import sha256_hex
 from ro_platform.orchestration import PlaneResource
+from ro_platform.orchestration.launches import pause_words
 from ro_platform.orchestration.registration import register_manifest
 from ro_platform.runs.manifest import read_manifest_file
 
@@ -25,7 +26,8 @@ def manifest_inbox(jobs: Sequence[Any]) -> dg.SensorDefinition:
 
     The cursor holds the digest of each file that was dealt with, so a file is looked at again only
     when it changes. A manifest that is refused is left where it is, and said why in the sensor's
-    log; the others go on.
+    log; the others go on. While the plane is paused it skips, and finds the files afterwards; what
+    it launches while only a workload is paused waits in the queue.
     """
     workloads = [job.name for job in jobs]
 
@@ -38,6 +40,8 @@ def manifest_inbox(jobs: Sequence[Any]) -> dg.SensorDefinition:
     def manifest_inbox(
         context: dg.SensorEvaluationContext, plane: PlaneResource
     ) -> dg.SensorResult:
+        if paused := pause_words(plane.plane):
+            return dg.SensorResult(skip_reason=dg.SkipReason(paused), cursor=context.cursor)
         seen: dict[str, str] = json.loads(context.cursor) if context.cursor else {}
         requests = []
         for path, digest in _unseen(Settings.load().manifest_inbox, seen, context.log):
@@ -57,7 +61,6 @@ def manifest_inbox(jobs: Sequence[Any]) -> dg.SensorDefinition:
                     run_key=file.fingerprint,
                     job_name=file.manifest.workload,
                     partition_key=file.fingerprint,
-                    tags={"ro/actor": INBOX_ACTOR},
                 )
             )
         return dg.SensorResult(run_requests=requests, cursor=json.dumps(seen, sort_keys=True))

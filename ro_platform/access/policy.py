@@ -71,6 +71,12 @@ class Access:
         """The policy in force; None in the single-user mode."""
         return self._newest()
 
+    def target(
+        self, name: str, *, workload: str | None = None, stream: str | None = None
+    ) -> Target:
+        """A target in this environment."""
+        return Target(name, self.environment, workload, stream)
+
     def decide(self, actor: str | None, action: Action, target: Target) -> Decision:
         """Whether the actor may do that. Raises :class:`NotAuthenticatedError` for nobody."""
         if actor is None:
@@ -114,10 +120,15 @@ def decide(found: PolicyInForce, actor: str, action: Action, target: Target) -> 
     able = [binding for binding in own if action in actions_of(binding.role)]
     holding = [binding for binding in able if covers(binding.scope, target)]
     if holding:
-        second = action.value in {*ALWAYS_FOUR_EYES, *policy.four_eyes}
-        why = f"by the role {holding[0].role}{_within(holding[0].scope)}."
+        second = action in four_eyes_of(policy)
+        why = f"by the role {said(holding[0])}."
         return Decision(actor, action, target, True, why, holding[0], found.digest, second)
     return Decision(actor, action, target, False, _why_not(own, able), None, found.digest)
+
+
+def four_eyes_of(policy: AccessPolicy) -> frozenset[Action]:
+    """The actions that need a second person under this policy."""
+    return frozenset(Action(action) for action in (*ALWAYS_FOUR_EYES, *policy.four_eyes))
 
 
 def covers(scope: Scope, target: Target) -> bool:
@@ -138,10 +149,11 @@ def _why_not(own: list[RoleBinding], able: list[RoleBinding]) -> str:
     if not able:
         roles = ", ".join(sorted({binding.role.value for binding in own}))
         return f"their roles ({roles}) do not allow it."
-    places = "; ".join(f"{binding.role}{_within(binding.scope)}" for binding in able)
+    places = "; ".join(said(binding) for binding in able)
     return f"they could elsewhere ({places}), not there."
 
 
-def _within(scope: Scope) -> str:
-    said = scope.to_json_value()
-    return f" in {', '.join(f'{key} {value}' for key, value in said.items())}" if said else ""
+def said(binding: RoleBinding) -> str:
+    """A binding's role and where it holds, in words."""
+    scope = ", ".join(f"{key} {value}" for key, value in binding.scope.to_json_value().items())
+    return f"{binding.role} in {scope}" if scope else binding.role.value

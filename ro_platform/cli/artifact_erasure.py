@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import click
 
+from ro_platform.admin.intents import admin_request
+from ro_platform.admin.outcomes import Outcome
+from ro_platform.cli.admin_authority import acting
 from ro_platform.cli.output import err, fails_clearly, json_option, out, say_json, size
 from ro_platform.config.settings import Settings
+from ro_platform.contracts import Action, AdminActionType
 from ro_platform.errors import InvalidInputError
 from ro_platform.plane import Plane, shared_plane
 from ro_platform.runs.erasure import Erasure
@@ -41,18 +47,13 @@ def erase(
             "erasing takes a TARGET and a --reason, or --resume alone.",
             next_step="Try `ro artifact erase TARGET --reason ...`.",
         )
-    settings = Settings.load()
-    plane = shared_plane(settings)
+    plane = shared_plane(Settings.load())
     with err.status("erasing ..."):
         if target is None:
-            done = list(plane.erasures.resume(actor=settings.actor))
+            actor = acting(plane, Action.ERASE_ARTIFACT, "interrupted erasures")
+            done = [*_completed(plane, actor), *plane.erasures.resume(actor=actor)]
         else:
-            digest = _digest_of(plane, target)
-            done = [
-                plane.erasures.erase(
-                    digest, reason=reason or "", actor=settings.actor, all_bindings=all_bindings
-                )
-            ]
+            done = [_erase(plane, _digest_of(plane, target), reason or "", all_bindings)]
     if as_json:
         say_json({"erased": [_facts(item) for item in done]})
         return
@@ -60,6 +61,36 @@ def erase(
         _show(item)
     if not done:
         out.print("every erasure on record is complete")
+
+
+def _erase(plane: Plane, digest: str, reason: str, all_bindings: bool) -> Erasure:
+    request = admin_request(
+        AdminActionType.ERASE_ARTIFACT,
+        reason=reason,
+        parameters={"digest": digest, "all_bindings": all_bindings},
+    )
+    key = plane.admin.key_for(request)
+    outcome = plane.admin.perform(request, actor=plane.identity.actor(), key=key)
+    return _shown(plane, digest, outcome)
+
+
+def _completed(plane: Plane, actor: str) -> Iterator[Erasure]:
+    """The erasures that an administrative action began and a crash interrupted."""
+    for intent in plane.admin.open_intents():
+        if intent.event.action_type is AdminActionType.ERASE_ARTIFACT:
+            outcome = plane.admin.complete(intent, by=actor)
+            yield _shown(plane, str(outcome.request.parameters["digest"]), outcome)
+
+
+def _shown(plane: Plane, digest: str, outcome: Outcome) -> Erasure:
+    """The erasure on record, with what this call removed."""
+    found = plane.erasures.on_record(digest)
+    if not outcome.new:
+        return found
+    counts = {name: outcome.after.get(name) for name in ("blobs", "bytes")}
+    blobs, size_bytes = (value if isinstance(value, int) else 0 for value in counts.values())
+    new = found.body.admin_event_id == outcome.event_id
+    return replace(found, new=new, blobs=blobs, size_bytes=size_bytes)
 
 
 def _digest_of(plane: Plane, target: str) -> str:

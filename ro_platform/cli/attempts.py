@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from ro_platform.cli.admin_authority import acting
 from ro_platform.cli.output import (
     Cell,
     err,
@@ -21,7 +22,7 @@ from ro_platform.cli.output import (
     word,
 )
 from ro_platform.config.settings import Settings
-from ro_platform.contracts import EntryKind, JobAttemptRecord, JobStatus, LedgerEntry
+from ro_platform.contracts import Action, EntryKind, JobAttemptRecord, JobStatus, LedgerEntry
 from ro_platform.errors import InvalidInputError, NotFoundError
 from ro_platform.kernel.identity import run_id
 from ro_platform.ledger.log import Ledger
@@ -110,10 +111,11 @@ def reconcile(dry_run: bool, as_json: bool) -> None:
     has ended stays as it ended. The deployment's sensor does the same every half minute.
     """
     settings = Settings.load()
+    actor = acting(shared_plane(settings), Action.AUTOMATE, "attempts")
     with err.status("asking Dagster ..."):
         from ro_platform.orchestration.reconcile import reconcile_attempts
 
-        done = reconcile_attempts(settings, actor=settings.actor, dry_run=dry_run)
+        done = reconcile_attempts(settings, actor=actor, dry_run=dry_run)
     if as_json:
         say_json(_pass_facts(done, dry_run=dry_run))
         return

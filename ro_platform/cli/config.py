@@ -7,10 +7,12 @@ from typing import Any
 
 import click
 
+from ro_platform.admin.intents import admin_request
 from ro_platform.cli.output import fails_clearly, json_option, moment, out, say_json, short, table
 from ro_platform.config.files import document_bytes
 from ro_platform.config.settings import Settings
 from ro_platform.config.versions import PublishedConfig
+from ro_platform.contracts import AdminActionType
 from ro_platform.kernel.documents import parse_document
 from ro_platform.plane import shared_plane
 
@@ -32,15 +34,20 @@ def publish(name: str, file: Path, reason: str, as_json: bool) -> None:
     Content equal to the newest version's is that version: nothing is recorded.
     """
     content = parse_document(document_bytes(file), str(file)).value
-    settings = Settings.load()
-    published = shared_plane(settings).configs.publish(
-        name, content, reason=reason, actor=settings.actor
+    plane = shared_plane(Settings.load())
+    actor = plane.identity.actor()
+    request = admin_request(
+        AdminActionType.PUBLISH_CONFIG,
+        reason=reason,
+        parameters={"name": name, "digest": plane.configs.keep(content)},
     )
+    new = plane.admin.perform(request, actor=actor, key=plane.admin.key_for(request)).new
+    published = plane.configs.find(name)
     if as_json:
-        say_json({**_facts(published), "published": published.new})
+        say_json({**_facts(published), "published": new})
         return
     version = published.version
-    verb = "published" if published.new else "has that content already:"
+    verb = "published" if new else "has that content already:"
     out.print(f"{name} {verb} version {version.config_version}, sha256:{version.digest}")
 
 

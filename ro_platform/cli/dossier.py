@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from ro_platform.checkpoints.keys import deployment_key, trusted_keys
+from ro_platform.cli.admin_authority import acting
 from ro_platform.cli.output import (
     err,
     fails_clearly,
@@ -20,7 +21,7 @@ from ro_platform.cli.output import (
     word,
 )
 from ro_platform.config.settings import Settings
-from ro_platform.contracts import JsonObject
+from ro_platform.contracts import Action, JsonObject
 from ro_platform.dossier.export import DossierExport
 from ro_platform.dossier.notes import kept_or_issued
 from ro_platform.dossier.page import page
@@ -60,6 +61,8 @@ def export(run: str, output: Path | None, with_artifacts: bool, as_json: bool) -
     settings = Settings.load()
     plane, key = shared_plane(settings), deployment_key(settings)
     fingerprint = _fingerprint(plane, run)
+    workload = plane.runs.manifest(fingerprint).workload
+    actor = acting(plane, Action.AUDIT, f"run {run_id(fingerprint)}", workload=workload)
     exporter = DossierExport(
         plane.store,
         plane.ledger,
@@ -71,9 +74,7 @@ def export(run: str, output: Path | None, with_artifacts: bool, as_json: bool) -
     )
     target = output or Path(f"{run_id(fingerprint)}.dossier")
     with err.status("exporting ..."):
-        dossier = exporter.export(
-            fingerprint, target, actor=settings.actor, with_artifacts=with_artifacts
-        )
+        dossier = exporter.export(fingerprint, target, actor=actor, with_artifacts=with_artifacts)
     if as_json:
         say_json({"file": str(target), **_facts(dossier)})
         return

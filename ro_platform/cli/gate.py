@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from ro_platform.cli.admin_authority import acting
 from ro_platform.cli.gate_law import (
     BundleChoice,
     bundle_options,
@@ -15,6 +16,7 @@ from ro_platform.cli.gate_revocation import impact, revoke
 from ro_platform.cli.gate_verdicts import evidence, receipts
 from ro_platform.cli.output import fails_clearly, json_option, out, say_json, table
 from ro_platform.config.settings import Settings
+from ro_platform.contracts import Action
 from ro_platform.plane import shared_plane
 
 
@@ -53,8 +55,9 @@ def list_gates(as_json: bool) -> None:
 @fails_clearly
 def drop(gate_id: str, asset: str, reason: str, as_json: bool) -> None:
     """Record that an asset no longer has gate GATE_ID, which its code does not declare any more."""
-    settings = Settings.load()
-    shared_plane(settings).gates.drop(asset, gate_id, reason=reason, actor=settings.actor)
+    plane = shared_plane(Settings.load())
+    actor = acting(plane, Action.DEPLOY, f"gate {gate_id} of {asset}")
+    plane.gates.drop(asset, gate_id, reason=reason, actor=actor)
     if as_json:
         say_json({"asset": asset, "dropped": gate_id})
     else:

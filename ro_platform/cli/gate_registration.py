@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from ro_platform.cli.admin_authority import acting
 from ro_platform.cli.gate_law import (
     BundleChoice,
     bundle_options,
@@ -22,7 +23,7 @@ from ro_platform.cli.output import (
     say_json,
 )
 from ro_platform.config.settings import Settings
-from ro_platform.contracts import ErrorResponse, GateStatus, ReceiptRecorded
+from ro_platform.contracts import Action, ErrorResponse, GateStatus, ReceiptRecorded
 from ro_platform.errors import GateFailedError, GateRefusedError, NotFoundError
 from ro_platform.gates.guard import Standing
 from ro_platform.interop.receipts import as_engine_receipt
@@ -53,8 +54,9 @@ def register(
     What is stored is what is verified and registered. Consumers of the asset read it through the
     guard, under the gate ASSET.LAW. A bundle that does not verify leaves nothing.
     """
-    settings = Settings.load()
-    plane = shared_plane(settings)
+    plane = shared_plane(Settings.load())
+    workload = plane.runs.manifest(manifest).workload
+    actor = acting(plane, Action.REGISTER, asset, workload=workload)
     with err.status("verifying and storing ..."):
         verdict, registered = register_bundle(
             plane.store,
@@ -62,7 +64,7 @@ def register(
             chosen.bundle(),
             asset,
             manifest,
-            actor=settings.actor,
+            actor=actor,
             reason=reason,
             deterministic=not new_revision,
         )

@@ -11,6 +11,7 @@ from typing import Any
 import click
 from rich.progress import Progress, TextColumn, TimeElapsedColumn
 
+from ro_platform.admin.intents import admin_request
 from ro_platform.cli.gate_picture import picture
 from ro_platform.cli.gate_verdicts import one_artifact, target_argument
 from ro_platform.cli.output import (
@@ -24,6 +25,7 @@ from ro_platform.cli.output import (
     table,
 )
 from ro_platform.config.settings import Settings
+from ro_platform.contracts import AdminActionType
 from ro_platform.errors import InvalidInputError
 from ro_platform.gates.impact import Impact, ImpactedArtifact
 from ro_platform.gates.revocation import Revoked
@@ -71,13 +73,19 @@ def revoke(gate_id: str, target: str, reason: str, as_json: bool) -> None:
     What is blocked can be read again when it was made again from inputs that stand. Look first:
     `ro gate impact TARGET`.
     """
-    settings = Settings.load()
-    plane = shared_plane(settings)
+    plane = shared_plane(Settings.load())
     ref = one_artifact(plane, target)
+    request = admin_request(
+        AdminActionType.REVOKE_PASS,
+        reason=reason,
+        parameters={"gate_id": gate_id, "ref": ref.ref},
+    )
     with _late_progress() as progress:
-        revoked = plane.revocations.revoke(
-            gate_id, ref, reason=reason, actor=settings.actor, progress=progress
-        )
+        radius = plane.revocations.impact(ref, progress)
+    key = plane.admin.key_for(request)
+    new = plane.admin.perform(request, actor=plane.identity.actor(), key=key).new
+    found = plane.revocations.revoked(gate_id, ref)
+    revoked = Revoked(found.entry, found.body, radius if new else None)
     if as_json:
         say_json(_revoked_facts(revoked))
         return

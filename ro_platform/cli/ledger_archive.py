@@ -7,6 +7,7 @@ from typing import Any
 import click
 from rich.progress import Progress
 
+from ro_platform.cli.admin_authority import acting
 from ro_platform.cli.output import (
     err,
     fails_clearly,
@@ -18,7 +19,7 @@ from ro_platform.cli.output import (
     table,
 )
 from ro_platform.config.settings import Settings
-from ro_platform.contracts import ErrorResponse
+from ro_platform.contracts import Action, ErrorResponse
 from ro_platform.errors import IntegrityError, InvalidInputError
 from ro_platform.plane import Plane, shared_plane
 from ro_platform.runs.archive import SEGMENT_SIZE, CheckedSegment, Segment
@@ -43,18 +44,18 @@ def archive(upto: int | None, count: int, verifying: bool, as_json: bool) -> Non
     Archiving copies: no entry is taken out of the ledger. The last entries, fewer than a segment,
     wait for the next time.
     """
-    settings = Settings.load()
-    plane = shared_plane(settings)
+    plane = shared_plane(Settings.load())
     if verifying:
         if upto is not None:
             raise InvalidInputError("--verify checks every copy; leave out --upto.")
         _say_checked(list(plane.archive.verify()), as_json=as_json)
         return
+    actor = acting(plane, Action.AUTOMATE, "the ledger's archive")
     with Progress(console=err, transient=True) as progress:
         task = progress.add_task("archiving", total=None)
         found = list(
             plane.archive.archive(
-                actor=settings.actor,
+                actor=actor,
                 upto=upto,
                 count=count,
                 progress=lambda done, total: progress.update(task, completed=done, total=total),

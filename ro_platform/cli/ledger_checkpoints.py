@@ -10,9 +10,10 @@ import click
 from ro_platform.checkpoints.keys import deployment_key, trusted_keys
 from ro_platform.checkpoints.notes import SignedCheckpoint, checked_origin
 from ro_platform.checkpoints.service import Delivery, Holding
+from ro_platform.cli.admin_authority import acting
 from ro_platform.cli.output import fails_clearly, json_option, out, say_error, say_json, table
 from ro_platform.config.settings import Settings
-from ro_platform.contracts import ErrorResponse
+from ro_platform.contracts import Action, ErrorResponse
 from ro_platform.errors import RunOperateError
 from ro_platform.kernel.signing import create_key_file
 from ro_platform.plane import shared_plane
@@ -34,7 +35,9 @@ def checkpoint(every: int | None, as_json: bool) -> None:
     command exits with that one's code.
     """
     settings = Settings.load()
-    service = shared_plane(settings).checkpoints
+    plane = shared_plane(settings)
+    acting(plane, Action.AUTOMATE, "the ledger's checkpoints")
+    service = plane.checkpoints
     due = every is None or service.due(every)
     signed = service.issue(deployment_key(settings)) if due else service.latest()
     deliveries = service.deliver()
@@ -78,6 +81,7 @@ def key(create: bool, as_json: bool) -> None:
     """
     settings = Settings.load()
     if create:
+        acting(shared_plane(settings), Action.ISSUE_TOKEN, "the signing key")
         create_key_file(settings.signing_key, checked_origin(settings.ledger_origin))
     own = deployment_key(settings).verifier
     if as_json:

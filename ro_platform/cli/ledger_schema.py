@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import click
 
+from ro_platform.cli.admin_authority import acting
 from ro_platform.cli.output import fails_clearly, json_option, out, say_json
 from ro_platform.config.settings import Settings, is_postgres, path_of
-from ro_platform.contracts import AdminActionType
+from ro_platform.contracts import Action, AdminActionType
 from ro_platform.errors import InvalidInputError, LedgerOutdatedError
 from ro_platform.plane import shared_plane
 
@@ -69,13 +70,14 @@ def grant(role: str, reason: str, as_json: bool) -> None:
         )
     from ro_platform.ledger.backends.postgres_roles import grant_append_only
 
-    grant_append_only(settings.ledger_url, role)
     plane = shared_plane(settings)
+    actor = acting(plane, Action.GRANT_ROLE, f"ledger-role/{role}")
+    grant_append_only(settings.ledger_url, role)
     entry = plane.record_admin_event(
         AdminActionType.GRANT_ROLE,
         key=f"ledger/{role}/{plane.ledger.size()}",
         subject=f"ledger-role/{role}",
-        actor=settings.actor,
+        actor=actor,
         reason=reason,
         after={"rights": ["INSERT", "SELECT"]},
     )

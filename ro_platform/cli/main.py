@@ -23,7 +23,12 @@ _NOUNS = {
     "locator": "Check an engine's locators.",
     "lineage": "Recompute an engine's lineage hashes.",
     "dossier": "Export a run as one file that anyone can verify, verify one, show one.",
+    "access": "Write, check, publish and show the access policy; explain what it decides.",
+    "token": "Issue, renew, list and revoke tokens.",
+    "admin": "Pause, drain, cancel, replay, promote, erase: actions, each once and on record.",
+    "directive": "Propose what needs a second person; approve, reject and execute.",
     "ledger": "Read, verify and prove the ledger.",
+    "web": "Serve the Dagster UI behind its authenticated face.",
 }
 
 _EXIT_CODES = """\b
@@ -39,6 +44,7 @@ Exit codes
   8   a store or database does not serve; try again later
   9   the work itself failed
   10  it is unknown whether a write happened; read back first
+  11  nobody is signed in, the policy does not allow it, it needs a second person, or it is paused
 """
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from ro_platform.cli.admin_authority import acting
 from ro_platform.cli.output import (
     err,
     fails_clearly,
@@ -19,6 +20,7 @@ from ro_platform.cli.output import (
     table,
 )
 from ro_platform.config.settings import Settings
+from ro_platform.contracts import Action
 from ro_platform.kernel.canonical import canonical_bytes
 from ro_platform.kernel.identity import parameter_hash, run_id
 from ro_platform.plane import shared_plane
@@ -91,6 +93,12 @@ def register(file: Path, as_json: bool) -> None:
     """Put the manifest in FILE on record: its bytes, its inputs, its entry, its partition."""
     settings = Settings.load()
     found = read_manifest_file(file)
+    actor = acting(
+        shared_plane(settings),
+        Action.REGISTER,
+        f"manifest {found.fingerprint}",
+        workload=found.manifest.workload,
+    )
     with err.status("loading the deployment ..."):
         from ro_platform.orchestration.instances import open_instance
         from ro_platform.orchestration.registration import register_manifest
@@ -102,7 +110,7 @@ def register(file: Path, as_json: bool) -> None:
             open_instance(settings),
             found,
             workloads=known,
-            actor=settings.actor,
+            actor=actor,
             publish_first_versions=True,
         )
     if as_json:

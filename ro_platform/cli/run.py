@@ -12,6 +12,7 @@ import click
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
+from ro_platform.cli.admin_authority import acting
 from ro_platform.cli.output import (
     Cell,
     err,
@@ -26,7 +27,7 @@ from ro_platform.cli.output import (
     word,
 )
 from ro_platform.config.settings import Settings
-from ro_platform.contracts import ErrorResponse, JobAttemptRecord, JobStatus
+from ro_platform.contracts import Action, ErrorResponse, JobAttemptRecord, JobStatus
 from ro_platform.plane import shared_plane
 from ro_platform.runs.attempt import is_open
 from ro_platform.runs.manifest import read_manifest_file
@@ -51,6 +52,8 @@ def command(file: Path, replay: bool, as_json: bool) -> None:
     """
     settings = Settings.load()
     manifest = read_manifest_file(file)
+    workload = manifest.manifest.workload
+    acting(shared_plane(settings), Action.LAUNCH, f"workload/{workload}", workload=workload)
     with err.status("loading the deployment ..."):
         from ro_platform.orchestration.execution import GovernedRun
 

@@ -30,7 +30,9 @@ class Settings:
 
     ``store_url`` is ``file:///...``; ``ledger_url`` is ``sqlite:///...`` or ``postgresql://...``,
     which may hold a password and is not shown; nor is ``dagster_url``, the PostgreSQL database of
-    Dagster's own storage, empty where that is below ``dagster_state``.
+    Dagster's own storage, empty where that is below ``dagster_state``; nor ``token``, by which this
+    process says who it is; nor ``web``, the variables ``RO_WEB_*`` of the UI's face, which
+    :mod:`ro_platform.web.settings` reads.
     """
 
     root: Path
@@ -46,6 +48,11 @@ class Settings:
     signing_key: Path
     trusted_keys: str
     witnesses: tuple[str, ...] = field(repr=False)
+    environment: str
+    token: str = field(repr=False)
+    access_key: Path
+    launch_key: Path
+    web: tuple[tuple[str, str], ...] = field(default=(), repr=False)
 
     @classmethod
     def load(
@@ -71,6 +78,11 @@ class Settings:
             signing_key=_folder(env, "RO_SIGNING_KEY", home / "keys" / "signing.key"),
             trusted_keys=env.get("RO_TRUSTED_KEYS") or "",
             witnesses=tuple((env.get("RO_WITNESSES") or "").split()),
+            environment=_name(env, "RO_ENVIRONMENT", "local"),
+            token=(env.get("RO_TOKEN") or "").strip(),
+            access_key=_folder(env, "RO_ACCESS_KEY", home / "keys" / "access.key"),
+            launch_key=_folder(env, "RO_LAUNCH_KEY", home / "keys" / "launch.key"),
+            web=tuple(sorted((k, v) for k, v in env.items() if k.startswith("RO_WEB_") and v)),
         )
 
     def run_address(self, dagster_run_id: str) -> str:
@@ -151,6 +163,17 @@ def _folder(env: Mapping[str, str], name: str, default: Path) -> Path:
             setting=name,
         )
     return path
+
+
+def _name(env: Mapping[str, str], name: str, default: str) -> str:
+    text = env.get(name) or default
+    if not re.fullmatch(r"[A-Za-z0-9_.\-]{1,128}", text):
+        raise SettingsError(
+            f"{name} is {text[:80]!r}, which is no name.",
+            next_step=f"Set {name} to letters, digits, '_', '.' and '-', such as production.",
+            setting=name,
+        )
+    return text
 
 
 def _without_secrets(url: str) -> str:

@@ -6,11 +6,12 @@ whom and why, is in the ledger. The two are checked against each other on every 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from ro_platform.access.policy import POLICY_CONFIG
 from ro_platform.artifacts.addressing import blob_name
 from ro_platform.artifacts.store import ArtifactStore
 from ro_platform.contracts import (
@@ -18,15 +19,22 @@ from ro_platform.contracts import (
     ArtifactRef,
     ConfigPublished,
     EntryKind,
+    JsonObject,
     LedgerEntry,
     PinnedConfigRef,
 )
-from ro_platform.errors import ConfigNotFoundError, ContractError, VersionNotPinnedError
+from ro_platform.errors import (
+    AccessDeniedError,
+    ConfigNotFoundError,
+    ConflictError,
+    ContractError,
+    VersionNotPinnedError,
+)
 from ro_platform.kernel.canonical import canonical_bytes, parse_canonical
 from ro_platform.kernel.clock import Clock
 from ro_platform.kernel.digest import sha256_hex
 from ro_platform.ledger.entry import EntryDraft, body_of
-from ro_platform.ledger.events import admin_event_draft
+from ro_platform.ledger.events import Commission, admin_event_draft
 from ro_platform.ledger.log import Ledger
 from ro_platform.ledger.reader import LedgerReader
 
@@ -47,28 +55,56 @@ class PublishedConfig:
 class ConfigVersions:
     """All published configs of one environment."""
 
-    def __init__(self, store: ArtifactStore, ledger: Ledger, clock: Clock) -> None:
+    def __init__(
+        self, store: ArtifactStore, ledger: Ledger, clock: Clock, policy_rule: Callable[[Any], None]
+    ) -> None:
         self._store = store
         self._ledger = ledger
         self._clock = clock
+        self._policy_rule = policy_rule
 
-    def publish(self, name: str, content: Any, *, reason: str, actor: str) -> PublishedConfig:
+    def publish(
+        self,
+        name: str,
+        content: Any,
+        *,
+        reason: str,
+        actor: str,
+        commission: Commission | None = None,
+        upon: str | None = None,
+        founding: bool = False,
+    ) -> PublishedConfig:
         """Publish content (any JSON value) as the next version of a config.
 
         Content equal to the newest version's is that version: nothing is recorded. A crash leaves
-        either the whole version or, at worst, a blob that no entry names.
+        either the whole version or, at worst, a blob that no entry names. Of an administrative
+        action the ``commission`` drafts the event, in the same commit. Raises
+        :class:`ConflictError` where ``upon`` is given and the newest version has another digest.
+
+        The access policy (:data:`POLICY_CONFIG`) is published by a ``commission`` only, but for its
+        first version, which is ``founding``; otherwise this raises :class:`AccessDeniedError`. One
+        that fails its check is refused by whatever way it comes.
         """
+        if name == POLICY_CONFIG:
+            is_next = commission is not None and self.newest_pin(name) is not None
+            self._require_policy(content, ordered=founding or is_next)
         data = canonical_bytes(content)
         digest = sha256_hex(data)
         _checked(name, digest, reason, actor, self._clock())
-        if (newest := self._newest(self._ledger, name)) and newest.version.digest == digest:
+        newest = self._newest(self._ledger, name)
+        if newest and newest.version.digest == digest and commission is None:
             return newest
         ref = self._store.put_bytes(data, media_type=CONFIG_MEDIA_TYPE).ref
 
         def build(log: LedgerReader) -> Sequence[EntryDraft]:
             previous = self._newest(log, name)
-            if previous and previous.version.digest == digest:
+            if commission and commission.is_closed(log):
                 return []
+            _require_upon(previous, upon, name)
+            if founding and previous and previous.version.digest != digest:
+                raise _founded(name, previous)
+            if previous and previous.version.digest == digest:
+                return [commission.outcome(_after(previous.version))] if commission else []
             number = previous.version.config_version + 1 if previous else 1
             body = ConfigPublished(
                 version=PinnedConfigRef(
@@ -77,10 +113,33 @@ class ConfigVersions:
                 previous_digest=previous.version.digest if previous else None,
                 reason=reason,
             )
-            return [_draft(body, actor), _admin_draft(body, actor, self._clock())]
+            event = (
+                commission.outcome(_after(body.version))
+                if commission
+                else _admin_draft(body, actor, self._clock())
+            )
+            return [_draft(body, actor), event]
 
         entries = self._ledger.append_with(build)
-        return _published(entries[0], new=True) if entries else self.find(name)
+        published = [item for item in entries if item.kind is EntryKind.CONFIG_PUBLISHED]
+        return _published(published[0], new=True) if published else self.find(name)
+
+    def newest_pin(self, name: str) -> PinnedConfigRef | None:
+        """The newest version of a config; None where none was published. One indexed read."""
+        newest = self._newest(self._ledger, name)
+        return newest.version if newest else None
+
+    def keep(self, content: Any) -> str:
+        """Keep content (any JSON value) that may be published later; answers its SHA-256."""
+        return self._store.put_bytes(canonical_bytes(content), media_type=CONFIG_MEDIA_TYPE).digest
+
+    def kept(self, digest: str) -> Any:
+        """Content that was kept or published, verified.
+
+        Raises :class:`ArtifactNotFoundError` or :class:`DigestMismatchError`.
+        """
+        ref = ArtifactRef(ref=blob_name(digest), digest=digest, digest_alg="sha256")
+        return parse_canonical(self._store.read(ref))
 
     def list(self, name: str | None = None) -> Iterator[PublishedConfig]:
         """All versions, or those of one config, oldest first."""
@@ -109,8 +168,7 @@ class ConfigVersions:
         digest, :class:`DigestMismatchError` when the stored bytes were altered.
         """
         self.check(pin)
-        ref = ArtifactRef(ref=blob_name(pin.digest), digest=pin.digest, digest_alg="sha256")
-        return parse_canonical(self._store.read(ref))
+        return self.kept(pin.digest)
 
     def is_first_of(self, pin: PinnedConfigRef) -> bool:
         """Whether the pin is version 1 of a config that was never published."""
@@ -128,10 +186,33 @@ class ConfigVersions:
                 config_name=pin.config_name,
             )
 
+    def _require_policy(self, content: Any, *, ordered: bool) -> None:
+        if not ordered:
+            raise AccessDeniedError(
+                f"config {POLICY_CONFIG!r} is not published like others: who could, could do all.",
+                next_step="The first one: `ro access publish`. Later changes: `ro directive`.",
+                config_name=POLICY_CONFIG,
+            )
+        self._policy_rule(content)
+
     @staticmethod
     def _newest(log: LedgerReader, name: str) -> PublishedConfig | None:
         entry = log.latest(EntryKind.CONFIG_PUBLISHED, _subject(name))
         return _published(entry) if entry else None
+
+
+def _after(version: PinnedConfigRef) -> JsonObject:
+    return {"version": version.config_version, "digest": version.digest}
+
+
+def _require_upon(previous: PublishedConfig | None, upon: str | None, name: str) -> None:
+    if upon is not None and (previous is None or previous.version.digest != upon):
+        raise ConflictError(
+            f"config {name!r} has another version since: sha256:"
+            f"{previous.version.digest if previous else '(none)'}, not sha256:{upon}.",
+            next_step="Look at the newest version, and ask for the change again.",
+            config_name=name,
+        )
 
 
 def _checked(name: str, digest: str, reason: str, actor: str, moment: datetime) -> None:
@@ -146,6 +227,14 @@ def _checked(name: str, digest: str, reason: str, actor: str, moment: datetime) 
             next_step="A name is letters, digits, '_', '.', '-'; a reason is a sentence; an actor "
             "is HUMAN::id or SYSTEM::service.",
         ) from None
+
+
+def _founded(name: str, newest: PublishedConfig) -> AccessDeniedError:
+    return AccessDeniedError(
+        f"config {name!r} is published already: version {newest.version.config_version}.",
+        next_step="Change it by roles: `ro directive propose grant_role ...`.",
+        config_name=name,
+    )
 
 
 def _subject(name: str) -> str:

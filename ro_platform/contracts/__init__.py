@@ -2,14 +2,24 @@
 
 from ro_platform.contracts.access import (
     AccessPolicy,
+    AccessRefused,
     Action,
+    LaunchGrant,
     Role,
     RoleBinding,
     Scope,
+    SignedGrant,
     TokenIssued,
     TokenRevoked,
 )
-from ro_platform.contracts.admin import AdminActionType, AdminEvent, SecretRotationEvent
+from ro_platform.contracts.admin import (
+    AdminActionType,
+    AdminAuthority,
+    AdminEvent,
+    AdminRequest,
+    Pause,
+    SecretRotationEvent,
+)
 from ro_platform.contracts.artifact import (
     ArtifactBlocked,
     ArtifactBound,
@@ -29,6 +39,7 @@ from ro_platform.contracts.attempt import (
 )
 from ro_platform.contracts.base import Contract, JsonObject
 from ro_platform.contracts.config import ConfigPublished, ConfigVersionRef, PinnedConfigRef
+from ro_platform.contracts.directive import DirectiveMoved, DirectiveRecord, DirectiveStatus
 from ro_platform.contracts.error import ErrorResponse
 from ro_platform.contracts.gate import (
     GateReceipt,
@@ -47,9 +58,12 @@ from ro_platform.contracts.seal import RunReopened, RunSealed
 
 __all__ = [
     "AccessPolicy",
+    "AccessRefused",
     "Action",
     "AdminActionType",
+    "AdminAuthority",
     "AdminEvent",
+    "AdminRequest",
     "ArtifactBlocked",
     "ArtifactBound",
     "ArtifactErased",
@@ -62,6 +76,9 @@ __all__ = [
     "ConfigVersionRef",
     "Contract",
     "CorrelationIds",
+    "DirectiveMoved",
+    "DirectiveRecord",
+    "DirectiveStatus",
     "EntryKind",
     "ErrorResponse",
     "GateReceipt",
@@ -72,10 +89,12 @@ __all__ = [
     "JobAttemptRecord",
     "JobStatus",
     "JsonObject",
+    "LaunchGrant",
     "LedgerEntry",
     "ManifestInput",
     "NamedArtifact",
     "PassRevoked",
+    "Pause",
     "PinnedConfigRef",
     "ReceiptRecorded",
     "RegisteredManifest",
@@ -89,6 +108,7 @@ __all__ = [
     "Scope",
     "SecretRotationEvent",
     "SegmentArchived",
+    "SignedGrant",
     "TokenIssued",
     "TokenRevoked",
     "TreeMember",

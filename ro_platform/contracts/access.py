@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Literal
+from typing import Annotated, Literal
+
+from pydantic import PositiveInt, StringConstraints
 
 from ro_platform.contracts.admin import AdminActionType
 from ro_platform.contracts.base import Actor, Contract, Hex32, Hex64, Name, Reason, UtcTimestamp
+
+Hex8 = Annotated[str, StringConstraints(pattern=r"^[a-f0-9]{8}$")]
 
 
 class Role(StrEnum):
@@ -84,13 +88,16 @@ class AccessPolicy(Contract):
 
 class TokenIssued(Contract):
     """The ledger's body for a token: whose it is and until when. ``verifier`` is the keyed hash of
-    its secret, which nobody can turn back."""
+    its secret, which nobody can turn back. ``key_id`` names the access key, and ``renews`` the
+    token that it took the place of."""
 
     token_id: Hex32
     holder: Actor
     verifier: Hex64
+    key_id: Hex8
     expires_at_utc: UtcTimestamp
     reason: Reason
+    renews: Hex32 | None = None
 
 
 class TokenRevoked(Contract):
@@ -98,3 +105,43 @@ class TokenRevoked(Contract):
 
     token_id: Hex32
     reason: Reason
+
+
+class AccessRefused(Contract):
+    """The ledger's body for requests that were refused: who tried what, from where, and why.
+
+    ``actor`` is absent where nobody was authenticated. ``count`` is how many alike this entry
+    stands for: a flood is one entry at its start and one for the rest of each minute.
+    """
+
+    operation: Name
+    actor: Actor | None = None
+    source: str
+    code: Name
+    reason: Reason
+    count: PositiveInt
+    observed_at_utc: UtcTimestamp
+
+
+class LaunchGrant(Contract):
+    """That an authenticated actor asked for this launch: what the tag ``ro/grant`` of a run says.
+
+    ``launch_digest`` is the SHA-256 of the canonical description of what is launched, so a grant
+    is good for that, in that environment, until it expires, and for nothing else.
+    """
+
+    kind: Literal["ro.launch_grant.v0"]
+    actor: Actor
+    environment: Name
+    launch_digest: Hex64
+    issued_at_utc: UtcTimestamp
+    expires_at_utc: UtcTimestamp
+
+
+class SignedGrant(Contract):
+    """A grant and its Ed25519 signature, over ``ro/grant/v0``, a line feed and the canonical bytes
+    of ``grant``. ``key_id`` is that of the launch key, as in a signed note."""
+
+    grant: LaunchGrant
+    key_id: Hex8
+    signature: Annotated[str, StringConstraints(pattern=r"^[a-f0-9]{128}$")]

@@ -3,10 +3,24 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Annotated, Literal
 
-from pydantic import PositiveInt
+from pydantic import Field, PositiveInt, StringConstraints
 
-from ro_platform.contracts.base import Actor, Contract, JsonObject, Name, Reason, UtcTimestamp
+from ro_platform.contracts.base import (
+    Actor,
+    Contract,
+    Hex32,
+    Hex64,
+    JsonObject,
+    Name,
+    Reason,
+    UtcTimestamp,
+)
+
+Words = Annotated[
+    str, StringConstraints(min_length=1, max_length=1024, pattern=r"^[^\x00-\x1f\x7f]+$")
+]
 
 
 class AdminActionType(StrEnum):
@@ -29,8 +43,34 @@ class AdminActionType(StrEnum):
     REVOKE_ROLE = "revoke_role"
 
 
+class AdminRequest(Contract):
+    """What somebody wants done: an action, on what, why, and the values that it takes.
+
+    ``parameters`` say exactly what to do; ``targets`` are the names of what it is done to, which
+    the service computes from them, whatever was sent.
+    """
+
+    action_type: AdminActionType
+    reason: Reason
+    parameters: JsonObject = Field(default_factory=dict)
+    targets: tuple[Words, ...] = ()
+
+
+class AdminAuthority(Contract):
+    """By what right an action was done: the access policy's digest, or the single-user mode, and
+    the directive by which a second person approved it."""
+
+    policy: Hex64 | None = None
+    single_user: Literal[True] | None = None
+    directive_id: Hex32 | None = None
+
+
 class AdminEvent(Contract):
-    """One action: who, why, on what, and what it changed."""
+    """One action: who, why, on what, and what it changed.
+
+    ``result`` is ``intended``, then ``done`` or ``failed``; or ``refused``. ``parameters``, ``key``
+    (the idempotency key) and ``authority`` are there where the administrative service did it.
+    """
 
     admin_event_id: Name
     action_type: AdminActionType
@@ -41,6 +81,23 @@ class AdminEvent(Contract):
     before: JsonObject | None = None
     after: JsonObject | None = None
     result: str | None = None
+    parameters: JsonObject | None = None
+    key: str | None = None
+    authority: AdminAuthority | None = None
+
+
+class Pause(Contract):
+    """That nothing starts on a target: ``plane``, ``workload/<name>`` or ``asset/<key>``.
+
+    ``draining`` says that what runs there is being waited for, until ``until`` at most.
+    """
+
+    target: Words
+    actor: Actor
+    reason: Reason
+    since: UtcTimestamp
+    draining: bool = False
+    until: UtcTimestamp | None = None
 
 
 class SecretRotationEvent(Contract):

@@ -32,6 +32,7 @@ class EntryKind(StrEnum):
     TOKEN_ISSUED = "token_issued"
     TOKEN_REVOKED = "token_revoked"
     DIRECTIVE_MOVED = "directive_moved"
+    ACCESS_REFUSED = "access_refused"
 
 
 class LedgerEntry(Contract):

@@ -28,6 +28,7 @@ from ro_platform.contracts import (
     BoundRef,
     EntryKind,
     GateStatus,
+    JsonObject,
     LedgerEntry,
     PassRevoked,
     ReceiptRecorded,
@@ -41,7 +42,7 @@ from ro_platform.gates.subjects import artifact_subject, revocation_subject, ver
 from ro_platform.kernel.clock import Clock
 from ro_platform.kernel.identity import admin_event_id, run_id
 from ro_platform.ledger.entry import EntryDraft, body_of
-from ro_platform.ledger.events import admin_event_draft
+from ro_platform.ledger.events import Commission, admin_event_draft, intent_key
 from ro_platform.ledger.log import Ledger
 from ro_platform.ledger.reader import LedgerReader
 from ro_platform.ledger.sealing import touched_mention
@@ -66,6 +67,11 @@ class _Request:
     address: BindingAddress
     actor: str
     reason: str
+    commission: Commission | None = None
+
+    def event_id(self, subject: str) -> str:
+        """The administrative event that the revocation is."""
+        return self.commission.event_id if self.commission else _event_id(subject)
 
     def newest_pass(self, log: LedgerReader) -> ReceiptRecorded:
         """The newest PASS, whatever was said after it: somebody may have read under it.
@@ -108,6 +114,27 @@ class Revocations:
         address = _address(ref)
         return explore(self._ledger, lambda: self._origin(address, ref.digest), progress)[1]
 
+    def found(
+        self, gate_id: str, ref: BoundRef, log: LedgerReader | None = None
+    ) -> tuple[ReceiptRecorded, PassRevoked | None]:
+        """The newest PASS of a gate on a bound artifact, and its revocation if there is one.
+
+        Raises :class:`NotFoundError` where the gate never said PASS to it.
+        """
+        request = _Request(gate_id, ref, _address(ref), "", "")
+        recorded = request.newest_pass(log or self._ledger)
+        subject = request.subject(recorded)
+        entry = (log or self._ledger).latest(EntryKind.PASS_REVOKED, subject)
+        return recorded, body_of(entry, PassRevoked) if entry else None
+
+    def revoked(self, gate_id: str, ref: BoundRef) -> Revoked:
+        """The revocation on record of a gate's newest PASS. Raises :class:`NotFoundError`."""
+        request = _Request(gate_id, ref, _address(ref), "", "")
+        subject = request.subject(request.newest_pass(self._ledger))
+        if found := self._ledger.latest(EntryKind.PASS_REVOKED, subject):
+            return Revoked(found, body_of(found, PassRevoked), None)
+        raise NotFoundError(f"the PASS of gate {gate_id!r} stands.", gate=gate_id)
+
     def revoke(
         self,
         gate_id: str,
@@ -116,16 +143,19 @@ class Revocations:
         reason: str,
         actor: str,
         progress: Progress = lambda _count: None,
+        commission: Commission | None = None,
     ) -> Revoked:
         """Withdraw a gate's PASS on a bound artifact, and block all that was made from it.
 
-        In one commit, all or nothing; revoking the same PASS again answers what is on record.
+        In one commit, all or nothing; revoking the same PASS again answers what is on record. Of
+        an administrative action the ``commission`` drafts the event, in the same commit.
         Raises :class:`NotFoundError` where the gate never said PASS to it, and
         :class:`ContractError` for a blank reason or an actor that is none.
         """
-        request = _Request(gate_id, ref, _address(ref), actor, reason)
+        request = _Request(gate_id, ref, _address(ref), actor, reason, commission)
         recorded = request.newest_pass(self._ledger)
-        if found := self._ledger.latest(EntryKind.PASS_REVOKED, request.subject(recorded)):
+        found = self._ledger.latest(EntryKind.PASS_REVOKED, request.subject(recorded))
+        if found and commission is None:
             return Revoked(found, body_of(found, PassRevoked), None)
         exploration, impact = explore(
             self._ledger, lambda: self._origin(request.address, ref.digest), progress
@@ -134,13 +164,19 @@ class Revocations:
 
         def build(log: LedgerReader) -> Sequence[EntryDraft]:
             nonlocal recorded, impact, drafts
+            if commission and commission.is_closed(log):
+                return []
             now = request.newest_pass(log)
             if exploration.catch_up(log) or now != recorded:
                 recorded, impact = now, exploration.impact(log)
                 drafts = self._drafts(request, recorded, impact)
-            return [] if log.latest(EntryKind.PASS_REVOKED, request.subject(now)) else drafts
+            before = log.latest(EntryKind.PASS_REVOKED, request.subject(now))
+            if before and commission:
+                return [commission.outcome(_after(body_of(before, PassRevoked)))]
+            return [] if before else drafts
 
-        if entries := self._ledger.append_with(build):
+        entries = self._ledger.append_with(build)
+        if entries and entries[0].kind is EntryKind.PASS_REVOKED:
             return Revoked(entries[0], body_of(entries[0], PassRevoked), impact)
         found = self._ledger.latest(EntryKind.PASS_REVOKED, request.subject(recorded))
         assert found is not None  # somebody else was faster by a moment
@@ -182,8 +218,20 @@ class Revocations:
             receipt=recorded.receipt,
             reason=request.reason,
             blocked=len(impact.artifacts),
-            admin_event_id=_event_id(subject),
+            admin_event_id=request.event_id(subject),
         )
+        touched = (touched_mention(run_id(request.address.fingerprint)),)
+        by = (intent_key(request.commission.event_id),) if request.commission else ()
+        draft = EntryDraft(
+            kind=EntryKind.PASS_REVOKED,
+            subject=subject,
+            key=f"revoked/{subject}",
+            actor=request.actor,
+            mentions=(*touched, *by),
+            body=body,
+        )
+        if request.commission:
+            return [draft, request.commission.outcome(_after(body), mentions=touched)]
         event = admin_event_draft(
             AdminActionType.REVOKE_PASS,
             key=subject,
@@ -193,23 +241,14 @@ class Revocations:
             moment=self._clock(),
             targets=(request.gate_id, request.ref.ref),
             before={"verdict": "PASS", "receipt": recorded.receipt.ref},
-            after={"verdict": "REVOKED", "blocked": len(impact.artifacts)},
-        )
-        touched = (touched_mention(run_id(request.address.fingerprint)),)
-        draft = EntryDraft(
-            kind=EntryKind.PASS_REVOKED,
-            subject=subject,
-            key=f"revoked/{subject}",
-            actor=request.actor,
-            mentions=touched,
-            body=body,
+            after=_after(body),
         )
         return [draft, replace(event, mentions=touched)]
 
 
 def _blocks(request: _Request, recorded: ReceiptRecorded, impact: Impact) -> list[EntryDraft]:
     """One entry for each artifact in the radius."""
-    event = _event_id(request.subject(recorded))
+    event = request.event_id(request.subject(recorded))
     runs = {print_: run_id(print_) for print_ in {item.fingerprint for item in impact.artifacts}}
     return [
         EntryDraft(
@@ -227,6 +266,10 @@ def _blocks(request: _Request, recorded: ReceiptRecorded, impact: Impact) -> lis
         )
         for item in impact.artifacts
     ]
+
+
+def _after(body: PassRevoked) -> JsonObject:
+    return {"verdict": "REVOKED", "blocked": body.blocked}
 
 
 def _event_id(subject: str) -> str:

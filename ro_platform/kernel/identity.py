@@ -41,5 +41,10 @@ def admin_event_id(action: str, key: str) -> str:
     return _named("ro/admin/v0", action, key)
 
 
+def directive_id(key: str) -> str:
+    """First 32 hex of SHA-256("ro/directive/v0" LF idempotency key)."""
+    return _named("ro/directive/v0", key)
+
+
 def _named(*parts: str) -> str:
     return sha256_hex("\n".join(parts).encode())[:32]

@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
+from typing import Protocol
 
 from ro_platform.contracts import AdminActionType, AdminEvent, EntryKind, JsonObject
 from ro_platform.kernel.clock import utc_text
 from ro_platform.kernel.identity import admin_event_id
 from ro_platform.ledger.entry import EntryDraft
+from ro_platform.ledger.reader import LedgerReader
+
+
+def intent_key(event_id: str) -> str:
+    """The ledger key of an event: of the intent, where an outcome follows."""
+    return f"admin/{event_id}"
+
+
+def outcome_key(event_id: str) -> str:
+    """The ledger key of the outcome of an event that was intended first."""
+    return f"{intent_key(event_id)}/outcome"
 
 
 def admin_event_draft(
@@ -39,7 +52,27 @@ def admin_event_draft(
     return EntryDraft(
         kind=EntryKind.ADMIN_EVENT,
         subject=subject,
-        key=f"admin/{event.admin_event_id}",
+        key=intent_key(event.admin_event_id),
         actor=actor,
         body=event.to_json_value(),
     )
+
+
+class Commission(Protocol):
+    """An administrative action whose intent is on record, given to whoever does it.
+
+    It drafts the outcome, which goes into the last commit of what is done: so the action and its
+    outcome are one, and whoever does it records no event of its own.
+    """
+
+    @property
+    def event_id(self) -> str:
+        """The ``admin_event_id`` (32 hex) of the intent."""
+
+    def is_closed(self, log: LedgerReader) -> bool:
+        """Whether the outcome is on record, so that nothing is left to do."""
+
+    def outcome(
+        self, after: JsonObject, *, subject: str | None = None, mentions: Sequence[str] = ()
+    ) -> EntryDraft:
+        """The entry that says it was done, about ``subject`` where that is a state's."""

@@ -4,24 +4,34 @@
 backfills, retries and ``dagster job launch`` submit. A refused run ends as CANCELED in Dagster,
 with the refusal's words in its log and the tags ``ro/refused`` and ``ro/refused_by``; its attempts
 end as REFUSED. So it neither stops a backfill's other partitions nor is retried.
+
+While something is paused, what a person launches there is refused. What the daemon launches waits
+in the queue, and goes on after the pause: nothing of a backfill, a sensor or a schedule is lost.
 """
+
+from typing import Any
 
 import dagster as dg
 
+from ro_platform.admin.pauses import PLANE
 from ro_platform.config.settings import Settings
+from ro_platform.errors import AccessDeniedError
+from ro_platform.orchestration.dagster_launches_private import RunQueueConfig, with_limits
 from ro_platform.orchestration.dagster_private import (
     QueuedRunCoordinator,
     SubmitRunContext,
     parents_in_workspace,
     report_refusal,
 )
+from ro_platform.orchestration.launches import HELD, REFUSED, REFUSED_BY, WORKLOAD, Launches
 from ro_platform.orchestration.partitions import unit_of
+from ro_platform.orchestration.refusing import cancel_refused, record_refusal
 from ro_platform.orchestration.shown import shown_refusal
 from ro_platform.plane import Plane, shared_plane
 from ro_platform.runs.admission import Edge, Refusal
 
-REFUSED = "ro/refused"
-REFUSED_BY = "ro/refused_by"
+__all__ = ["REFUSED", "REFUSED_BY", "GovernedRunCoordinator"]
+
 _MOST_SHOWN = 20
 
 
@@ -34,12 +44,40 @@ class GovernedRunCoordinator(QueuedRunCoordinator):
         if run.status != dg.DagsterRunStatus.NOT_STARTED:
             return super().submit_run(context)  # it was decided before
         plane = shared_plane(Settings.load())
+        try:
+            self._admit(plane, run)
+        except AccessDeniedError as error:
+            record_refusal(plane, run, error)
+            cancel_refused(self._instance, run, error)
+            return self._instance.get_run_by_id(run.run_id) or run
         refusals = list(plane.admission.refusals(_edges(plane, context)))
         if not refusals:
             return super().submit_run(context)
         plane.admission.record(run.run_id, refusals)
         self._refuse(run, refusals)
         return self._instance.get_run_by_id(run.run_id) or run
+
+    def get_run_queue_config(self) -> RunQueueConfig:
+        """What the daemon reads before each look at the queue: nothing leaves it that is paused.
+
+        Raises if the ledger cannot say what is: then nothing leaves it either.
+        """
+        standing = shared_plane(Settings.load()).pauses.standing()
+        limits: list[dict[str, Any]] = []
+        for pause in standing:
+            limits.append({"key": HELD, "value": pause.target, "limit": 0})
+            kind, _, name = pause.target.partition("/")
+            if kind == "workload":
+                limits.append({"key": WORKLOAD, "value": name, "limit": 0})
+            elif pause.target == PLANE:
+                limits.append({"key": WORKLOAD, "limit": 0})
+        return with_limits(super().get_run_queue_config(), limits)
+
+    def _admit(self, plane: Plane, run: dg.DagsterRun) -> None:
+        launches = Launches.of(plane, self._instance)
+        launches.require(run)
+        if not launches.is_automatic(run):
+            launches.require_running(run)
 
     def _refuse(self, run: dg.DagsterRun, refusals: list[Refusal]) -> None:
         first = refusals[0].error

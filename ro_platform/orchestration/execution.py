@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 import dagster as dg
 
 from ro_platform.config.settings import Settings
-from ro_platform.contracts import JobAttemptRecord, JobStatus
+from ro_platform.contracts import Action, JobAttemptRecord, JobStatus
 from ro_platform.errors import (
     AddressConflictError,
     GateFailedError,
@@ -24,6 +24,7 @@ from ro_platform.errors import (
 from ro_platform.kernel.identity import run_id
 from ro_platform.orchestration.dagster_private import execution_set, subset_of
 from ro_platform.orchestration.instances import open_instance
+from ro_platform.orchestration.launches import REPLAY
 from ro_platform.orchestration.partitions import unit_of
 from ro_platform.orchestration.registration import register_manifest
 from ro_platform.orchestration.workloads import (
@@ -94,6 +95,9 @@ class GovernedRun:
         definitions = load_definitions(settings)
         workload = find_workload(definitions, file.manifest.workload)
         plane, instance = shared_plane(settings), open_instance(settings)
+        target = plane.access.target(f"workload {workload.name}", workload=workload.name)
+        actor = plane.identity.require(Action.LAUNCH, target)
+        plane.pauses.require_running(workload=workload.name, assets=workload.asset_names)
         for _ in plane.ledger.scan(run_id=run_id(file.fingerprint)):
             pass  # each entry is checked against its leaf as it is read
         new = register_manifest(
@@ -101,7 +105,7 @@ class GovernedRun:
             instance,
             file,
             workloads=[workload.name],
-            actor=settings.actor,
+            actor=actor,
             publish_first_versions=True,
         )
         workload.declare(plane)
@@ -124,7 +128,7 @@ class GovernedRun:
             instance=self.instance,
             partition_key=self.file.fingerprint,
             run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
-            tags={"ro/actor": self.settings.actor, "ro/replay": str(self.replay).lower()},
+            tags={REPLAY: str(self.replay).lower()},
             raise_on_error=False,
         )
         self.plane.seals.seal(self.file.fingerprint)
@@ -221,7 +225,7 @@ def _severity(attempt: JobAttemptRecord) -> tuple[bool, str]:
 def _as_error(attempt: JobAttemptRecord, *, replay: bool) -> RunOperateError:
     kind = error_for(attempt.error_code or "") or RunFailedError
     words = (attempt.error or f"it ended {attempt.status}").strip()
-    if kind is AddressConflictError and replay:
+    if replay and kind in (AddressConflictError, ReplayDivergedError):
         return ReplayDivergedError(
             f"the replay diverged first at {attempt.unit!r}: {words}",
             next_step="What is recorded stands as it was. Correct the asset and replay again.",

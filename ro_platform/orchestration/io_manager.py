@@ -14,6 +14,8 @@ become the next revision instead of a conflict), ``ro/encoding``, ``ro/schema_ve
 """
 
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -23,10 +25,12 @@ import dagster as dg
 from ro_platform.artifacts.encodings import PICKLE, decode, encode
 from ro_platform.contracts import BoundRef, NamedArtifact
 from ro_platform.errors import (
+    AddressConflictError,
     ArtifactNotFoundError,
     AttemptNotRecordedError,
     EncodingError,
     ManifestNotRegisteredError,
+    ReplayDivergedError,
 )
 from ro_platform.orchestration.dagster_private import (
     assets_of_input,
@@ -36,6 +40,7 @@ from ro_platform.orchestration.dagster_private import (
     step_key_of_input,
 )
 from ro_platform.orchestration.failures import shown_by_dagster
+from ro_platform.orchestration.launches import REPLAY
 from ro_platform.orchestration.partitions import ByManifest, is_fingerprint, unit_of
 from ro_platform.orchestration.resource import PlaneResource
 from ro_platform.orchestration.sessions import (
@@ -76,7 +81,8 @@ class ArtifactIOManager(dg.ConfigurableIOManager):
                 if attempt is None:
                     raise AttemptNotRecordedError(f"asset {asset!r} has no attempt of its own.")
                 work = Work(attempt, inputs, context.run_id)
-                ref = _publish(plane, asset, value, work, context.definition_metadata)
+                with _proving(context):
+                    ref = _publish(plane, asset, value, work, context.definition_metadata)
                 session.outputs.append(NamedArtifact(name=asset, artifact=ref))
                 made.append((attempt, value, ref))
             context.add_output_metadata(
@@ -140,6 +146,24 @@ class ArtifactIOManager(dg.ConfigurableIOManager):
             for key in assets_of_input(context):
                 give(dagster_run_id, unit_of(key), NamedArtifact(name=asset, artifact=ref))
         return value
+
+
+@contextmanager
+def _proving(context: dg.OutputContext) -> Iterator[None]:
+    """A replay proves the bytes that are bound: others are its divergence, with its own code."""
+    try:
+        yield
+    except AddressConflictError as error:
+        if context.step_context.run_tags.get(REPLAY) != "true":
+            raise
+        facts = error.diagnostics()
+        raise ReplayDivergedError(
+            f"the replay diverged: {error.message}",
+            next_step="What is recorded stands as it was. Correct the asset and replay again.",
+            asset=facts.get("asset"),
+            bound_digest=facts.get("bound_digest"),
+            given_digest=facts.get("given_digest"),
+        ) from error
 
 
 @lru_cache(maxsize=1)

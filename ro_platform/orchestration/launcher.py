@@ -1,4 +1,10 @@
-"""The run launcher: Dagster's own, which can also be asked whether a run's worker still lives.
+"""The run launcher: Dagster's own, which launches only what somebody who may asked for.
+
+A run without a genuine grant for exactly what its row says, such as one that was written into
+Dagster's database or changed there, is cancelled, whoever queued it. One of something that is
+paused goes back into the queue and waits there.
+
+It can also be asked whether a run's worker still lives.
 
 ``dagster.yaml`` names it beside ``run_monitoring``. Dagster's default launcher cannot be asked, so
 after everything on a host was killed its runs would stay STARTED for ever. Here the daemon's next
@@ -7,17 +13,61 @@ look, or its first one after a restart, fails a run whose worker is dead.
 
 import dagster as dg
 
+from ro_platform.config.settings import Settings
+from ro_platform.errors import (
+    AccessDeniedError,
+    GrantRefusedError,
+    PausedError,
+    RunOperateError,
+)
+from ro_platform.orchestration.dagster_launches_private import LaunchRunContext, enqueue_again
 from ro_platform.orchestration.dagster_private import (
     CheckRunHealthResult,
     WorkerStatus,
     is_executing,
     was_on_this_host,
 )
+from ro_platform.orchestration.launches import HELD, Launches
+from ro_platform.orchestration.refusing import cancel_refused, record_refusal
 from ro_platform.orchestration.workers import Worker
+from ro_platform.plane import Plane, shared_plane
 
 
 class GovernedRunLauncher(dg.DefaultRunLauncher):
-    """Dagster's default launcher, with health checks."""
+    """Dagster's default launcher, behind grants and pauses, with health checks."""
+
+    def launch_run(self, context: LaunchRunContext) -> None:
+        """Start the run's worker, refuse the run, or put it back into the queue."""
+        run, plane = context.dagster_run, shared_plane(Settings.load())
+        try:
+            self._require(plane, run)
+        except PausedError as error:
+            self._instance.add_run_tags(run.run_id, {HELD: error.diagnostics()["target"]})
+            self._put_back(run, error)
+        except AccessDeniedError as error:
+            record_refusal(plane, run, error)
+            cancel_refused(self._instance, run, error)
+        except RunOperateError as error:
+            if not error.retryable:
+                raise
+            self._put_back(run, error)  # nothing was decided: the daemon asks again
+        else:
+            super().launch_run(context)
+
+    def _require(self, plane: Plane, run: dg.DagsterRun) -> None:
+        launches = Launches.of(plane, self._instance)
+        launches.require(run)
+        if launches.has_begun(run.run_id):
+            raise GrantRefusedError(
+                "This run has been executed before, and a grant is for one execution.",
+                next_step="Execute it again as a new run.",
+                dagster_run_id=run.run_id,
+            )
+        launches.require_running(run)
+
+    def _put_back(self, run: dg.DagsterRun, error: RunOperateError) -> None:
+        self._instance.report_engine_event(f"It waits in the queue. {error}", run)
+        enqueue_again(self._instance, run)
 
     @property
     def supports_check_run_worker_health(self) -> bool:

@@ -20,6 +20,7 @@ from ro_platform.orchestration.dagster_private import (
     launched_with_key,
     mapped_parents,
 )
+from ro_platform.orchestration.launches import pause_words
 from ro_platform.orchestration.partitions import MANIFESTS, unit_of
 from ro_platform.orchestration.resource import PlaneResource
 from ro_platform.plane import Plane
@@ -50,7 +51,8 @@ def when_passed(
     The cursor is a position in the ledger. A tick that fails (the ledger does not answer, a gate
     left the code without a record) leaves it where it was, and so does a crash: the next tick
     looks at the same entries again, and what Dagster has launched under the same digests, or the
-    ledger has as made from them, is not requested again.
+    ledger has as made from them, is not requested again. While the plane, the consumer or an asset
+    that it makes is paused, it skips and says so; it catches up afterwards.
 
     Raises :class:`SettingsError` for a target without a name; the tick raises it for a target
     without producers, and for one that depends on other manifests' artifacts.
@@ -66,6 +68,8 @@ def when_passed(
     )
     def passed(context: dg.SensorEvaluationContext, plane: PlaneResource) -> dg.SensorResult:
         needs = _Needs.of(consumer, _repository_of(context), plane)
+        if paused := pause_words(plane.plane, workload=consumer.name, assets=needs.makes):
+            return dg.SensorResult(skip_reason=dg.SkipReason(paused), cursor=context.cursor)
         for asset in needs.producers:
             # A gate that is new in the code would refuse the consumer at its start, so it must
             # bind before anything is asked.

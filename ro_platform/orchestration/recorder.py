@@ -9,6 +9,9 @@
 | step skipped | CANCELED |
 | run ended | what is still QUEUED was CANCELED; what still RUNS is LOST, or CANCELED with the run |
 
+A run that nobody may launch, or of something that is paused, fails at its first step, which does
+not compute: its attempts are REFUSED. This is the law for what no coordinator sees.
+
 When a run has ended and nothing else is open under its manifest, the record of it is sealed.
 
 An event that cannot be recorded raises, so Dagster does not go on: no execution without a record.
@@ -52,10 +55,18 @@ _GIVEN_UP = (JobStatus.CANCELED, JobStatus.LOST, JobStatus.REFUSED)
 
 
 class AttemptRecorder:
-    """Turns the events of this process into transitions. ``plane`` is opened at the first one."""
+    """Turns the events of this process into transitions. ``plane`` is opened at the first one.
 
-    def __init__(self, plane: Callable[[], Plane]) -> None:
+    ``require_launch`` raises for a run, by its id, that may not start a step: it is asked before
+    the first step that this process starts of it.
+    """
+
+    def __init__(
+        self, plane: Callable[[], Plane], require_launch: Callable[[str], None] = lambda _: None
+    ) -> None:
         self._plane = plane
+        self._require_launch = require_launch
+        self._admitted: set[str] = set()
 
     def record(self, entry: dg.EventLogEntry, store: Callable[[dg.EventLogEntry], None]) -> None:
         """Have Dagster store an event, and record it. Raises if either cannot be done."""
@@ -109,6 +120,10 @@ class AttemptRecorder:
                 )
 
     def _start(self, dagster_run_id: str, step: str, *, again: bool) -> None:
+        if dagster_run_id not in self._admitted:
+            with shown_by_dagster():
+                self._require_launch(dagster_run_id)
+            self._admitted.add(dagster_run_id)
         history = self._plane().attempts
         started = []
         for attempt in self._attempts(dagster_run_id, step):
@@ -192,6 +207,7 @@ class AttemptRecorder:
 
     def _end_run(self, event: dg.DagsterEvent, dagster_run_id: str, *, canceled: bool) -> None:
         sessions.forget_run(dagster_run_id)
+        self._admitted.discard(dagster_run_id)
         why = f"The run ended first, as {event.event_type_value}. {event.message or ''}".strip()
         fingerprints = set()
         for attempts in self._plane().attempts.of_dagster_run(dagster_run_id).values():

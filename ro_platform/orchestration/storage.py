@@ -1,5 +1,7 @@
 """Dagster's own storage, as dagster.yaml names it, with the attempt recorder inside.
 
+Who creates a run or a backfill is signed onto it as it is stored.
+
 Dagster's tables stay a convenience that may be wiped; what happened is in the ledger. They are in
 the PostgreSQL database that ``RO_DAGSTER_URL`` names; without it, in SQLite files below
 ``RO_HOME/dagster``, where logs and scratch files always are.
@@ -15,7 +17,13 @@ from typing import Any, ClassVar
 import dagster as dg
 
 from ro_platform.config.settings import Settings
-from ro_platform.errors import SettingsError
+from ro_platform.errors import AccessDeniedError, GrantRefusedError, SettingsError
+from ro_platform.orchestration.dagster_launches_private import (
+    PartitionBackfill,
+    RunStorage,
+    SqliteRunStorage,
+    runs_folder,
+)
 from ro_platform.orchestration.dagster_private import (
     ConfigurableClassData,
     DagsterSqliteStorage,
@@ -26,7 +34,9 @@ from ro_platform.orchestration.dagster_private import (
     SqliteEventLogStorage,
     StringSource,
 )
+from ro_platform.orchestration.launches import Launches
 from ro_platform.orchestration.recorder import AttemptRecorder
+from ro_platform.orchestration.refusing import record_refusal
 from ro_platform.orchestration.workers import sign_on
 from ro_platform.plane import Plane, shared_plane
 
@@ -51,7 +61,33 @@ class RecordingEventLog(EventLogStorage):
 
     @cached_property
     def _recorder(self) -> AttemptRecorder:
-        return AttemptRecorder(_plane)
+        return AttemptRecorder(_plane, self._require_launch)
+
+    def _require_launch(self, dagster_run_id: str) -> None:
+        """Raise unless the run may start its first step, which is then on record as refused."""
+        run = self._instance.get_run_by_id(dagster_run_id) if self.has_instance else None
+        if run is None:
+            raise GrantRefusedError(
+                f"Dagster has no run {dagster_run_id} on record, so nobody launched it.",
+                next_step="Launch it through a Dagster instance with this storage.",
+                dagster_run_id=dagster_run_id,
+            )
+        launches = Launches.of(_plane(), self._instance)
+        begun = launches.has_begun(dagster_run_id) or self._has_other_steps(dagster_run_id)
+        try:
+            launches.require(run, begun=begun)
+            if not begun:
+                launches.require_running(run)
+        except AccessDeniedError as error:
+            record_refusal(_plane(), run, error)
+            raise
+
+    def _has_other_steps(self, dagster_run_id: str) -> bool:
+        """Whether the run started a step before this one; only asked of one with nothing
+        governed, where the ledger cannot say."""
+        if _plane().attempts.of_dagster_run(dagster_run_id):
+            return False
+        return len(self.get_step_stats_for_run(dagster_run_id)) > 1
 
     def store_event(self, event: dg.EventLogEntry) -> None:
         """Store and record one event. Raises if either cannot be done."""
@@ -68,6 +104,35 @@ class RecordingEventLog(EventLogStorage):
         """
         for event in events:
             self.store_event(event)
+
+
+class RecordingRuns(RunStorage):
+    """Stores runs and backfills as Dagster does, each with the word of who launched it.
+
+    It stands before one of Dagster's own classes in each class below it.
+    """
+
+    def add_run(self, dagster_run: dg.DagsterRun) -> dg.DagsterRun:
+        """Store a run that this process creates, stamped. Raises if the ledger does not answer."""
+        # Abstract in this base, but the class after this one in line has it.
+        return super().add_run(self._launches.stamped(dagster_run))  # type: ignore[safe-super]
+
+    def add_backfill(self, partition_backfill: PartitionBackfill) -> None:
+        """Store a backfill that this process asks for, stamped."""
+        stamped = self._launches.stamped_backfill(partition_backfill)
+        super().add_backfill(stamped)  # type: ignore[safe-super]
+
+    @property
+    def _launches(self) -> Launches:
+        return Launches(_plane(), self._find_run, self.get_backfill)
+
+    def _find_run(self, dagster_run_id: str) -> dg.DagsterRun | None:
+        found = self.get_runs(dg.RunsFilter(run_ids=[dagster_run_id]), limit=1)
+        return found[0] if found else None
+
+
+class RecordingSqliteRuns(RecordingRuns, SqliteRunStorage):
+    """Dagster's, in its own folder."""
 
 
 class RecordingSqliteEventLog(RecordingEventLog, SqliteEventLogStorage):
@@ -110,6 +175,7 @@ class RecordingSqliteStorage(_BelowHome, DagsterSqliteStorage):
 
     def __init__(self, base_dir: str, inst_data: ConfigurableClassData | None = None) -> None:
         super().__init__(base_dir, inst_data)
+        self._run_storage = RecordingSqliteRuns.from_local(runs_folder(base_dir))
         self._event_log_storage = RecordingSqliteEventLog(self._event_log_storage._base_dir)
 
     @classmethod

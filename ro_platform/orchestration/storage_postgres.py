@@ -21,7 +21,7 @@ from sqlalchemy.pool import NullPool
 from ro_platform.errors import BackendUnavailableError
 from ro_platform.ledger.backends.postgres_address import PostgresAddress, postgres_address
 from ro_platform.orchestration.dagster_private import ConfigurableClassData
-from ro_platform.orchestration.storage import RecordingEventLog
+from ro_platform.orchestration.storage import RecordingEventLog, RecordingRuns
 
 SETTING = "RO_DAGSTER_URL"
 _CREATORS_LOCK = 0x524F4453
@@ -59,7 +59,7 @@ class RecordingPostgresEventLog(_Reconnecting, RecordingEventLog, PostgresEventL
     """Dagster's, which adds partitions without a race by itself."""
 
 
-class _Runs(_Reconnecting, PostgresRunStorage):
+class _Runs(_Reconnecting, RecordingRuns, PostgresRunStorage):
     pass
 
 

@@ -42,7 +42,12 @@ from ro_platform.gates.subjects import digest_mention
 from ro_platform.kernel.clock import Clock
 from ro_platform.kernel.identity import admin_event_id, run_id
 from ro_platform.ledger.entry import EntryDraft, body_of
-from ro_platform.ledger.events import admin_event_draft
+from ro_platform.ledger.events import (
+    Commission,
+    admin_event_draft,
+    intent_key,
+    outcome_key,
+)
 from ro_platform.ledger.log import Ledger
 from ro_platform.ledger.reader import LedgerReader
 from ro_platform.ledger.sealing import touched_mention
@@ -91,10 +96,19 @@ class Erasures:
         """The tombstone of that digest (64 hex), if it was erased."""
         return self._ledger.latest(EntryKind.ARTIFACT_ERASED, digest_mention(digest))
 
-    def erase(self, digest: str, *, reason: str, actor: str, all_bindings: bool = False) -> Erasure:
+    def erase(
+        self,
+        digest: str,
+        *,
+        reason: str,
+        actor: str,
+        all_bindings: bool = False,
+        commission: Commission | None = None,
+    ) -> Erasure:
         """Erase the bytes with that SHA-256, of whatever they are bound to or an input of.
 
-        Erasing them again completes what a crash left, and answers what is on record. Raises
+        Erasing them again completes what a crash left, and answers what is on record. Of an
+        administrative action the ``commission`` drafts the outcome. Raises
         :class:`ArtifactNotFoundError` where nothing is bound to them and no manifest names them,
         :class:`InvalidInputError` where several do and not ``all_bindings`` are meant, and
         :class:`ContractError` for a blank reason or an actor that is none: all of it before
@@ -112,29 +126,71 @@ class Erasures:
                     return []  # somebody else was faster by a moment
                 bound = _bindings(log, digest)
                 _require_meant(digest, [*bound, *inputs], all_bindings=all_bindings)
-                return self._decision(digest, bound, inputs, members, reason, actor)
+                drafts = self._decision(digest, bound, inputs, members, reason, actor, commission)
+                return drafts[:1] if commission else drafts
 
             entries = self._ledger.append_with(build)
             found = entries[0] if entries else self.find(digest)
             assert found is not None
-            return self._act(found, actor, new=bool(entries))
-        return self._act(found, actor, new=False)
+            return self._act(found, actor, new=bool(entries), commission=commission)
+        return self._act(found, actor, new=False, commission=commission)
+
+    def bindings(self, digest: str) -> tuple[str, ...]:
+        """The locators of everything on record with those bytes."""
+        return tuple(_bindings(self._ledger, digest))
+
+    def inputs(self, digest: str) -> tuple[str, ...]:
+        """The fingerprints of the manifests that name those bytes as an input."""
+        return tuple(self._runs_with_input(digest))
+
+    def meant(
+        self, digest: str, log: LedgerReader, *, all_bindings: bool
+    ) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """What erasing would concern: bindings and manifests. Raises as :meth:`erase` does."""
+        bound, inputs = tuple(_bindings(log, digest)), self.inputs(digest)
+        if self.find(digest) is None:
+            _require_meant(digest, [*bound, *inputs], all_bindings=all_bindings)
+        return bound, inputs
+
+    def on_record(self, digest: str) -> Erasure:
+        """An erasure as it is on record, and what of it stays because something else holds it.
+
+        Raises :class:`ArtifactNotFoundError` where those bytes were never erased.
+        """
+        entry = self.find(digest)
+        if entry is None:
+            raise ArtifactNotFoundError(f"sha256:{digest} was never erased.", digest=digest)
+        body = body_of(entry, ArtifactErased)
+        kept = dict(self._holdings.of([*self._members(body), digest], self._ledger))
+        return Erasure(entry, body, False, 0, 0, kept)
+
+    def completed(self, digest: str) -> ArtifactErased | None:
+        """The tombstone of an erasure that is complete; None of any other."""
+        found = self.find(digest)
+        body = body_of(found, ArtifactErased) if found else None
+        return body if body and self.is_complete(body) else None
 
     def resume(self, *, actor: str) -> Iterator[Erasure]:
-        """Complete every erasure whose outcome is not on record."""
+        """Complete every erasure whose outcome is not on record.
+
+        Of one that an administrative action decided, the bytes go; its outcome is left to
+        whoever reconciles the actions.
+        """
         for entry in self._ledger.scan(kind=EntryKind.ARTIFACT_ERASED):
             if not self.is_complete(body_of(entry, ArtifactErased)):
                 yield self._act(entry, actor, new=False)
 
     def is_complete(self, body: ArtifactErased) -> bool:
         """Whether the outcome is on record, and no byte is left that only this artifact held."""
-        if self._ledger.find(f"admin/{_outcome_id(body.digest)}") is None:
+        if not _has_outcome(body, self._ledger):
             return False
         if self._store.backend.size(blob_name(body.digest)) is None:
             return True
         return bool(self._holdings.of({body.digest}, self._ledger))
 
-    def _act(self, entry: LedgerEntry, actor: str, *, new: bool) -> Erasure:
+    def _act(
+        self, entry: LedgerEntry, actor: str, *, new: bool, commission: Commission | None = None
+    ) -> Erasure:
         """Remove what nothing else holds, files first and what lists them last."""
         body = body_of(entry, ArtifactErased)
         candidates = [*self._members(body), body.digest]
@@ -152,9 +208,15 @@ class Erasures:
                 held.update(self._holdings.since(seen, candidates, log))
                 gone = self._store.erase(body, [item for item in some if item not in held])
                 blobs, size_bytes = blobs + gone[0], size_bytes + gone[1]
-                if not last or log.find(f"admin/{_outcome_id(body.digest)}"):
-                    return []
                 after: JsonObject = {"blobs": blobs, "bytes": size_bytes, "kept": len(held)}
+                if not last:
+                    return []
+                if commission:
+                    closed = commission.is_closed(log)
+                    mentions = _touched(body)
+                    return [] if closed else [commission.outcome(after, mentions=mentions)]
+                if _is_commissioned(body) or _has_outcome(body, log):
+                    return []
                 return [self._event(body, actor, "done", after, log)]
 
             self._ledger.append_with(build)
@@ -190,7 +252,10 @@ class Erasures:
         members: int | None,
         reason: str,
         actor: str,
+        commission: Commission | None,
     ) -> list[EntryDraft]:
+        """The tombstone, and the event of an erasure that is no administrative action's."""
+        own = admin_event_id(AdminActionType.ERASE_ARTIFACT.value, _key(digest))
         first = next(iter(bound.values()), None)
         try:
             body = ArtifactErased(
@@ -202,7 +267,7 @@ class Erasures:
                 members=members,
                 reason=reason,
                 actor=actor,
-                admin_event_id=admin_event_id(AdminActionType.ERASE_ARTIFACT.value, _key(digest)),
+                admin_event_id=commission.event_id if commission else own,
             )
             event = self._event(body, actor, "intended", {"erased": digest}, None)
         except ValidationError as error:
@@ -212,7 +277,7 @@ class Erasures:
             subject=digest_mention(digest),
             key=f"erased/{digest}",
             actor=actor,
-            mentions=_touched(body),
+            mentions=(*_touched(body), intent_key(body.admin_event_id)),
             body=body,
         )
         return [tombstone, event]
@@ -270,6 +335,18 @@ def _touched(body: ArtifactErased) -> tuple[str, ...]:
     addresses = filter(None, map(parse_binding, body.bindings))
     fingerprints = {*(address.fingerprint for address in addresses), *body.inputs}
     return tuple(sorted(touched_mention(run_id(print_)) for print_ in fingerprints))
+
+
+def _is_commissioned(body: ArtifactErased) -> bool:
+    """Whether an administrative action decided it, whose outcome is recorded under its own id."""
+    own = admin_event_id(AdminActionType.ERASE_ARTIFACT.value, _key(body.digest))
+    return body.admin_event_id != own
+
+
+def _has_outcome(body: ArtifactErased, log: LedgerReader) -> bool:
+    if _is_commissioned(body):
+        return log.find(outcome_key(body.admin_event_id)) is not None
+    return log.find(f"admin/{_outcome_id(body.digest)}") is not None
 
 
 def _tree(body: ArtifactErased) -> ArtifactRef:

@@ -22,6 +22,7 @@ from ro_platform.gates.subjects import (
     verdict_subject,
 )
 from ro_platform.ledger.entry import body_of
+from ro_platform.ledger.events import intent_key
 from ro_platform.ledger.reader import LedgerReader
 from ro_platform.ledger.sealing import touched_mention
 from ro_platform.runs.correlation import train_run_mention
@@ -121,7 +122,7 @@ class Gathering:
 
     def admin_event(self, identifier: str) -> None:
         """An administrative event, and what was recorded by it."""
-        event = self._log.find(f"admin/{identifier}")
+        event = self._log.find(intent_key(identifier))
         if event is None:
             return
         self._add(event)
@@ -130,6 +131,9 @@ class Gathering:
                 if entry.body.get("admin_event_id") == identifier:
                     self._add(entry)
                     self._blocks(entry, identifier)
+        for entry in self._log.scan(mention=intent_key(identifier)):
+            self._add(entry)
+            self._blocks(entry, identifier)
 
     def _blocks(self, decision: LedgerEntry, event: str) -> None:
         """What a revocation blocked: recorded with it in one commit, right after its event."""

@@ -20,6 +20,7 @@ FAMILIES = {
     "InvalidInputError": 3,
     "NotFoundError": 4,
     "GateRefusedError": 5,
+    "AccessDeniedError": 11,
     "IntegrityError": 6,
     "ConflictError": 7,
     "BackendUnavailableError": 8,

@@ -1,0 +1,288 @@
+"""Tokens: ``ro1_<id, 32 hex>_<secret, 43 base64url>``, shown once and never kept.
+
+The ledger keeps a *verifier*: HMAC-SHA256, under the deployment's access key, of the token's id,
+holder, expiry and secret. The secret has 256 bits of chance, so a slow hash would add nothing; the
+key makes a copy of the ledger worthless for guessing, and lets nobody who can only write the ledger
+mint a token. Nothing but the holder's identity is in a token: what it may do, the policy says.
+
+Expiry is judged by the plane's clock, revocation by the newest entry each time: both hold at once,
+in every process. No message, log, entry or ``repr`` holds a token's text.
+"""
+
+from __future__ import annotations
+
+import base64
+import hmac
+import re
+import secrets
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import timedelta
+from hashlib import sha256
+
+from pydantic import ValidationError
+
+from ro_platform.access.policy import POLICY_CONFIG, Access
+from ro_platform.access.token_entries import (
+    DECOY,
+    TokenRecord,
+    is_token_id,
+    record_of,
+    revocation,
+    token_subject,
+)
+from ro_platform.contracts.access import Action, TokenIssued
+from ro_platform.contracts.base import contract_error
+from ro_platform.contracts.ledger import EntryKind, LedgerEntry
+from ro_platform.errors import (
+    AccessDeniedError,
+    InvalidInputError,
+    NotAuthenticatedError,
+    NotFoundError,
+)
+from ro_platform.kernel.canonical import canonical_bytes
+from ro_platform.kernel.clock import Clock, moment_of, utc_text
+from ro_platform.ledger.entry import EntryDraft, body_of, checked
+from ro_platform.ledger.log import Ledger
+from ro_platform.ledger.reader import LedgerReader
+
+MAX_LIFETIME = timedelta(days=366)
+"""How long a token can be good for: what nobody renews, nobody misses."""
+
+_FORM = re.compile(r"ro1_([a-f0-9]{32})_([A-Za-z0-9_-]{43})")
+_SECRET_BYTES = 32
+
+
+@dataclass(frozen=True, slots=True)
+class IssuedToken:
+    """A new token. ``text`` is shown once, to whoever hands it over, and does not print."""
+
+    text: str = field(repr=False)
+    token_id: str
+    expires_at_utc: str
+
+
+@dataclass(frozen=True, slots=True)
+class Authenticated:
+    """Whose a token is, which one, and who issued it (see also :meth:`Tokens.vouched_by`)."""
+
+    actor: str
+    token_id: str
+    issued_by: str
+
+
+class Tokens:
+    """The tokens of one environment."""
+
+    def __init__(
+        self, ledger: Ledger, key: Callable[[], bytes], clock: Clock, access: Access
+    ) -> None:
+        self._ledger = ledger
+        self._key = key
+        self._clock = clock
+        self._access = access
+
+    def issue(self, holder: str, *, lifetime: timedelta, reason: str, actor: str) -> IssuedToken:
+        """A new token by which its bearer is ``holder`` (``HUMAN::id`` or ``SYSTEM::service``).
+
+        Recorded before it is answered: a crash leaves, at worst, a token on record that nobody has.
+        Raises :class:`AccessDeniedError` unless the actor may issue tokens,
+        :class:`InvalidInputError` for a lifetime that is not positive or is too long, and
+        :class:`ContractError` for a blank reason or a holder that is none.
+        """
+        self._require(actor, Action.ISSUE_TOKEN, holder)
+        issued, draft = self._drawn(holder, lifetime, reason, actor)
+        self._ledger.append(draft)
+        return issued
+
+    def renew(self, text: str, *, lifetime: timedelta, reason: str) -> IssuedToken:
+        """A new token for the holder of that one, which ends in the same commit.
+
+        Whoever vouched for the old one vouches for the new one (:meth:`vouched_by`). Raises what
+        :meth:`authenticate` and :meth:`issue` raise.
+        """
+        old = self.authenticate(text)
+        issued, draft = self._drawn(old.actor, lifetime, reason, old.actor, renews=old.token_id)
+        ended = revocation(old.token_id, f"renewed as {issued.token_id}", old.actor)
+
+        def build(log: LedgerReader) -> list[EntryDraft]:
+            if ended.key is not None and log.find(ended.key):
+                raise _unknown()  # of two who renew it at once, one has lost it
+            return [draft, ended]
+
+        self._ledger.append_with(build)
+        return issued
+
+    def recover(self, holder: str, *, lifetime: timedelta, reason: str, actor: str) -> IssuedToken:
+        """A token for an admin where no admin has one that is taken any more: the way back in.
+
+        It is the deployment's own user's, who has the access key and so could do this and worse by
+        hand; here it is done with a reason, on record. Raises :class:`AccessDeniedError` for
+        anybody else, for a holder who is no admin, and as long as some admin has a token or no
+        policy is in force.
+        """
+        what = self._access.target(f"a token of {holder}")
+        admins = {
+            one
+            for one in (*self.holders(), holder)
+            if self._access.decide(one, Action.ISSUE_TOKEN, what).allowed
+        }
+        if actor != self._access.single_user or self._access.in_force is None:
+            raise _no_recovery(f"{actor} is not the user of a deployment that is locked out")
+        if holder not in admins:
+            raise _no_recovery(f"{holder} is no admin")
+        if standing := admins & self.holders():
+            raise _no_recovery(f"{', '.join(sorted(standing))} can issue tokens")
+        issued, draft = self._drawn(holder, lifetime, reason, actor)
+        self._ledger.append(draft)
+        return issued
+
+    def vouched_by(self, token_id: str) -> str | None:
+        """Who alone says that the bearer of that token is its holder: whoever issued it, or the
+        token that it renews. None for one from before the first access policy, when there was
+        nobody but the single user to say so.
+
+        Whoever vouches could have kept the token for themselves, so its bearer is no second person
+        to them. Raises :class:`NotFoundError` for an id that is on no record.
+        """
+        entry = self._entry(token_id)
+        while renewed := body_of(entry, TokenIssued).renews:
+            entry = self._entry(renewed)
+        first = self._ledger.find(f"config/{POLICY_CONFIG}/1")
+        return entry.actor if first is not None and first.seq < entry.seq else None
+
+    def authenticate(self, text: str) -> Authenticated:
+        """Whose token that is. One indexed read.
+
+        Raises :class:`NotAuthenticatedError`. A text that is no token, an unknown id and a wrong
+        secret are told in the same words, and the last two take about the same time; only who has
+        the secret learns that the token expired or was revoked.
+        """
+        match = _FORM.fullmatch(text)
+        if match is None:
+            raise _unknown()
+        token_id, secret = match.groups()
+        issued, revoked = self._ledger.latest_of(
+            [
+                (EntryKind.TOKEN_ISSUED, token_subject(token_id)),
+                (EntryKind.TOKEN_REVOKED, token_subject(token_id)),
+            ]
+        )
+        # An unknown id is compared with a token that nobody has: the same work, the same answer.
+        entry = issued or checked(DECOY)
+        body = body_of(entry, TokenIssued)
+        right = self._verifier(token_id, body.holder, body.expires_at_utc, secret)
+        genuine = hmac.compare_digest(right, body.verifier)
+        if issued is None or not genuine or body.token_id != token_id:
+            raise _unknown()
+        if revoked is not None:
+            raise _refused(f"was revoked at {revoked.recorded_at_utc}", body)
+        if moment_of(body.expires_at_utc) <= self._clock():
+            raise _refused(f"expired at {body.expires_at_utc}", body)
+        return Authenticated(body.holder, token_id, issued.actor)
+
+    def revoke(self, token_id: str, *, reason: str, actor: str) -> TokenRecord:
+        """End a token, at once and for good; again changes nothing, and the first reason stands.
+
+        Its holder may always do that. Raises :class:`NotFoundError` for an id that is on no record,
+        :class:`AccessDeniedError` unless the actor may, :class:`ContractError` for a blank reason.
+        """
+        entry = self._entry(token_id)
+        holder = body_of(entry, TokenIssued).holder
+        if holder != actor:
+            self._require(actor, Action.REVOKE_TOKEN, holder)
+        draft = revocation(token_id, reason, actor)
+        key = str(draft.key)
+
+        def build(log: LedgerReader) -> list[EntryDraft]:
+            return [] if log.find(key) else [draft]
+
+        self._ledger.append_with(build)
+        return record_of(entry, self._ledger.find(key), self._clock(), self._key_id())
+
+    def list(self) -> Iterator[TokenRecord]:
+        """What is on record about every token, oldest first."""
+        issued = list(self._ledger.scan(kind=EntryKind.TOKEN_ISSUED))
+        if not issued:
+            return  # and no key is made by looking
+        now, key_id = self._clock(), self._key_id()
+        ended = {entry.subject: entry for entry in self._ledger.scan(kind=EntryKind.TOKEN_REVOKED)}
+        for entry in issued:
+            yield record_of(entry, ended.get(entry.subject), now, key_id)
+
+    def holders(self) -> set[str]:
+        """The actors who have a token that is taken now."""
+        return {record.holder for record in self.list() if record.state == "standing"}
+
+    def _drawn(
+        self, holder: str, lifetime: timedelta, reason: str, actor: str, renews: str | None = None
+    ) -> tuple[IssuedToken, EntryDraft]:
+        """A token that nobody has yet, and what is recorded of it."""
+        if not timedelta(0) < lifetime <= MAX_LIFETIME:
+            raise InvalidInputError(
+                f"A token is good for up to {MAX_LIFETIME.days} days, and not for {lifetime}.",
+                next_step="Renew it before it has expired: `ro token renew`.",
+            )
+        token_id, secret = secrets.token_hex(16), _base64(secrets.token_bytes(_SECRET_BYTES))
+        expires = utc_text(self._clock() + lifetime)
+        try:
+            body = TokenIssued(
+                token_id=token_id,
+                holder=holder,
+                verifier=self._verifier(token_id, holder, expires, secret),
+                key_id=self._key_id(),
+                expires_at_utc=expires,
+                reason=reason,
+                renews=renews,
+            )
+        except ValidationError as error:
+            raise contract_error(error, kind="TokenIssued", where="token issue") from None
+        subject = token_subject(token_id)
+        draft = EntryDraft(EntryKind.TOKEN_ISSUED, subject, actor, body, key=subject)
+        return IssuedToken(f"ro1_{token_id}_{secret}", token_id, expires), draft
+
+    def _entry(self, token_id: str) -> LedgerEntry:
+        entry = self._ledger.find(token_subject(token_id)) if is_token_id(token_id) else None
+        if entry is None:
+            raise NotFoundError(
+                f"there is no token {token_id[:40]!r}.",
+                next_step="`ro token list` prints the ids of all tokens.",
+            )
+        return entry
+
+    def _require(self, actor: str, action: Action, holder: str) -> None:
+        self._access.require(actor, action, self._access.target(f"a token of {holder}"))
+
+    def _key_id(self) -> str:
+        return sha256(b"ro/access-key/v0\n" + self._key()).hexdigest()[:8]
+
+    def _verifier(self, token_id: str, holder: str, expires: str, secret: str) -> str:
+        said = {"token_id": token_id, "holder": holder, "expires": expires, "secret": secret}
+        message = b"ro/token/v0\n" + canonical_bytes(said)
+        return hmac.new(self._key(), message, sha256).hexdigest()
+
+
+def _base64(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+
+
+def _no_recovery(why: str) -> AccessDeniedError:
+    return AccessDeniedError(
+        f"There is nothing to recover: {why}.",
+        next_step="An admin issues tokens with `ro token issue`.",
+    )
+
+
+def _unknown() -> NotAuthenticatedError:
+    return NotAuthenticatedError(
+        "That is no token of this deployment.",
+        next_step="Check that it is whole; an admin issues a new one with `ro token issue`.",
+    )
+
+
+def _refused(why: str, body: TokenIssued) -> NotAuthenticatedError:
+    return NotAuthenticatedError(
+        f"The token {body.token_id} of {body.holder} {why}.",
+        next_step="An admin issues a new one with `ro token issue`.",
+        token_id=body.token_id,
+    )

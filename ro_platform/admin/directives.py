@@ -1,0 +1,365 @@
+"""Directives: an action that needs a second person, from the proposal to its one outcome.
+
+proposed → approved or rejected → executed, expired or failed. Who proposes may do the action, who
+approves may approve there, and they are two people: actors are compared, never tokens, and a role
+that somebody gave to themselves does not count. A proposal and an approval name the digest of the
+state they were based on, and the execution asks for it again, within the commit of the action's
+intent: if it moved since the approval, the directive fails and says so. The proposer's right and
+the approver's are asked for again in that same commit.
+
+The action is done by the administrative service under the key ``directive/<id>``: of two who
+execute at once one does it, and both hear its outcome. A crash after the action leaves a directive
+that reads as executed, and whose move is recorded by whoever looks next.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from datetime import timedelta
+from typing import Any
+
+from ro_platform.access.policy import Access, Decision
+from ro_platform.admin.approvals import SelfGrants
+from ro_platform.admin.intents import DONE, canonical_digest
+from ro_platform.admin.moves import (
+    directive_key,
+    directive_subject,
+    move_draft,
+    projected,
+    refused_move,
+    require_status,
+    words_of,
+)
+from ro_platform.admin.outcomes import Outcome
+from ro_platform.admin.service import AdminService, Approved
+from ro_platform.contracts import (
+    Action,
+    AdminRequest,
+    DirectiveMoved,
+    DirectiveRecord,
+    DirectiveStatus,
+    EntryKind,
+    LedgerEntry,
+)
+from ro_platform.errors import (
+    AccessDeniedError,
+    DirectiveRefusedError,
+    EntryConflictError,
+    NotFoundError,
+    RunOperateError,
+)
+from ro_platform.kernel.clock import Clock, moment_of, utc_text
+from ro_platform.kernel.identity import directive_id
+from ro_platform.ledger.entry import EntryDraft
+from ro_platform.ledger.log import Ledger
+from ro_platform.ledger.reader import LedgerReader
+
+LIFETIME = timedelta(hours=24)
+"""How long a directive may be acted upon, unless its proposer says otherwise."""
+MAX_LIFETIME = timedelta(days=14)
+_OPEN = (DirectiveStatus.PROPOSED, DirectiveStatus.APPROVED)
+
+
+class Directives:
+    """The directives of one environment."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        access: Access,
+        service: AdminService,
+        self_grants: SelfGrants,
+        clock: Clock,
+    ) -> None:
+        self._ledger = ledger
+        self._access = access
+        self._service = service
+        self._self_grants = self_grants
+        self._clock = clock
+
+    def over(self, service: AdminService) -> Directives:
+        """The same directives, executed by a service that can do more."""
+        return Directives(self._ledger, self._access, service, self._self_grants, self._clock)
+
+    def propose(
+        self,
+        request: AdminRequest,
+        *,
+        actor: str,
+        key: str | None = None,
+        lifetime: timedelta = LIFETIME,
+    ) -> DirectiveRecord:
+        """Put a request on record for a second person. The same key is the same proposal.
+
+        Raises :class:`AccessDeniedError` (recorded) for who may not do the action itself,
+        :class:`DirectiveRefusedError` in the single-user mode, where there is no second person,
+        and what the action raises for a request that cannot be done.
+        """
+        request = self._service.normal(request)
+        self._service.authorised(request, actor)
+        self._require_policy()
+        name = directive_id(key or self._service.key_for(request))
+        lasts = min(lifetime, MAX_LIFETIME)
+        expires = utc_text(self._clock() + lasts)
+
+        def build(log: LedgerReader) -> Sequence[EntryDraft]:
+            if log.latest(EntryKind.DIRECTIVE_MOVED, directive_subject(name)):
+                return []
+            before = self._service.action(request.action_type).before(request, log)
+            move = DirectiveMoved(
+                directive_id=name,
+                status=DirectiveStatus.PROPOSED,
+                reason=request.reason,
+                request=request,
+                before=before,
+                state_digest=self._state(request, log),
+                expires_at_utc=expires,
+            )
+            return [move_draft(move, actor)]
+
+        self._ledger.append_with(build)
+        found = self.get(name)
+        if found.request != request or found.proposer != actor:
+            raise EntryConflictError(
+                f"The key {key!r} is that of another directive: {name}.",
+                next_step="Give another key; the same key is the same proposal.",
+            )
+        return found
+
+    def approve(
+        self,
+        name: str,
+        *,
+        reason: str,
+        actor: str,
+        seen: str | None = None,
+        vouched_by: str | None = None,
+    ) -> DirectiveRecord:
+        """Approve it on the state as it is now; ``seen`` is the state digest that was looked at,
+        and ``vouched_by`` who issued the token that says who the actor is
+        (:meth:`Tokens.vouched_by`).
+
+        Raises :class:`AccessDeniedError` for who may not approve there, and
+        :class:`DirectiveRefusedError` for one's own, by a role given to oneself or a token that the
+        proposer issued, where what was seen is not so any more, and for a directive that is not
+        proposed, or expired.
+        """
+
+        def draft(log: LedgerReader, found: DirectiveRecord) -> DirectiveMoved:
+            require_status(found, DirectiveStatus.PROPOSED)
+            self.require_second(found, actor, log)
+            if vouched_by == found.proposer:
+                raise refused_move(found, f"{vouched_by}, who proposed it, issued that token")
+            state = self._state(found.request, log)
+            if seen is not None and seen != state:
+                raise refused_move(found, "what it would change has changed since you looked")
+            return self._move(found, DirectiveStatus.APPROVED, reason, state=state)
+
+        return self._moved(name, actor, draft)
+
+    def reject(self, name: str, *, reason: str, actor: str) -> DirectiveRecord:
+        """End it unexecuted: by who may approve there, or by its proposer, who withdraws it."""
+
+        def draft(log: LedgerReader, found: DirectiveRecord) -> DirectiveMoved:
+            require_status(found, *_OPEN)
+            if self._has_begun(found, log):
+                raise refused_move(found, "it is being executed")
+            if actor != found.proposer:
+                self._may_approve(found, actor)
+            return self._move(found, DirectiveStatus.REJECTED, reason)
+
+        return self._moved(name, actor, draft)
+
+    def execute(self, name: str, *, actor: str) -> Outcome:
+        """Do what was approved, once. Executing it again answers the outcome on record.
+
+        Raises :class:`AccessDeniedError` for who may not do the action, and
+        :class:`DirectiveRefusedError` where it is not approved, expired, or its approval does not
+        stand any more; then it has failed, with the words. Raises what the action raises.
+        """
+        found = self.get(name)
+        self._service.authorised(found.request, actor)
+        key = directive_key(name)
+        if found.status is not DirectiveStatus.EXECUTED:
+            require_status(found, DirectiveStatus.APPROVED)
+        approved = Approved(name, lambda log: self._require_standing(name, log))
+        try:
+            outcome = self._service.perform_approved(
+                found.request, actor=actor, key=key, approved=approved
+            )
+        except RunOperateError as error:
+            self._settle(name, actor, error)
+            raise
+        self._record_end(name, actor, outcome)
+        return outcome
+
+    def get(self, name: str) -> DirectiveRecord:
+        """One directive as it stands. Raises :class:`NotFoundError`."""
+        return self._get(name, self._ledger)
+
+    def list(self, *, only_open: bool = False) -> Iterator[DirectiveRecord]:
+        """Every directive as it stands, newest first."""
+        names: dict[str, None] = {}
+        for entry in self._ledger.scan(kind=EntryKind.DIRECTIVE_MOVED, newest_first=True):
+            names.setdefault(entry.subject.removeprefix(directive_subject("")))
+        for name in names:
+            found = self.get(name)
+            if not only_open or found.status in _OPEN:
+                yield found
+
+    def difference(self, found: DirectiveRecord) -> tuple[Any, Any]:
+        """What it would change now: the JSON value before, and after."""
+        return self._service.preview(found.request)
+
+    def state_digest(self, found: DirectiveRecord) -> str:
+        """The digest (64 hex) of what an approval is based on, computed afresh."""
+        return self._state(found.request, self._ledger)
+
+    def record_ends(self, *, actor: str) -> Sequence[DirectiveRecord]:
+        """Record the ends that nobody recorded: those that expired, and those whose action was
+        done before a crash."""
+        ended = []
+        for found in tuple(self.list()):
+            recorded = projected(self._moves(found.directive_id, self._ledger))
+            if found.status is not recorded.status:
+                outcome = self._service.find(
+                    found.request.action_type, directive_key(found.directive_id)
+                )
+                if outcome:
+                    self._record_end(found.directive_id, actor, outcome)
+                else:
+                    self._end(found, DirectiveStatus.EXPIRED, "its time is over", actor)
+                ended.append(self.get(found.directive_id))
+        return ended
+
+    def require_second(self, found: DirectiveRecord, actor: str, log: LedgerReader) -> None:
+        """Raise unless that actor is a second person for it: not its proposer, allowed to approve
+        there, and not by a role given to themselves."""
+        if actor == found.proposer:
+            raise refused_move(found, f"{actor} proposed it, and nobody approves their own")
+        decision = self._may_approve(found, actor)
+        self._self_grants.require_granted(actor, decision, log)
+
+    def _may_approve(self, found: DirectiveRecord, actor: str) -> Decision:
+        action = self._service.action(found.request.action_type)
+        target = action.target(found.request, self._access.environment)
+        return self._access.require(actor, Action.APPROVE, target)
+
+    def _require_standing(self, name: str, log: LedgerReader) -> None:
+        """Raise unless, in this commit, it is approved, its people may still do what they did, and
+        nothing moved."""
+        found = self._get(name, log)
+        require_status(found, DirectiveStatus.APPROVED)
+        assert found.approver is not None
+        action = self._service.action(found.request.action_type)
+        target = action.target(found.request, self._access.environment)
+        try:
+            self._access.require(found.proposer, action.right(found.request), target)
+            self.require_second(found, found.approver, log)
+        except AccessDeniedError as error:
+            raise refused_move(found, f"its approval does not stand: {error.message}") from None
+        if found.approved_digest != self._state(found.request, log):
+            raise refused_move(found, "its approval is stale: what it would change has changed")
+
+    def _state(self, request: AdminRequest, log: LedgerReader) -> str:
+        before = self._service.action(request.action_type).before(request, log)
+        return canonical_digest({"request": request.to_json_value(), "before": before})
+
+    def _moved(
+        self,
+        name: str,
+        actor: str,
+        draft: Callable[[LedgerReader, DirectiveRecord], DirectiveMoved],
+    ) -> DirectiveRecord:
+        """Append a move that ``draft`` decides on the state as nobody else can change it."""
+        if self.get(name).status is DirectiveStatus.EXPIRED:
+            self._end(self.get(name), DirectiveStatus.EXPIRED, "its time is over", actor)
+
+        def build(log: LedgerReader) -> Sequence[EntryDraft]:
+            return [move_draft(draft(log, self._get(name, log)), actor)]
+
+        self._ledger.append_with(build)
+        return self.get(name)
+
+    def _move(
+        self,
+        found: DirectiveRecord,
+        status: DirectiveStatus,
+        reason: str,
+        *,
+        state: str | None = None,
+        event: str | None = None,
+    ) -> DirectiveMoved:
+        return DirectiveMoved(
+            directive_id=found.directive_id,
+            status=status,
+            reason=words_of(reason),
+            state_digest=state,
+            admin_event_id=event,
+        )
+
+    def _settle(self, name: str, actor: str, error: RunOperateError) -> None:
+        """After an execution that raised: the end it has, if it has one."""
+        found = self.get(name)
+        outcome = self._service.find(found.request.action_type, directive_key(name))
+        if outcome:
+            self._record_end(name, actor, outcome)
+        elif found.status is DirectiveStatus.APPROVED and isinstance(error, DirectiveRefusedError):
+            self._end(found, DirectiveStatus.FAILED, error.message, actor)
+
+    def _record_end(self, name: str, actor: str, outcome: Outcome) -> None:
+        done = outcome.result == DONE
+        words = "done" if done else str(outcome.after.get("error", "failed"))
+        status = DirectiveStatus.EXECUTED if done else DirectiveStatus.FAILED
+        self._end(self.get(name), status, words, actor, event=outcome.event_id)
+
+    def _end(
+        self,
+        found: DirectiveRecord,
+        status: DirectiveStatus,
+        words: str,
+        actor: str,
+        event: str | None = None,
+    ) -> None:
+        def build(log: LedgerReader) -> Sequence[EntryDraft]:
+            recorded = projected(self._moves(found.directive_id, log))
+            expires = status is DirectiveStatus.EXPIRED
+            if recorded.status not in _OPEN or (expires and self._has_begun(found, log)):
+                return []
+            return [move_draft(self._move(found, status, words, event=event), actor)]
+
+        self._ledger.append_with(build)
+
+    def _get(self, name: str, log: LedgerReader) -> DirectiveRecord:
+        found = projected(self._moves(name, log))
+        if found.status not in _OPEN:
+            return found
+        outcome = self._service.find(found.request.action_type, directive_key(name))
+        if outcome is not None:
+            done = outcome.result == DONE
+            status = DirectiveStatus.EXECUTED if done else DirectiveStatus.FAILED
+            return found.model_copy(update={"status": status})
+        over = moment_of(found.expires_at_utc) <= self._clock()
+        if over and not self._has_begun(found, log):
+            return found.model_copy(update={"status": DirectiveStatus.EXPIRED})
+        return found
+
+    def _has_begun(self, found: DirectiveRecord, log: LedgerReader) -> bool:
+        """Whether its execution has begun: then it has the outcome of that, and no other end."""
+        key = directive_key(found.directive_id)
+        return self._service.has_begun(found.request.action_type, key, log)
+
+    def _moves(self, name: str, log: LedgerReader) -> Sequence[LedgerEntry]:
+        found = tuple(log.scan(kind=EntryKind.DIRECTIVE_MOVED, subject=directive_subject(name)))
+        if not found:
+            raise NotFoundError(
+                f"there is no directive {name!r}.", next_step="See `ro directive list --all`."
+            )
+        return found
+
+    def _require_policy(self) -> None:
+        if self._access.in_force is None:
+            raise DirectiveRefusedError(
+                "In the single-user mode there is no second person who could approve.",
+                next_step="Do it with `ro admin`, or publish an access policy first.",
+            )

@@ -1,0 +1,212 @@
+"""An administrative action on its way: intent and outcome as entries of the ledger.
+
+The intent has the key ``admin/<event id>``, the outcome ``admin/<event id>/outcome``: the log takes
+each once, so an action has one intent and one outcome, whoever completes it. The event id is
+computed from the action and the idempotency key.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import ValidationError
+
+from ro_platform.contracts import (
+    AdminActionType,
+    AdminAuthority,
+    AdminEvent,
+    AdminRequest,
+    EntryKind,
+    JsonObject,
+    LedgerEntry,
+)
+from ro_platform.contracts.base import contract_error
+from ro_platform.errors import EntryConflictError, InvalidInputError
+from ro_platform.kernel.canonical import canonical_bytes
+from ro_platform.kernel.clock import Clock, utc_text
+from ro_platform.kernel.digest import sha256_hex
+from ro_platform.kernel.identity import admin_event_id
+from ro_platform.ledger.entry import EntryDraft, body_of
+from ro_platform.ledger.events import intent_key, outcome_key
+from ro_platform.ledger.reader import LedgerReader
+
+INTENDED, DONE, FAILED, REFUSED = "intended", "done", "failed", "refused"
+INTENTS = "admin/intents"
+"""Mentioned by every intent, so that those without an outcome are found without a full scan."""
+
+
+_FACTS = ("pauses", "registry/", "retention/", "admin/")
+
+
+def require_free(subject: str) -> None:
+    """Raise :class:`InvalidInputError` for a subject about which only the service records."""
+    if subject.startswith(_FACTS):
+        raise InvalidInputError(
+            f"What is recorded about {subject!r} is a fact, which only an action can change.",
+            next_step="Do it with `ro admin`, or record the event about another subject.",
+        )
+
+
+def canonical_digest(value: Any) -> str:
+    """SHA-256 (64 hex) of a value's canonical JSON: how a request and a state are named."""
+    return sha256_hex(canonical_bytes(value))
+
+
+def admin_request(kind: AdminActionType, *, reason: str, parameters: JsonObject) -> AdminRequest:
+    """A request. Raises :class:`ContractError` for a blank reason."""
+    try:
+        return AdminRequest(action_type=kind, reason=reason, parameters=parameters)
+    except ValidationError as error:
+        raise contract_error(error, kind="AdminRequest", where=f"admin {kind}") from None
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """An action whose intent is on record. It is the :class:`~ro_platform.ledger.events.Commission`
+    that whoever does it is given. ``by`` is who completes it; the event stays its actor's."""
+
+    event: AdminEvent
+    by: str
+    clock: Clock
+
+    @classmethod
+    def of(cls, entry: LedgerEntry, *, by: str, clock: Clock) -> Intent:
+        """The intent that an entry records."""
+        return cls(body_of(entry, AdminEvent), by, clock)
+
+    @property
+    def event_id(self) -> str:
+        """The event's id (32 hex)."""
+        return self.event.admin_event_id
+
+    @property
+    def request(self) -> AdminRequest:
+        """What was asked for."""
+        return AdminRequest(
+            action_type=self.event.action_type,
+            targets=self.event.targets,
+            reason=self.event.reason,
+            parameters=self.event.parameters or {},
+        )
+
+    def require_same(self, request: AdminRequest, actor: str) -> None:
+        """Raise :class:`EntryConflictError` unless this is what that actor asked for."""
+        if self.request != request or self.event.actor != actor:
+            raise EntryConflictError(
+                f"The key {self.event.key!r} is that of another request: {self.event.action_type} "
+                f"of {', '.join(self.event.targets)} by {self.event.actor}.",
+                next_step="Give another key; the same key is the same request, done once.",
+                key=self.event.key,
+                admin_event_id=self.event_id,
+            )
+
+    def is_closed(self, log: LedgerReader) -> bool:
+        """Whether the outcome is on record."""
+        return log.find(outcome_key(self.event_id)) is not None
+
+    def outcome(
+        self, after: JsonObject, *, subject: str | None = None, mentions: Sequence[str] = ()
+    ) -> EntryDraft:
+        """The outcome ``done``, with what is so after it."""
+        return self._outcome(DONE, after, subject or subject_of(self.event), mentions)
+
+    def failure(self, code: str, words: str) -> EntryDraft:
+        """The outcome ``failed``. It is never about a state's subject: nothing changed."""
+        after: JsonObject = {"error_code": code, "error": words}
+        return self._outcome(FAILED, after, subject_of(self.event), ())
+
+    def _outcome(
+        self, result: str, after: JsonObject, subject: str, mentions: Sequence[str]
+    ) -> EntryDraft:
+        moment = utc_text(self.clock())
+        changes = {"after": after, "result": result, "observed_at_utc": moment}
+        return EntryDraft(
+            kind=EntryKind.ADMIN_EVENT,
+            subject=subject,
+            key=outcome_key(self.event_id),
+            actor=self.by,
+            body=self.event.model_copy(update=changes),
+            mentions=(intent_key(self.event_id), *mentions),
+        )
+
+
+def intent_draft(
+    request: AdminRequest,
+    *,
+    actor: str,
+    key: str,
+    before: JsonObject,
+    authority: AdminAuthority,
+    moment: str,
+) -> EntryDraft:
+    """The entry by which an action begins. Raises :class:`ContractError` for an actor that is
+    none."""
+    event = _event(request, actor, key, moment, INTENDED, before, authority)
+    return EntryDraft(
+        kind=EntryKind.ADMIN_EVENT,
+        subject=subject_of(event),
+        key=intent_key(event.admin_event_id),
+        actor=actor,
+        body=event,
+        mentions=(INTENTS,),
+    )
+
+
+def refusal_draft(
+    request: AdminRequest,
+    *,
+    actor: str,
+    code: str,
+    words: str,
+    authority: AdminAuthority,
+    moment: str,
+) -> EntryDraft:
+    """The entry of a refusal. Its key names who, what and why, and the day: asked again and again
+    on one day under one policy, it is one entry."""
+    known = [actor, request.targets, request.parameters, code, authority.policy, moment[:10]]
+    key = f"refused/{canonical_digest(known)}"
+    after: JsonObject = {"error_code": code, "error": words}
+    event = _event(request, actor, key, moment, REFUSED, None, authority)
+    return EntryDraft(
+        kind=EntryKind.ADMIN_EVENT,
+        subject=subject_of(event),
+        key=intent_key(event.admin_event_id),
+        actor=actor,
+        body=event.model_copy(update={"after": after}),
+    )
+
+
+def subject_of(event: AdminEvent) -> str:
+    """What the entries of an action are about, where they change no state of their own."""
+    return f"admin/{event.action_type}"
+
+
+def _event(
+    request: AdminRequest,
+    actor: str,
+    key: str,
+    moment: str,
+    result: str,
+    before: JsonObject | None,
+    authority: AdminAuthority,
+) -> AdminEvent:
+    try:
+        return AdminEvent(
+            admin_event_id=admin_event_id(request.action_type.value, key),
+            action_type=request.action_type,
+            actor=actor,
+            observed_at_utc=moment,
+            reason=request.reason,
+            targets=request.targets,
+            before=before,
+            result=result,
+            parameters=request.parameters,
+            key=key,
+            authority=authority,
+        )
+    except ValidationError as error:
+        raise contract_error(
+            error, kind="AdminEvent", where=f"admin {request.action_type}"
+        ) from None

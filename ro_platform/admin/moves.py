@@ -1,0 +1,94 @@
+"""The moves of a directive: entries of the ledger, and what they amount to. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ro_platform.contracts import (
+    DirectiveMoved,
+    DirectiveRecord,
+    DirectiveStatus,
+    EntryKind,
+    LedgerEntry,
+)
+from ro_platform.errors import DirectiveRefusedError
+from ro_platform.ledger.entry import EntryDraft, body_of
+
+_MAX_WORDS = 2000
+
+
+def directive_subject(name: str) -> str:
+    """What the moves of a directive are about."""
+    return f"directive/{name}"
+
+
+def directive_key(name: str) -> str:
+    """The idempotency key under which its action is done."""
+    return f"directive/{name}"
+
+
+def move_draft(move: DirectiveMoved, actor: str) -> EntryDraft:
+    """The entry of a move; each state is reached at most once."""
+    subject = directive_subject(move.directive_id)
+    return EntryDraft(
+        kind=EntryKind.DIRECTIVE_MOVED,
+        subject=subject,
+        key=f"{subject}/{move.status}",
+        actor=actor,
+        body=move,
+    )
+
+
+def projected(entries: Sequence[LedgerEntry]) -> DirectiveRecord:
+    """A directive as its moves, oldest first and at least one, say that it stands."""
+    first, moves = entries[0], [body_of(entry, DirectiveMoved) for entry in entries]
+    proposal = moves[0]
+    assert proposal.request, "the first move says what is asked for"
+    assert proposal.state_digest
+    assert proposal.expires_at_utc
+    found = DirectiveRecord(
+        directive_id=proposal.directive_id,
+        status=DirectiveStatus.PROPOSED,
+        request=proposal.request,
+        proposer=first.actor,
+        proposed_at_utc=first.recorded_at_utc,
+        expires_at_utc=proposal.expires_at_utc,
+        before=proposal.before or {},
+        state_digest=proposal.state_digest,
+        updated_at_utc=first.recorded_at_utc,
+    )
+    for entry, move in zip(entries[1:], moves[1:], strict=True):
+        changes: dict[str, object] = {
+            "status": move.status,
+            "updated_at_utc": entry.recorded_at_utc,
+            "words": move.reason,
+        }
+        if move.status is DirectiveStatus.APPROVED:
+            changes |= {"approver": entry.actor, "approved_digest": move.state_digest}
+        else:
+            changes |= {"ended_by": entry.actor}
+        found = found.model_copy(update=changes)
+    return found
+
+
+def require_status(found: DirectiveRecord, *allowed: DirectiveStatus) -> None:
+    """Raise :class:`DirectiveRefusedError` unless it stands in one of these states."""
+    if found.status not in allowed:
+        more = f": {found.words}" if found.words else ""
+        raise refused_move(found, f"it is {found.status}{more}")
+
+
+def refused_move(found: DirectiveRecord, why: str) -> DirectiveRefusedError:
+    """The error for what a directive does not let happen."""
+    return DirectiveRefusedError(
+        f"directive {found.directive_id}: {why}.",
+        next_step=f"See `ro directive show {found.directive_id}`; propose it again if it is still "
+        "wanted.",
+        directive_id=found.directive_id,
+        status=found.status.value,
+    )
+
+
+def words_of(text: str) -> str:
+    """Words that fit into a reason."""
+    return text[:_MAX_WORDS]

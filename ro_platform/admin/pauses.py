@@ -1,0 +1,76 @@
+"""What is paused: a fact in the ledger, so that it survives restarts and holds for every start.
+
+The outcome of each pause, resume and drain is about the subject ``pauses`` and carries everything
+that stands paused after it. So the newest one is the whole answer: one indexed read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from ro_platform.contracts import AdminEvent, EntryKind, Pause
+from ro_platform.errors import PausedError
+from ro_platform.kernel.canonical import canonical_bytes
+from ro_platform.ledger.entry import body_of
+from ro_platform.ledger.reader import LedgerReader
+
+PAUSES = "pauses"
+"""The subject of every entry that says what stands paused."""
+PLANE = "plane"
+"""The target that stops everything."""
+STANDING = "standing"
+"""The field of such an entry's ``after`` that lists the pauses."""
+
+
+def workload_target(name: str) -> str:
+    """The target that stops a workload."""
+    return f"workload/{name}"
+
+
+def asset_target(key: str) -> str:
+    """The target that stops an asset; its key's parts are joined by a slash."""
+    return f"asset/{key}"
+
+
+class Pauses:
+    """What stands paused in one environment."""
+
+    def __init__(self, log: LedgerReader) -> None:
+        self._log = log
+
+    def standing(self) -> tuple[Pause, ...]:
+        """Every pause that stands, by target."""
+        return standing_in(self._log)
+
+    def require_running(self, *, workload: str | None, assets: Collection[str]) -> None:
+        """Raise :class:`PausedError`, with who, why and since when, if one of them is paused.
+
+        ``assets`` are keys, their parts joined by a slash. Costs one indexed read.
+        """
+        concerned = {PLANE, *map(asset_target, assets)}
+        if workload is not None:
+            concerned.add(workload_target(workload))
+        for pause in self.standing():
+            if pause.target in concerned:
+                raise paused_error(pause)
+
+
+def standing_in(log: LedgerReader) -> tuple[Pause, ...]:
+    """The pauses that a log says stand, by target."""
+    entry = log.latest(EntryKind.ADMIN_EVENT, PAUSES)
+    listed = (body_of(entry, AdminEvent).after or {}).get(STANDING) if entry else None
+    found = listed if isinstance(listed, list) else []
+    return tuple(Pause.from_json(canonical_bytes(item), where="pauses") for item in found)
+
+
+def paused_error(pause: Pause) -> PausedError:
+    """The words for what a pause stops."""
+    verb = "is being drained" if pause.draining else "is paused"
+    return PausedError(
+        f"{pause.target} {verb} by {pause.actor} since {pause.since}: {pause.reason}",
+        next_step=f"Nothing starts there until `ro admin resume {pause.target}`.",
+        target=pause.target,
+        actor=pause.actor,
+        since=pause.since,
+        reason=pause.reason,
+    )

@@ -1,0 +1,310 @@
+"""The administrative service: authorise, intend, act, record the outcome. Once, whatever happens.
+
+An action is named by its idempotency key: the same key and the same request are the same action,
+done once, with one outcome; another request under that key is refused. A crash between any two
+steps leaves an intent without an outcome, which asking again under the same key, or
+:meth:`AdminService.reconcile`, brings to exactly one outcome.
+
+Authority is decided when the intent is recorded, by the policy in force at that moment, which the
+event names. Refusals are recorded too: who was refused the same thing all day is one entry a day.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ro_platform.access.policy import Access, Decision
+from ro_platform.admin.action import AdminAction
+from ro_platform.admin.intents import (
+    FAILED,
+    INTENTS,
+    Intent,
+    canonical_digest,
+    intent_draft,
+    refusal_draft,
+)
+from ro_platform.admin.outcomes import (
+    Outcome,
+    may_pass,
+    outcome_of,
+    raising,
+    second_person,
+)
+from ro_platform.contracts import (
+    AdminActionType,
+    AdminAuthority,
+    AdminRequest,
+    EntryKind,
+    LedgerEntry,
+)
+from ro_platform.errors import (
+    AccessDeniedError,
+    ConflictError,
+    InvalidInputError,
+    RunOperateError,
+)
+from ro_platform.kernel.clock import Clock, utc_text
+from ro_platform.kernel.identity import admin_event_id
+from ro_platform.ledger.entry import EntryDraft
+from ro_platform.ledger.events import intent_key, outcome_key
+from ro_platform.ledger.log import Ledger
+from ro_platform.ledger.reader import LedgerReader
+
+Actions = Mapping[AdminActionType, AdminAction[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Approved:
+    """That a second person approved an action: ``require`` raises, within the commit of the
+    intent, unless the approval still stands."""
+
+    directive_id: str
+    require: Callable[[LedgerReader], None]
+
+
+class AdminService:
+    """Does the actions of the closed set, as far as this deployment has them."""
+
+    def __init__(self, ledger: Ledger, access: Access, clock: Clock, actions: Actions) -> None:
+        self._ledger = ledger
+        self._access = access
+        self._clock = clock
+        self._actions = actions
+
+    @property
+    def offered(self) -> Collection[AdminActionType]:
+        """The actions that can be done here."""
+        return self._actions.keys()
+
+    def extended(self, actions: Sequence[AdminAction[Any]]) -> AdminService:
+        """The same service with more actions: those that need an orchestrator."""
+        more = {action.action_type: action for action in actions}
+        return AdminService(self._ledger, self._access, self._clock, {**self._actions, **more})
+
+    def action(self, kind: AdminActionType) -> AdminAction[Any]:
+        """One action. Raises :class:`InvalidInputError` for one that is not offered here."""
+        found = self._actions.get(kind)
+        if found is None:
+            raise InvalidInputError(
+                f"The action {kind} cannot be done here.",
+                next_step=f"There are: {', '.join(sorted(self._actions))}.",
+                action=kind.value,
+            )
+        return found
+
+    def normal(self, request: AdminRequest) -> AdminRequest:
+        """The request with its targets as they follow from its parameters. Raises
+        :class:`ContractError`, or what is raised for what does not exist."""
+        targets = self.action(request.action_type).targets(request)
+        return AdminRequest(
+            action_type=request.action_type,
+            reason=request.reason,
+            parameters=request.parameters,
+            targets=targets,
+        )
+
+    def preview(self, request: AdminRequest) -> tuple[Any, Any]:
+        """What would change: the JSON value before, and after. Changes nothing."""
+        return self.action(request.action_type).preview(request, self._ledger)
+
+    def key_for(self, request: AdminRequest) -> str:
+        """A key for a request that comes without one: the request, and how long the log is, so
+        that the same again later is another action."""
+        known = [request.to_json_value(), self._ledger.size()]
+        return f"auto/{canonical_digest(known)}"
+
+    def perform(self, request: AdminRequest, *, actor: str, key: str) -> Outcome:
+        """Do an action, once. The same key again answers, or completes, what is on record.
+
+        Raises :class:`AccessDeniedError` (recorded) for who may not,
+        :class:`SecondPersonRequiredError` (recorded) for what needs a directive,
+        :class:`EntryConflictError` for a key of another request, what the action raises for a
+        request that cannot be done, and what made it fail (recorded, and raised again for the same
+        key). After a :class:`BackendUnavailableError` or :class:`OutcomeUnknownError` repeat it
+        with the same key.
+        """
+        request = self.normal(request)
+        decision = self.authorised(request, actor)
+        if decision.needs_second:
+            raise self._refused(request, actor, second_person(request), decision.policy_digest)
+        return self._perform(request, actor, key, decision, None)
+
+    def perform_approved(
+        self, request: AdminRequest, *, actor: str, key: str, approved: Approved
+    ) -> Outcome:
+        """As :meth:`perform`, for what a second person approved."""
+        decision = self.authorised(request, actor)
+        return self._perform(request, actor, key, decision, approved)
+
+    def authorised(self, request: AdminRequest, actor: str) -> Decision:
+        """The decision, if it is yes. A refusal is recorded, and raised."""
+        action = self.action(request.action_type)
+        target = action.target(request, self._access.environment)
+        decision = self._access.decide(actor, action.right(request), target)
+        if decision.allowed:
+            return decision
+        try:
+            self._access.require(actor, action.right(request), target)
+        except AccessDeniedError as error:
+            raise self._refused(request, actor, error, decision.policy_digest) from None
+        return decision  # the policy changed in between, and lets them
+
+    def find(self, kind: AdminActionType, key: str) -> Outcome | None:
+        """What came of the action with that key; None while it has no outcome."""
+        event_id = admin_event_id(kind.value, key)
+        entry = self._ledger.find(outcome_key(event_id))
+        return outcome_of(entry, new=False) if entry else None
+
+    def has_begun(self, kind: AdminActionType, key: str, log: LedgerReader) -> bool:
+        """Whether the action with that key is intended, or has its outcome already."""
+        return log.find(intent_key(admin_event_id(kind.value, key))) is not None
+
+    def open_intents(self) -> Iterator[Intent]:
+        """Intents without an outcome, oldest first: under way, or left by a crash."""
+        for entry in self._ledger.scan(kind=EntryKind.ADMIN_EVENT, mention=INTENTS):
+            intent = Intent.of(entry, by=entry.actor, clock=self._clock)
+            if not intent.is_closed(self._ledger):
+                yield intent
+
+    def complete(self, intent: Intent, *, by: str) -> Outcome:
+        """Bring an intent that a crash left to its one outcome.
+
+        What happens in one commit with its outcome has not happened: it is done now if the state is
+        still the one it was intended on, and fails otherwise, because what was meant for Monday
+        may be wrong on Wednesday. What takes several steps is completed. Never raises for what the
+        action itself comes to; raises :class:`BackendUnavailableError` and the like, and
+        :class:`InvalidInputError` for an action that this process cannot do: it stays open.
+        """
+        intent = Intent(intent.event, by, self._clock)
+        action = self.action(intent.event.action_type)
+        action.ready()
+        if action.at_once and not intent.is_closed(self._ledger):
+            moved = self._moved(action, intent)
+            if moved is not None:
+                self._close(intent, moved)
+        try:
+            return self._finish(intent)
+        except RunOperateError as error:
+            if may_pass(error):
+                raise
+        return self._read(intent, new=True)
+
+    def _perform(
+        self,
+        request: AdminRequest,
+        actor: str,
+        key: str,
+        decision: Decision,
+        approved: Approved | None,
+    ) -> Outcome:
+        action = self.action(request.action_type)
+        name = intent_key(admin_event_id(request.action_type.value, key))
+        found = self._ledger.find(name)
+        if found is None:
+            so = action.settled(request)
+            if so is not None:
+                return Outcome(request, actor, so, so, "done")
+            action.ready()
+            found = self._intend(request, actor, key, decision, approved)
+        intent = Intent.of(found, by=actor, clock=self._clock)
+        if approved is None:
+            intent.require_same(request, actor)
+        return self._finish(intent)
+
+    def _intend(
+        self,
+        request: AdminRequest,
+        actor: str,
+        key: str,
+        decision: Decision,
+        approved: Approved | None,
+    ) -> LedgerEntry:
+        """The intent on record, with the state as it is in that commit."""
+        authority = AdminAuthority(
+            policy=decision.policy_digest,
+            single_user=True if decision.policy_digest is None else None,
+            directive_id=approved.directive_id if approved else None,
+        )
+        action, moment = self.action(request.action_type), utc_text(self._clock())
+        name = intent_key(admin_event_id(request.action_type.value, key))
+
+        def build(log: LedgerReader) -> Sequence[EntryDraft]:
+            if log.find(name):
+                return []  # somebody else was faster by a moment
+            if approved:
+                approved.require(log)
+            before = action.before(request, log)
+            return [
+                intent_draft(
+                    request,
+                    actor=actor,
+                    key=key,
+                    before=before,
+                    authority=authority,
+                    moment=moment,
+                )
+            ]
+
+        entries = self._ledger.append_with(build)
+        found = entries[0] if entries else self._ledger.find(name)
+        assert found is not None
+        return found
+
+    def _finish(self, intent: Intent) -> Outcome:
+        if intent.is_closed(self._ledger):
+            return raising(self._read(intent, new=False))
+        try:
+            self.action(intent.event.action_type).act(intent, intent.request)
+        except RunOperateError as error:
+            if may_pass(error):
+                raise
+            self._close(intent, error)
+            outcome = self._read(intent, new=False)
+            if outcome.result != FAILED:
+                return outcome  # somebody else was faster by a moment, and did it
+            raise
+        return raising(self._read(intent, new=True))
+
+    def _moved(self, action: AdminAction[Any], intent: Intent) -> RunOperateError | None:
+        try:
+            now = action.before(intent.request, self._ledger)
+        except RunOperateError as error:
+            if may_pass(error):
+                raise
+            return error
+        if now == (intent.event.before or {}):
+            return None
+        return ConflictError(
+            "It was interrupted, and what it was about to change has changed since.",
+            next_step="Look at the state, and ask for the action again.",
+        )
+
+    def _close(self, intent: Intent, error: RunOperateError) -> None:
+        def build(log: LedgerReader) -> Sequence[EntryDraft]:
+            return [] if intent.is_closed(log) else [intent.failure(error.code, error.message)]
+
+        self._ledger.append_with(build)
+
+    def _read(self, intent: Intent, *, new: bool) -> Outcome:
+        entry = self._ledger.find(outcome_key(intent.event_id))
+        assert entry is not None, "an action leaves its outcome"
+        return outcome_of(entry, new=new)
+
+    def _refused(
+        self, request: AdminRequest, actor: str, error: RunOperateError, policy: str | None
+    ) -> RunOperateError:
+        """The refusal, on record."""
+        draft = refusal_draft(
+            request,
+            actor=actor,
+            code=error.code,
+            words=error.message,
+            authority=AdminAuthority(policy=policy, single_user=True if policy is None else None),
+            moment=utc_text(self._clock()),
+        )
+        assert draft.key is not None
+        if self._ledger.find(draft.key) is None:
+            self._ledger.append_with(lambda log: [] if log.find(str(draft.key)) else [draft])
+        return error

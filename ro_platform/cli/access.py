@@ -1,0 +1,279 @@
+"""``ro access``: the access policy, and why somebody may do something or not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+from pydantic import ValidationError
+from rich.text import Text
+
+from ro_platform.access.check import Finding, findings
+from ro_platform.access.explain import Explanation, explain
+from ro_platform.access.policy import PolicyInForce, Target, said
+from ro_platform.cli.access_starter import starter_policy, write_starter
+from ro_platform.cli.output import (
+    fails_clearly,
+    fields,
+    json_option,
+    out,
+    say_json,
+    short,
+    table,
+)
+from ro_platform.config.files import document_bytes
+from ro_platform.config.policies import policy_of
+from ro_platform.config.settings import Settings
+from ro_platform.contracts import AccessPolicy, Action
+from ro_platform.contracts.base import contract_error
+from ro_platform.errors import AccessDeniedError, InvalidInputError, NotFoundError
+from ro_platform.kernel.documents import parse_document
+from ro_platform.plane import Plane, shared_plane
+
+_FILE = click.Path(path_type=Path)
+
+
+@click.group()
+def command() -> None:
+    """Write, check, publish and show the access policy; explain what it decides."""
+
+
+@command.command()
+@click.argument("file", type=_FILE, default="access-policy.yaml")
+@click.option(
+    "--approver",
+    metavar="ACTOR",
+    required=True,
+    help="The second person, who approves what needs one: HUMAN::id.",
+)
+@click.option(
+    "--daemon",
+    metavar="ACTOR",
+    default="SYSTEM::daemon",
+    show_default=True,
+    help="As whom Dagster's daemon acts.",
+)
+@json_option
+@fails_clearly
+def init(file: Path, approver: str, daemon: str, as_json: bool) -> None:
+    """Write a first policy to FILE (access-policy.yaml), to be edited: you as admin, and others.
+
+    Nothing is published. An existing file is left alone.
+    """
+    settings = Settings.load()
+    try:
+        policy = starter_policy(settings.actor, approver, daemon)
+    except ValidationError as error:
+        raise contract_error(error, kind="RoleBinding", where="access init") from None
+    _refuse(findings(policy, environment=settings.environment))
+    write_starter(file, policy)
+    if as_json:
+        say_json({"file": str(file), "policy": policy.to_json_value()})
+        return
+    out.print(f"written: {file}", markup=False)
+    out.print("Edit it, then: `ro access check FILE`, `ro access publish FILE --reason ...`.")
+
+
+@command.command()
+@click.argument("file", type=_FILE)
+@click.option("--reason", required=True, help="Why; it is recorded.")
+@json_option
+@fails_clearly
+def publish(file: Path, reason: str, as_json: bool) -> None:
+    """Publish the first policy from FILE (YAML or JSON). It ends the single-user mode, for good.
+
+    A policy that fails `ro access check` is refused, and so is one none of whose admins has a token
+    yet: nobody could act any more. Later changes are directives, which a second person approves.
+    """
+    plane = shared_plane(Settings.load())
+    policy = _policy_in(file)
+    found = plane.policies.publish_first(policy, reason=reason, actor=plane.identity.actor())
+    if as_json:
+        say_json(_facts(found))
+        return
+    out.print(f"access-policy version {found.version}, sha256:{found.digest}, is in force")
+
+
+@command.command()
+@json_option
+@fails_clearly
+def show(as_json: bool) -> None:
+    """Show the policy in force: its version, its digest, and who has which role where."""
+    plane = shared_plane(Settings.load())
+    found = plane.access.in_force
+    if found is not None:
+        plane.identity.require(Action.VIEW, plane.access.target("access-policy"))
+    if as_json:
+        say_json(_facts(found) if found else {"single_user": plane.access.single_user})
+        return
+    if found is None:
+        out.print(_single_user(plane), markup=False)
+        return
+    out.print(f"access-policy version {found.version}, sha256:{found.digest}")
+    table(
+        ["actor", "role", "scope"],
+        [[one.actor, one.role.value, _scope(one.scope.to_json_value())] for one in _sorted(found)],
+        empty="",
+    )
+    if found.policy.four_eyes:
+        out.print(f"also need a second person: {', '.join(found.policy.four_eyes)}")
+
+
+@command.command()
+@click.argument("file", type=_FILE, required=False)
+@json_option
+@fails_clearly
+def check(file: Path | None, as_json: bool) -> None:
+    """Check the policy in FILE, or the one in force: exit 3 and every finding, or nothing found.
+
+    It fails if somebody could both propose and approve, if nobody else could approve what somebody
+    may propose, if nobody could change the policy, or if something is said twice.
+    """
+    settings = Settings.load()
+    policy = _policy_in(file) if file else _policy_in_force(shared_plane(settings))
+    found = findings(policy, environment=settings.environment)
+    if as_json:
+        said_so = [{"code": one.code, "words": one.words, "actor": one.actor} for one in found]
+        say_json({"findings": said_so})
+    else:
+        for one in found:
+            out.print(Text.assemble((one.code, "red"), "  ", one.words))
+        if not found:
+            out.print("[green]sound[/green]: nobody can act alone, and somebody can act.")
+    if found:
+        raise click.exceptions.Exit(InvalidInputError.exit_code)
+
+
+@command.command("explain")
+@click.argument("actor")
+@click.argument("action", type=click.Choice([action.value for action in Action]), metavar="ACTION")
+@click.argument("target")
+@click.option("--workload", help="Of which workload the target is.")
+@click.option("--stream", help="Of which stream the target is.")
+@json_option
+@fails_clearly
+def explain_command(
+    actor: str, action: str, target: str, workload: str | None, stream: str | None, as_json: bool
+) -> None:
+    """Say whether ACTOR may do ACTION on TARGET, why, and what the policy in force says.
+
+    TARGET is plane, workload/NAME, stream/NAME, or another name, with --workload or --stream where
+    it is part of one. The exit code is 0 for yes and 11 for no.
+    """
+    plane = shared_plane(Settings.load())
+    if plane.access.in_force is not None and plane.identity.actor() != actor:
+        plane.identity.require(Action.VIEW, plane.access.target("access-policy"))
+    place = _target(plane, target, workload, stream)
+    found = explain(plane.access, actor, Action(action), place)
+    if as_json:
+        say_json(_explained(found))
+    else:
+        _say(found)
+    if not found.decision.allowed:
+        raise click.exceptions.Exit(AccessDeniedError.exit_code)
+
+
+def _policy_in(file: Path) -> AccessPolicy:
+    return policy_of(parse_document(document_bytes(file), str(file)).value, where=str(file))
+
+
+def _policy_in_force(plane: Plane) -> AccessPolicy:
+    found = plane.access.in_force
+    if found is None:
+        raise NotFoundError(
+            "No access policy was ever published.",
+            next_step="Name a FILE, or write one: `ro access init`.",
+        )
+    plane.identity.require(Action.VIEW, plane.access.target("access-policy"))
+    return found.policy
+
+
+def _refuse(found: tuple[Finding, ...]) -> None:
+    if found:
+        raise InvalidInputError(
+            f"That would be no policy: {found[0].words}",
+            next_step="Name a second person.",
+        )
+
+
+def _target(plane: Plane, text: str, workload: str | None, stream: str | None) -> Target:
+    kind, _, name = text.partition("/")
+    workload = workload or (name if kind == "workload" and name else None)
+    stream = stream or (name if kind == "stream" and name else None)
+    return plane.access.target(text, workload=workload, stream=stream)
+
+
+def _say(found: Explanation) -> None:
+    decision = found.decision
+    answer = Text("yes", style="green") if decision.allowed else Text("no", style="red")
+    fields(
+        [
+            ("may", Text.assemble(answer, f": {decision.why}")),
+            ("actor", decision.actor),
+            ("action", decision.action.value),
+            ("target", f"{decision.target.name} ({_scope(_place(decision.target))})"),
+            ("policy", _version(found)),
+        ]
+    )
+    for one in found.considered:
+        out.print(f"  {'+' if one.allows else '-'} {one.why}", markup=False)
+    if decision.needs_second:
+        out.print(f"needs a second person: {', '.join(found.approvers) or 'there is none'}")
+
+
+def _version(found: Explanation) -> str:
+    if found.version is None:
+        return "none: single-user mode"
+    return f"version {found.version}, sha256:{short(found.decision.policy_digest)}"
+
+
+def _explained(found: Explanation) -> dict[str, Any]:
+    decision = found.decision
+    return {
+        "actor": decision.actor,
+        "action": decision.action.value,
+        "target": {"name": decision.target.name, **_place(decision.target)},
+        "allowed": decision.allowed,
+        "why": decision.why,
+        "by": decision.by.to_json_value() if decision.by else None,
+        "policy": {"version": found.version, "digest": decision.policy_digest},
+        "needs_second": decision.needs_second,
+        "approvers": list(found.approvers),
+        "considered": [
+            {"binding": one.binding.to_json_value(), "allows": one.allows, "why": one.why}
+            for one in found.considered
+        ],
+    }
+
+
+def _place(target: Target) -> dict[str, str]:
+    said_of = {
+        "environment": target.environment,
+        "workload": target.workload,
+        "stream": target.stream,
+    }
+    return {key: value for key, value in said_of.items() if value is not None}
+
+
+def _scope(fields_of: dict[str, str]) -> str:
+    return ", ".join(f"{key} {value}" for key, value in fields_of.items()) or "everywhere"
+
+
+def _sorted(found: PolicyInForce) -> list[Any]:
+    return sorted(found.policy.bindings, key=lambda one: (one.actor, said(one)))
+
+
+def _facts(found: PolicyInForce) -> dict[str, Any]:
+    return {
+        "version": found.version,
+        "digest": found.digest,
+        "policy": found.policy.to_json_value(),
+    }
+
+
+def _single_user(plane: Plane) -> str:
+    return (
+        f"No access policy was ever published: single-user mode. {plane.access.single_user} alone "
+        "may act, and may do anything. Write a policy with `ro access init`."
+    )

@@ -1,0 +1,38 @@
+"""``ro web``: serve the Dagster UI behind its authenticated face."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from ro_platform.cli.output import fails_clearly, out
+from ro_platform.config.settings import Settings
+
+if TYPE_CHECKING:
+    from ro_platform.web.app import OpenFace
+
+
+@click.command()
+@click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
+@click.option(
+    "--port", default=3000, show_default=True, type=click.IntRange(1, 65535), help="And the port."
+)
+@click.option("--daemon", is_flag=True, help="Run Dagster's daemon as well; the two end together.")
+@fails_clearly
+def command(host: str, port: int, daemon: bool) -> None:
+    """Serve the Dagster UI behind its face: nobody reaches it without signing in.
+
+    While no access policy was ever published the plane is in its single-user mode: the link that is
+    printed signs you in, and only this machine is served.
+    """
+    # Imported here: it imports Dagster.
+    from ro_platform.web.serving import serve
+
+    serve(Settings.load(), host=host, port=port, daemon=daemon, say=_say)
+
+
+def _say(opened: OpenFace) -> None:
+    if opened.single_user:
+        out.print("Single-user mode: no access policy was published, so only you may act.")
+    out.print(f"Sign in at {opened.sign_in_address}", markup=False)

@@ -1,0 +1,1 @@
+"""The authenticated face of the Dagster UI: the whole webserver behind one door."""

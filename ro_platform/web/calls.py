@@ -1,0 +1,169 @@
+"""A GraphQL request of any form as one call: the text, the variables, the operation's name.
+
+The face hands on what it read here, written anew as one JSON document, and never the client's own
+bytes: so what was decided about is what Dagster executes.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import parse_qsl
+
+from graphql import FieldNode
+from graphql.pyutils import Undefined
+from graphql.utilities import value_from_ast_untyped
+
+from ro_platform.errors import RequestRefusedError
+from ro_platform.web.documents import Operation, read_document, refused
+
+_KNOWN = {"query", "variables", "operationName", "extensions", "operation_name"}
+RESERVED_TAGS = frozenset({"ro/actor", "ro/grant", "ro/worker"})
+"""Tags of runs and backfills that only the server may set."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request to execute something. ``dropped`` are tags that the client may not send and that
+    were left out of the variables, with the values that were sent."""
+
+    query: str
+    variables: Mapping[str, Any]
+    operation_name: str | None
+    dropped: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def operations(self) -> tuple[Operation, ...]:
+        """Every operation of the document. Raises :class:`RequestRefusedError`."""
+        return read_document(self.query)
+
+    def arguments(self, operation: Operation, field: FieldNode) -> dict[str, Any]:
+        """The arguments of a field with the variables filled in, or their defaults."""
+        values = {
+            node.variable.name.value: value_from_ast_untyped(node.default_value)
+            for node in operation.variables
+            if node.default_value is not None
+        } | dict(self.variables)
+        found = {
+            node.name.value: value_from_ast_untyped(node.value, values) for node in field.arguments
+        }
+        return {name: value for name, value in found.items() if value is not Undefined}
+
+    def body(self) -> dict[str, Any]:
+        """The one form in which it is handed on."""
+        return {
+            "query": self.query,
+            "variables": dict(self.variables),
+            "operationName": self.operation_name,
+        }
+
+
+def call_of_body(content_type: str, body: bytes) -> Call:
+    """The call in a POST request's body. Raises :class:`RequestRefusedError` for a media type that
+    a form of another site could send."""
+    media = content_type.partition(";")[0].strip().lower()
+    if media == "application/json":
+        return call_of_json(body)
+    if media == "application/graphql":
+        return call_of({"query": body.decode(errors="replace")})
+    raise refused("A GraphQL request is application/json or application/graphql.", status=415)
+
+
+def require_no_second_call(query_string: bytes) -> None:
+    """Raises :class:`RequestRefusedError` for a POST whose address says what to do as well."""
+    names = {part.partition(b"=")[0] for part in query_string.split(b"&")}
+    if b"%" in query_string or names & {b"query", b"variables", b"operationName"}:
+        raise refused("The address and the body both say what to do.", status=400)
+
+
+def call_of_json(body: bytes) -> Call:
+    """The call in a JSON body. Raises :class:`RequestRefusedError` for anything but one object:
+    Dagster executes no batches."""
+    said = json_of(body)
+    if isinstance(said, list):
+        raise refused("Batches are not taken: send one operation at a time.", status=400)
+    return call_of(said)
+
+
+def call_of_query_string(query_string: bytes) -> Call:
+    """The call in a GET request's address."""
+    try:
+        pairs = parse_qsl(
+            query_string.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=20
+        )
+    except ValueError:
+        raise refused("The address has parameters that cannot be read.", status=400) from None
+    if len({name for name, _ in pairs}) < len(pairs):
+        raise refused("The address says something twice.", status=400)
+    said: dict[str, Any] = dict(pairs)
+    if isinstance(said.get("variables"), str):
+        said["variables"] = json_of(said["variables"].encode()) if said["variables"] else None
+    return call_of(said)
+
+
+def call_of(said: Any) -> Call:
+    """The call that an object states. Raises :class:`RequestRefusedError`."""
+    if not isinstance(said, dict) or not said.keys() <= _KNOWN:
+        raise refused("The request is not one GraphQL operation.", status=400)
+    query, variables = said.get("query"), said.get("variables")
+    name = said.get("operationName") or said.get("operation_name") or None
+    if isinstance(variables, str):
+        variables = json_of(variables.encode()) if variables else None
+    if not isinstance(query, str) or not isinstance(variables, dict | None):
+        raise refused("The request is not one GraphQL operation.", status=400)
+    if not isinstance(name, str | None):
+        raise refused("The operation's name is no text.", status=400)
+    dropped: list[tuple[str, str]] = []
+    kept = _without_reserved(variables or {}, dropped)
+    assert isinstance(kept, dict)
+    call = Call(query, kept, name, tuple(dropped))
+    names = [operation.name for operation in call.operations]
+    if name not in names and not (name is None and len(names) == 1):
+        raise refused("It is not clear which operation is meant.", status=400)
+    return call
+
+
+def json_of(body: bytes) -> Any:
+    """A JSON value in which nothing is said twice. Raises :class:`RequestRefusedError`."""
+    try:
+        return json.loads(body, object_pairs_hook=_once, parse_constant=_no_constant)
+    except RequestRefusedError:
+        raise
+    except (ValueError, RecursionError):
+        raise refused("The body is no JSON that can be read.", status=400) from None
+
+
+def names_reserved(value: Any) -> bool:
+    """Whether a reserved tag is named anywhere in a value."""
+    if isinstance(value, dict):
+        return any(key in RESERVED_TAGS or names_reserved(item) for key, item in value.items())
+    if isinstance(value, list):
+        return any(map(names_reserved, value))
+    return isinstance(value, str) and value in RESERVED_TAGS
+
+
+def _without_reserved(value: Any, dropped: list[tuple[str, str]]) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_reserved(item, dropped) for key, item in value.items()}
+    if not isinstance(value, list):
+        return value
+    kept = []
+    for item in value:
+        if isinstance(item, dict) and item.get("key") in RESERVED_TAGS:
+            dropped.append((item["key"], str(item.get("value"))))
+        else:
+            kept.append(_without_reserved(item, dropped))
+    return kept
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise refused("The body says something twice.", status=400)
+    return found
+
+
+def _no_constant(_: str) -> Any:
+    raise ValueError("not JSON")

@@ -1,0 +1,346 @@
+"""The face: one door before everything that Dagster's webserver serves.
+
+Each request is judged here, before any routing: its path, host and origin, who it is from, and what
+it would do. Unauthenticated requests reach the sign-in page and an empty ``/healthz``. What is let
+through runs under :func:`acting_as`, without its credentials, and a GraphQL request is handed on as
+it was read and not as it was sent.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import Headers
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import BaseRoute, Mount, Router
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from ro_platform.access.acting import acting_as
+from ro_platform.errors import NotAuthenticatedError, RunOperateError
+from ro_platform.kernel.clock import Clock
+from ro_platform.web.arrivals import Arrival
+from ro_platform.web.calls import (
+    Call,
+    call_of_body,
+    call_of_query_string,
+    require_no_second_call,
+)
+from ro_platform.web.documents import refused
+from ro_platform.web.firewall import Firewall, operation_name
+from ro_platform.web.messages import (
+    MAX_BODY_BYTES,
+    MAX_FORM_BYTES,
+    error_response,
+    is_safe,
+    own_page,
+    read_body,
+    replayed,
+    require_known_host,
+    require_not_foreign,
+    require_own_page,
+    require_plain_path,
+    status_of,
+    with_security,
+    without_headers,
+)
+from ro_platform.web.pages import refusal_page
+from ro_platform.web.refusals import Refusal, Refusals
+from ro_platform.web.sessions import Sessions
+from ro_platform.web.settings import WebSettings
+from ro_platform.web.signin import PATH as SIGN_IN
+from ro_platform.web.signin import SignIn, form_fields
+from ro_platform.web.sockets import POLICY_VIOLATION, PROTOCOL, GuardedSocket
+from ro_platform.web.visitors import PROXY_SECRET, Visitor, Visitors
+
+if TYPE_CHECKING:
+    from ro_platform.web.oidc import OpenIdProvider
+
+GRAPHQL = "/graphql"
+HEALTH = "/healthz"
+SIGN_OUT = "/signout"
+OPERATIONS = "/operations"
+_RECHECK = timedelta(seconds=1)
+_CREDENTIALS = (b"authorization", b"cookie", PROXY_SECRET.encode())
+_BODY_HEADERS = (b"content-length", b"content-type", b"transfer-encoding")
+
+Onward = tuple[ASGIApp, Scope, Receive]
+
+
+@dataclass(frozen=True)
+class Guards:
+    """Those who decide, and who writes it down."""
+
+    visitors: Visitors
+    sessions: Sessions
+    firewall: Firewall
+    refusals: Refusals
+    web: WebSettings
+    clock: Clock
+
+
+class Face:
+    """The ASGI application. ``dagster`` is what it guards; ``operations`` are routes of its own,
+    mounted at ``/operations``, which find ``visitor`` and ``form_token`` in ``request.state``."""
+
+    def __init__(
+        self, dagster: ASGIApp, guards: Guards, operations: Sequence[BaseRoute] = ()
+    ) -> None:
+        self._dagster = dagster
+        self._guards = guards
+        self._web = guards.web
+        self._sign_in = SignIn(
+            guards.visitors,
+            guards.sessions,
+            guards.web,
+            self._sign_in_failed,
+            _provider(guards.web),
+        )
+        self._sign_in_app = self._sign_in.app()
+        self._operations = Router([Mount(OPERATIONS, routes=list(operations))])
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection."""
+        if scope["type"] == "http":
+            await self._http(scope, receive, with_security(send, self._web))
+        elif scope["type"] == "websocket":
+            await self._websocket(scope, receive, send)
+        else:
+            await self._dagster(scope, receive, send)
+
+    async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
+        arrival = Arrival.of(scope)
+        started = False
+
+        async def noting(message: Message) -> None:
+            nonlocal started
+            started = True
+            await send(message)
+
+        try:
+            app, onward, body = await self._judged(arrival, receive)
+            with acting_as(arrival.actor):
+                await app(onward, body, noting)
+        except RunOperateError as error:
+            if started:
+                raise
+            answer = await self._refused(arrival, error)
+            await answer(scope, receive, send)
+
+    async def _judged(self, arrival: Arrival, receive: Receive) -> Onward:
+        """Where the request goes on, if it may. Raises :class:`RunOperateError`."""
+        if arrival.path == HEALTH and is_safe(arrival.method):
+            return Response(status_code=204), arrival.scope, receive
+        require_plain_path(arrival.scope)
+        require_known_host(arrival.headers, self._web)
+        if arrival.path == SIGN_IN or arrival.path.startswith(f"{SIGN_IN}/"):
+            if not is_safe(arrival.method):
+                require_own_page(arrival.headers, self._web)
+            return self._sign_in_app, arrival.scope, receive
+        visitor = await run_in_threadpool(self._admit, arrival)
+        if visitor.ambient:
+            (require_not_foreign if is_safe(arrival.method) else self._require_own)(arrival.headers)
+        if arrival.path == GRAPHQL:
+            return await self._graphql(arrival, visitor, receive)
+        if arrival.path == OPERATIONS or arrival.path.startswith(f"{OPERATIONS}/"):
+            return await self._own_pages(arrival, visitor, receive, self._operations)
+        if arrival.path == SIGN_OUT:
+            return await self._own_pages(arrival, visitor, receive, self._signing_out(arrival))
+        if not is_safe(arrival.method):
+            raise refused(f"{arrival.method} is not taken there.", status=405)
+        return self._dagster, self._bare(arrival), receive
+
+    def _admit(self, arrival: Arrival) -> Visitor:
+        """Who it is, if they may look at all."""
+        guards = self._guards
+        if guards.visitors.forged(arrival.headers, arrival.peer):
+            why = "a header that only a named proxy may send was dropped"
+            self._record(arrival, "RO_REQUEST_REFUSED", why, operation="forged.header")
+        visitor = guards.visitors.of(arrival.headers, arrival.cookies, arrival.peer)
+        if visitor is None:
+            raise NotAuthenticatedError(
+                "Nobody is signed in.", next_step="Sign in at /signin, or send a bearer token."
+            )
+        arrival.visitor = visitor
+        if arrival.path != SIGN_OUT:
+            guards.firewall.require_view(visitor.actor)
+        return visitor
+
+    def _require_own(self, headers: Headers) -> None:
+        require_own_page(headers, self._web)
+
+    # --- GraphQL ---------------------------------------------------------------------------------
+
+    async def _graphql(self, arrival: Arrival, visitor: Visitor, receive: Receive) -> Onward:
+        scope = self._bare(arrival)
+        if is_safe(arrival.method):
+            if not arrival.scope["query_string"]:
+                return self._dagster, scope, receive
+            call = call_of_query_string(arrival.scope["query_string"])
+            await self._require(arrival, visitor, call, mutations=False)
+            if arrival.navigates:
+                return self._dagster, {**scope, "query_string": b""}, receive
+            return self._handed_on(scope, call, receive)
+        if arrival.method != "POST":
+            raise refused(f"{arrival.method} is not taken there.", status=405)
+        require_no_second_call(arrival.scope["query_string"])
+        body = await read_body(arrival.headers, receive, MAX_BODY_BYTES)
+        call = call_of_body(arrival.headers.get("content-type", ""), body)
+        await self._require(arrival, visitor, call, mutations=True)
+        return self._handed_on(scope, call, receive)
+
+    async def _require(
+        self, arrival: Arrival, visitor: Visitor, call: Call, *, mutations: bool
+    ) -> None:
+        arrival.operation = operation_name(call)
+        if call.dropped:
+            names = ", ".join(sorted({name for name, _ in call.dropped}))
+            why = f"{names}: only the server sets it, and what was sent was dropped"
+            await run_in_threadpool(
+                self._record, arrival, "RO_REQUEST_REFUSED", why, operation="forged.tag"
+            )
+        if all(operation.kind == "query" for operation in call.operations):
+            return  # to look was allowed already
+        await run_in_threadpool(
+            self._guards.firewall.require,
+            call,
+            visitor.actor,
+            mutations=mutations,
+            subscriptions=False,
+        )
+
+    def _handed_on(self, scope: Scope, call: Call, receive: Receive) -> Onward:
+        body = json.dumps(call.body()).encode()
+        given = {
+            b"content-type": b"application/json",
+            b"content-length": str(len(body)).encode(),
+        }
+        headers = without_headers(scope, _BODY_HEADERS, given)
+        onward = {**scope, "method": "POST", "query_string": b"", "headers": headers}
+        return self._dagster, onward, replayed(body, receive)
+
+    def _bare(self, arrival: Arrival) -> Scope:
+        """The request without what says who it is from: further in, only :func:`acting` does."""
+        gone = [*_CREDENTIALS]
+        if self._web.proxy is not None:
+            gone.append(self._web.proxy.header.encode())
+        return {**arrival.scope, "headers": without_headers(arrival.scope, gone)}
+
+    # --- pages of our own ------------------------------------------------------------------------
+
+    async def _own_pages(
+        self, arrival: Arrival, visitor: Visitor, receive: Receive, app: ASGIApp
+    ) -> Onward:
+        sessions = self._guards.sessions
+        bound = visitor.session_id or f"actor {visitor.actor}"
+        if not is_safe(arrival.method):
+            body = await read_body(arrival.headers, receive, MAX_FORM_BYTES)
+            token = form_fields(body).get("form_token", "")
+            if visitor.ambient and not sessions.is_form_token(bound, token):
+                raise refused("The form is not one that was shown to you.", status=403)
+            receive = replayed(body, receive)
+        scope = self._bare(arrival)
+        state = {"visitor": visitor, "form_token": sessions.form_token(bound)}
+        return app, {**scope, "state": {**scope.get("state", {}), **state}}, receive
+
+    def _signing_out(self, arrival: Arrival) -> ASGIApp:
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            visitor, token = scope["state"]["visitor"], scope["state"]["form_token"]
+            answer = (
+                self._sign_in.sign_out_page(visitor, token)
+                if is_safe(arrival.method)
+                else await run_in_threadpool(self._sign_in.sign_out, visitor)
+            )
+            await answer(scope, receive, send)
+
+        return app
+
+    # --- websockets ------------------------------------------------------------------------------
+
+    async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
+        arrival = Arrival.of(scope)
+        try:
+            require_plain_path(scope)
+            require_known_host(arrival.headers, self._web)
+            visitor = await run_in_threadpool(self._admit, arrival)
+            if visitor.ambient:
+                require_own_page(arrival.headers, self._web)
+            if arrival.path != GRAPHQL or PROTOCOL not in scope.get("subprotocols", ()):
+                raise refused("There is no such websocket.", status=404)
+        except RunOperateError as error:
+            await self._record_error(arrival, error)
+            await receive()
+            await send({"type": "websocket.close", "code": POLICY_VIOLATION})
+            return
+        socket = self._guarded(arrival, receive, send)
+        with acting_as(visitor.actor):
+            await self._dagster(self._bare(arrival), socket.receive, socket.send)
+
+    def _guarded(self, arrival: Arrival, receive: Receive, send: Send) -> GuardedSocket:
+        clock, firewall = self._guards.clock, self._guards.firewall
+        checked = clock()
+
+        async def judge(call: Call) -> None:
+            visitor = await run_in_threadpool(self._admit, arrival)
+            await run_in_threadpool(
+                firewall.require, call, visitor.actor, mutations=False, subscriptions=True
+            )
+
+        async def still_stands() -> None:
+            nonlocal checked
+            now = clock()
+            if now - checked >= _RECHECK:
+                checked = now
+                await run_in_threadpool(self._admit, arrival)
+
+        async def record(error: RunOperateError) -> None:
+            await self._record_error(arrival, error)
+
+        return GuardedSocket(receive, send, judge=judge, still_stands=still_stands, record=record)
+
+    # --- refusals --------------------------------------------------------------------------------
+
+    async def _refused(self, arrival: Arrival, error: RunOperateError) -> Response:
+        nobody = isinstance(error, NotAuthenticatedError)
+        if not (nobody and arrival.navigates and not self._has_credential(arrival)):
+            await self._record_error(arrival, error)
+        if nobody and arrival.navigates:
+            wanted = arrival.scope["path"]
+            answer = RedirectResponse(f"{SIGN_IN}?next={quote(wanted)}", 303)
+            answer.delete_cookie(self._guards.sessions.cookie, path="/", secure=self._web.secure)
+            return answer
+        if arrival.navigates and arrival.visitor is not None:
+            words = refusal_page(error.message, error.next_step, arrival.actor)
+            return own_page(words, status_of(error))
+        return error_response(error, known=arrival.visitor is not None)
+
+    def _has_credential(self, arrival: Arrival) -> bool:
+        return "authorization" in arrival.headers or self._guards.sessions.cookie in arrival.cookies
+
+    async def _record_error(self, arrival: Arrival, error: RunOperateError) -> None:
+        await run_in_threadpool(self._record, arrival, error.code, error.message)
+
+    def _sign_in_failed(self, request: Request, error: NotAuthenticatedError) -> None:
+        arrival = Arrival.of(request.scope)
+        self._record(arrival, error.code, error.message, operation="sign-in")
+
+    def _record(
+        self, arrival: Arrival, code: str, why: str, *, operation: str | None = None
+    ) -> None:
+        what = operation or arrival.operation
+        self._guards.refusals.record(Refusal(arrival.actor, arrival.peer, what, code, why))
+
+
+def _provider(web: WebSettings) -> OpenIdProvider | None:
+    if web.oidc is None:
+        return None
+    # Imported where it is used: most faces have no provider.
+    from ro_platform.web.oidc import OpenIdProvider
+
+    return OpenIdProvider(web.oidc)

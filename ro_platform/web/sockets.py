@@ -1,0 +1,106 @@
+"""Websockets: each message that starts something is judged, and a session that ends is cut off."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from starlette.types import Message, Receive, Send
+
+from ro_platform.errors import RunOperateError
+from ro_platform.web.calls import Call, call_of, json_of
+from ro_platform.web.documents import refused
+
+MAX_MESSAGE_CHARS = 256_000
+MAX_RUNNING = 200
+PROTOCOL = "graphql-ws"
+POLICY_VIOLATION = 1008
+_PLAIN = frozenset({"connection_init", "connection_terminate", "stop"})
+
+Record = Callable[[RunOperateError], Awaitable[None]]
+Judge = Callable[[Call], Awaitable[None]]
+"""Raises a :class:`RunOperateError` for a call that is refused."""
+
+
+class GuardedSocket:
+    """One connection of an authenticated visitor, between a client and Dagster's endpoint.
+
+    ``judge`` decides about what a client starts. ``still_stands`` raises when the visitor may look
+    no longer; it is asked before each answer that is sent, and decides itself how often it looks.
+    ``record`` is told of each refusal.
+    """
+
+    def __init__(
+        self,
+        receive: Receive,
+        send: Send,
+        *,
+        judge: Judge,
+        still_stands: Callable[[], Awaitable[None]],
+        record: Record,
+    ) -> None:
+        self._receive = receive
+        self._send = send
+        self._judge = judge
+        self._still_stands = still_stands
+        self._record = record
+        self._closed = False
+        self._running: set[str] = set()
+
+    async def receive(self) -> Message:
+        """The client's next message, judged; a refused one ends the connection."""
+        message = await self._receive()
+        if message["type"] != "websocket.receive":
+            return message
+        try:
+            return {"type": "websocket.receive", "text": await self._judged(message.get("text"))}
+        except RunOperateError as error:
+            await self._record(error)
+            await self._close()
+            return {"type": "websocket.disconnect", "code": POLICY_VIOLATION}
+
+    async def send(self, message: Message) -> None:
+        """Pass an answer on, while the visitor may see it."""
+        if self._closed:
+            return
+        if message["type"] == "websocket.send":
+            try:
+                await self._still_stands()
+            except RunOperateError as error:
+                await self._close()
+                await self._record(error)
+                return
+        if message["type"] == "websocket.close":
+            self._closed = True
+        await self._send(message)
+
+    async def _judged(self, text: str | None) -> str:
+        if text is None or len(text) > MAX_MESSAGE_CHARS:
+            raise refused("The message is no text, or too long.", status=400)
+        said = json_of(text.encode())
+        kind = said.get("type") if isinstance(said, dict) else None
+        name = said.get("id") if isinstance(said, dict) else None
+        if not isinstance(name, str | None):
+            raise refused("The message's id is no text.", status=400)
+        if kind in _PLAIN:
+            self._running.discard(name or "")
+            return json.dumps({"type": kind, "id": name})
+        if kind != "start":
+            raise refused("The message is of no known type.", status=400)
+        return await self._started(name, said.get("payload"))
+
+    async def _started(self, name: str | None, payload: Any) -> str:
+        call = call_of(payload)
+        await self._judge(call)
+        self._running.add(name or "")
+        if len(self._running) > MAX_RUNNING:
+            raise refused("Too many subscriptions at once.", status=429)
+        # Dagster's endpoint reads `operation_name`; others read `operationName`.
+        handed = {**call.body(), "operation_name": call.operation_name}
+        return json.dumps({"type": "start", "id": name, "payload": handed})
+
+    async def _close(self) -> None:
+        if not self._closed:
+            self._closed = True
+            await self._send({"type": "websocket.close", "code": POLICY_VIOLATION})
