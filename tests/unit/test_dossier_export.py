@@ -313,7 +313,7 @@ def test_an_envelope_is_opened_only_as_what_it_was_signed_for() -> None:
 class Tags(HTMLParser):
     """The tags and attributes of a page, and whether they are balanced."""
 
-    VOID = frozenset({"meta"})
+    VOID = frozenset({"meta", "wbr"})
 
     def __init__(self, text: str) -> None:
         super().__init__()
