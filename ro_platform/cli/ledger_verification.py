@@ -105,7 +105,8 @@ def _say(service: Checkpoints, found: Verification, kept: list[Kept], outside: b
     if kept:
         last = kept[-1]
         out.print(
-            f"It extends {len(kept)} kept of it, up to entry {last.size - 1}: {last.said_by}.",
+            f"States kept of it that it extends: {len(kept)}; the last, up to entry "
+            f"{last.size - 1}: {last.said_by}.",
             markup=False,
         )
     if not outside:

@@ -70,7 +70,7 @@ def test_sign_hand_over_list_and_verify(witnessed: Deployment, tmp_path: Path) -
             "ledger", "verify", "--offline", "--against", note(tmp_path), "--key", named
         )
         assert told.code == 0
-        assert "It extends 1 kept of it" in told.out
+        assert "States kept of it that it extends: 1" in told.out
 
 
 def test_a_cut_tail_is_found_by_the_witness_and_says_what_is_missing(
