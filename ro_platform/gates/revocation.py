@@ -26,6 +26,7 @@ from ro_platform.contracts import (
     ArtifactBlocked,
     ArtifactBound,
     BoundRef,
+    CorrelationIds,
     EntryKind,
     GateStatus,
     LedgerEntry,
@@ -36,6 +37,7 @@ from ro_platform.contracts import (
 from ro_platform.contracts.base import contract_error
 from ro_platform.errors import NotFoundError
 from ro_platform.gates.impact import Impact, Origin, Progress, explore
+from ro_platform.gates.made import made_ids
 from ro_platform.gates.receipts import recorded_in
 from ro_platform.gates.subjects import artifact_subject, revocation_subject, verdict_subject
 from ro_platform.kernel.clock import Clock
@@ -66,6 +68,7 @@ class _Request:
     address: BindingAddress
     actor: str
     reason: str
+    made: CorrelationIds
 
     def newest_pass(self, log: LedgerReader) -> ReceiptRecorded:
         """The newest PASS, whatever was said after it: somebody may have read under it.
@@ -123,7 +126,8 @@ class Revocations:
         Raises :class:`NotFoundError` where the gate never said PASS to it, and
         :class:`ContractError` for a blank reason or an actor that is none.
         """
-        request = _Request(gate_id, ref, _address(ref), actor, reason)
+        address, made = _address(ref), made_ids(self._ledger, [ref.ref])
+        request = _Request(gate_id, ref, address, actor, reason, made)
         recorded = request.newest_pass(self._ledger)
         if found := self._ledger.latest(EntryKind.PASS_REVOKED, request.subject(recorded)):
             return Revoked(found, body_of(found, PassRevoked), None)
@@ -201,10 +205,11 @@ class Revocations:
             subject=subject,
             key=f"revoked/{subject}",
             actor=request.actor,
+            correlation_ids=request.made,
             mentions=touched,
             body=body,
         )
-        return [draft, replace(event, mentions=touched)]
+        return [draft, replace(event, correlation_ids=request.made, mentions=touched)]
 
 
 def _blocks(request: _Request, recorded: ReceiptRecorded, impact: Impact) -> list[EntryDraft]:
@@ -216,6 +221,9 @@ def _blocks(request: _Request, recorded: ReceiptRecorded, impact: Impact) -> lis
             kind=EntryKind.ARTIFACT_BLOCKED,
             subject=artifact_subject(item.ref),
             actor=request.actor,
+            correlation_ids=CorrelationIds(
+                train_run_id=item.train_run_id, bundle_id=item.digest if item.bundle else None
+            ),
             mentions=(touched_mention(runs[item.fingerprint]),),
             body=ArtifactBlocked(
                 asset=item.asset,

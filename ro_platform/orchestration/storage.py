@@ -51,7 +51,11 @@ class RecordingEventLog(EventLogStorage):
 
     @cached_property
     def _recorder(self) -> AttemptRecorder:
-        return AttemptRecorder(_plane)
+        return AttemptRecorder(_plane, self._run_is_over)
+
+    def _run_is_over(self, dagster_run_id: str) -> bool:
+        run = self._instance.get_run_by_id(dagster_run_id) if self.has_instance else None
+        return run is not None and run.is_finished
 
     def store_event(self, event: dg.EventLogEntry) -> None:
         """Store and record one event. Raises if either cannot be done."""

@@ -38,6 +38,7 @@ from ro_platform.errors import (
     ArtifactNotFoundError,
     InvalidInputError,
 )
+from ro_platform.gates.made import made_ids
 from ro_platform.gates.subjects import digest_mention
 from ro_platform.kernel.clock import Clock
 from ro_platform.kernel.identity import admin_event_id, run_id
@@ -112,7 +113,9 @@ class Erasures:
                     return []  # somebody else was faster by a moment
                 bound = _bindings(log, digest)
                 _require_meant(digest, [*bound, *inputs], all_bindings=all_bindings)
-                return self._decision(digest, bound, inputs, members, reason, actor)
+                drafts = self._decision(digest, bound, inputs, members, reason, actor)
+                ids = made_ids(log, list(bound))
+                return [replace(draft, correlation_ids=ids) for draft in drafts]
 
             entries = self._ledger.append_with(build)
             found = entries[0] if entries else self.find(digest)
@@ -155,7 +158,8 @@ class Erasures:
                 if not last or log.find(f"admin/{_outcome_id(body.digest)}"):
                     return []
                 after: JsonObject = {"blobs": blobs, "bytes": size_bytes, "kept": len(held)}
-                return [self._event(body, actor, "done", after, log)]
+                event = self._event(body, actor, "done", after, log)
+                return [replace(event, correlation_ids=made_ids(log, body.bindings))]
 
             self._ledger.append_with(build)
         return Erasure(entry, body, new, blobs, size_bytes, held)

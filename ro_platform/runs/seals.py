@@ -79,23 +79,24 @@ class RunSeals:
         """Seal the run of that manifest, and answer the seal; the one on record if it is sealed.
 
         None while an attempt of it is open or its manifest is not registered: then nothing was
-        done. Most of the record is read before the ledger is locked. A crash leaves the run
-        sealed or not; sealing it again is the same seal.
+        done, and whoever ends the last attempt has it to do. Most of the record is read before the
+        ledger is locked, and it is locked only if the run can be sealed. Of several who seal at
+        once one does. A crash leaves the run sealed or not.
         """
         run, seen = run_id(fingerprint), self._ledger.size()
         last = self._ledger.latest(EntryKind.RUN_SEALED, run_subject(run))
         record = _Record.after(last)
         start = last.seq + 1 if last else 0
         record.take(self._ledger.scan(run_id=run, start=start, end=seen))
+        if not record.can_be_sealed:
+            return self.newest(fingerprint)
 
         def build(log: LedgerReader) -> Sequence[EntryDraft]:
             if log.latest(EntryKind.RUN_SEALED, run_subject(run)) != last:
                 return []  # somebody else was faster, and may have reopened it since
-            record.take(log.scan(run_id=run, start=max(start, seen)))
+            record.take(log.scan(run_id=run, start=seen))
             return [self._draft(fingerprint, record)] if record.can_be_sealed else []
 
-        if not record.leaves and last is not None:
-            return self.newest(fingerprint)
         entries = self._ledger.append_with(build)
         return entries[0] if entries else self.newest(fingerprint)
 
