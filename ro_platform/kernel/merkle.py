@@ -50,8 +50,9 @@ def node_hash(left: bytes, right: bytes) -> bytes:
 
 
 def fold(hashes: Sequence[bytes]) -> bytes:
-    """The root over a row of sibling hashes, at least one of them (RFC 9162's MTH on hashes)."""
-    row = list(hashes)
+    """The root over a row of sibling hashes (RFC 9162's MTH on hashes); of none, SHA-256 of no
+    bytes."""
+    row = list(hashes) or [EMPTY_ROOT]
     while len(row) > 1:
         paired = [node_hash(row[i], row[i + 1]) for i in range(0, len(row) - 1, 2)]
         row = paired + row[len(row) - len(row) % 2 :]

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from ro_platform.contracts import (
+    AdminActionType,
     AttemptTransition,
     CodeRef,
     CorrelationIds,
@@ -199,6 +200,27 @@ def test_a_revocation_touches_a_sealed_run_and_adds_nothing_to_its_record(
     assert kinds == [EntryKind.PASS_REVOKED, EntryKind.ADMIN_EVENT, EntryKind.ARTIFACT_BLOCKED]
     assert {item.correlation_ids.run_id for item in touched} == {None}
     assert seals.seal(world.fingerprint) == entry
+
+
+def test_a_seal_covers_what_touched_the_run_before_it(world: SmallWorld, seals: RunSeals) -> None:
+    """Touched after its seal, a run gets one more record for it, which links to the seal and is
+    sealed at once; asked again, nothing is added."""
+    first = sealed(world, seals)
+    assert seals.seal_with_touches(world.fingerprint) == first
+    assert first.body["touched"] == 0
+    touch = world.plane.record_admin_event(
+        AdminActionType.CANCEL_RUN,
+        key="touch",
+        subject=f"run/{run_id(world.fingerprint)}",
+        actor=BOSS,
+        reason="late",
+    )
+    second = seals.seal_with_touches(world.fingerprint)
+    assert second is not None
+    said = seal_of(second)
+    assert (said.record, said.previous, said.count, said.touched) == (2, first.seq, 1, 1)
+    assert said.touched_root == leaf_hash(canonical_bytes(touch)).hex()
+    assert seals.seal_with_touches(world.fingerprint) == second
 
 
 def test_a_run_that_is_reopened_while_it_is_sealed_is_not_sealed() -> None:

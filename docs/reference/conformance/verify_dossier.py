@@ -5,19 +5,15 @@ refused, with the reason. It needs the standard library and `cryptography`, shar
 ro_platform, and follows docs/reference/dossier.md.
 """
 
-import base64
-import hashlib
-import json
-import re
-import sys
+import base64, hashlib, json, re, sys
 from collections import namedtuple
 from decimal import Decimal
 from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-SAFE, LARGEST, BUILD = 2**53 - 1, 1 << 28, "urn:ro-platform:run:v0"
+SAFE, LARGEST, NIL = 2**53 - 1, 1 << 28, hashlib.sha256().digest()
 DOCUMENTS = "checkpoint entries.jsonl manifest.json proofs.json refs.json statement.json".split()
-NAMED = "config/{config_name}/{config_version}"
+NAMED, BUILD = "config/{config_name}/{config_version}", "urn:ro-platform:run:v0"
 OTHERS = r"|(configs|receipts)/[0-9a-f]{64}\.json|artifacts/[0-9a-f]{64}"
 FIELDS = "seq kind body subject".split()
 ENTRY = {*FIELDS, *"key actor recorded_at_utc mentions correlation_ids".split()}
@@ -63,7 +59,7 @@ def document(data, what):
 
 def root_of(leaves):
     half = 1 << max(len(leaves) - 1, 1).bit_length() - 1
-    return node(root_of(leaves[:half]), root_of(leaves[half:])) if leaves[1:] else leaves[0]
+    return node(root_of(leaves[:half]), root_of(leaves[half:])) if leaves[1:] else [*leaves, NIL][0]
 
 def climb(found, index, size, path):  # the root that a path leads to, from a leaf upwards
     if size == 1:
@@ -104,7 +100,7 @@ def open_statement(data, key):  # DSSE 1.0, in-toto Statement v1
     envelope, kind = document(data, "statement.json"), "application/vnd.in-toto+json"
     text, sig = envelope["payload"], envelope["signatures"][0]["sig"]
     signatures = [{"keyid": f"{key.name}+{key.id}", "sig": sig}]
-    expected = {"payload": text, "payloadType": kind, "signatures": signatures}
+    expected = dict(payload=text, payloadType=kind, signatures=signatures)
     need(envelope == expected, "statement.json is no envelope with one signature of that key")
     payload = b64(text)
     pae = b"DSSEv1 %d %b %d %b" % (len(kind), kind.encode(), len(payload), payload)
@@ -142,17 +138,19 @@ def read_entries(found, size, root):
     need(len(paths) == len(entries), "there are proofs of entries that are not there")
     return entries
 
-def check_records(own, run, fingerprint):  # each whole, sealed, linked; the last seal
+def check_records(own, touching, run, fingerprint):  # each whole, sealed, linked; the last seal
     begun, seal, number = [], None, 0
     for entry, line in own:
         kind, body, seq = entry["kind"], entry["body"], entry["seq"]
         ours = (body.get("run_id"), body.get("manifest_fingerprint")) == (run, fingerprint)
         if kind == "run_sealed":
-            count = begun and (body["record"], body["count"]) == (number + 1, len(begun))
-            link = [body["first"], body.get("previous"), entry["subject"]]
-            need(ours and count, f"seal {seq}: its record is not complete, or another's")
-            need(link == [begun[0][0], seal and seal["seq"], f"run/{run}"], f"seal {seq}: its link")
-            need(body["root"] == root_of([leaf(item) for _, item in begun]).hex(), f"seal {seq}")
+            touched = [hashed for place, hashed in touching.items() if place < seq]
+            said = [body.get(name) for name in "record count touched first previous".split()]
+            fits = said == [number + 1, len(begun), len(touched), begun[0][0], seal and seal["seq"]]
+            need(fits, f"seal {seq}: its record, or what touched the run, is not complete")
+            need(ours and entry["subject"] == f"run/{run}", f"seal {seq} is another run's")
+            roots = [root_of([leaf(item) for _, item in begun]).hex(), root_of(touched).hex()]
+            need([body["root"], body["touched_root"]] == roots, f"seal {seq}: its entries")
             begun, seal, number = [], entry, number + 1
             continue
         need((kind == "run_reopened") == bool(seal and not begun), f"entry {seq} is in no record")
@@ -178,9 +176,9 @@ def check_work(own, found, run, fingerprint):  # in order; references and receip
         elif kind == "artifact_bound":
             ref, name = body["artifact"], body["artifact"]["ref"]
             place = re.escape(f"refs/{body['asset']}/fingerprint={fingerprint}/rev=")
-            said = (body["manifest_fingerprint"], subject)
             need(re.fullmatch(rf"{place}\d{{6}}\.json", name), f"entry {seq}: its place")
-            need(said == (fingerprint, f"artifact/{name}"), f"entry {seq} is about something else")
+            about = [body["manifest_fingerprint"], subject] == [fingerprint, f"artifact/{name}"]
+            need(about, f"entry {seq} is about something else")
             need(states.get(body["attempt_id"]) == "RUNNING", f"entry {seq}: nothing was running")
             need(refs.setdefault(name, ref) == ref, f"{name} is bound twice over")
         elif kind == "gate_receipt":
@@ -198,8 +196,7 @@ def check_work(own, found, run, fingerprint):  # in order; references and receip
         need(refs.get(item["ref"], {}).get("digest") == item["digest"], "a verdict is on nothing")
     return [refs[name] for name in sorted(refs)], receipts
 
-def check_context(context, run, pins, assets):  # it touched the run, or explains it
-    touching = [entry["seq"] for entry in context if f"touched/{run}" in entry.get("mentions", ())]
+def check_context(context, touching, pins, assets):  # it touched the run, or explains it
     events = {identity("ro/admin/v0", "publish_config", name) for name in pins}
     events |= {e["body"].get("admin_event_id") for e in context if e["seq"] in touching} - {None}
     published = set()
@@ -265,7 +262,8 @@ def verify(path, key, witnesses=()):
     own = [pair for pair in entries if pair[0]["correlation_ids"].get("run_id") == run]
     context = [entry for entry, _ in entries if "run_id" not in entry["correlation_ids"]]
     need(len(own) + len(context) == len(entries), "it has another run's entry")
-    seal = check_records(own, run, fingerprint)
+    touching = {e["seq"]: leaf(t) for e, t in entries if f"touched/{run}" in e.get("mentions", ())}
+    seal = check_records(own, touching, run, fingerprint)
     (said,) = (entry["body"] for entry, _ in own if entry["kind"] == "run_registered")
     parameters = sha256(jcs(manifest.get("parameters", {})).encode())
     same = (said["manifest_fingerprint"], said["workload"]) == (fingerprint, manifest["workload"])
@@ -273,7 +271,7 @@ def verify(path, key, witnesses=()):
     refs, receipts = check_work(own, found, run, fingerprint)
     need(found["refs.json"] == jcs(refs).encode(), "refs.json is not what was bound")
     assets = {ref["ref"].removeprefix("refs/").rpartition("/fingerprint=")[0] for ref in refs}
-    check_context(context, run, pins, assets)
+    check_context(context, touching, pins, assets)
     check_bytes(found, "receipts", {digest: None for _, digest in receipts})
     check_bytes(found, "artifacts", artifacts(found, refs, receipts, inside, withheld))
     rest = {"kind": "ro.dossier.v0", "manifest_fingerprint": fingerprint, "withheld": withheld}
