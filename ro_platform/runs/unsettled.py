@@ -1,10 +1,11 @@
 """Which runs are not settled yet: an attempt is open, or all have ended and no seal says so.
 
-Only what moves can unsettle a run, and every move is an entry: a transition of an attempt, or the
-registration of a manifest whose attempts ended before it. So a pass reads these entries from where
-the last one came to, and the runs that were left unsettled then; what is settled is not read again,
-however much of it there is. The ledger's ``seq`` has no gaps and commits in order, so nothing can
-appear before a :class:`Mark` later. A mark that is lost costs time only.
+Only what moves can unsettle a run, and every move is an entry: a transition of an attempt, the
+registration of a manifest whose attempts ended before it, or the reopening of a sealed record. So a
+pass reads these entries from where the last one came to, and the runs that were left unsettled
+then; what is settled is not read again, however much of it there is. The ledger's ``seq`` has no
+gaps and commits in order, so nothing can appear before a :class:`Mark` later. A mark that is lost
+costs time only.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from ro_platform.runs.attempt import is_open, transition_of
 MOST_CARRIED = 1000
 """How many runs a mark names; further ones hold back its ``start`` instead."""
 
-_UNSETTLING = (EntryKind.RUN_REGISTERED, EntryKind.ATTEMPT_TRANSITION)
+_UNSETTLING = (EntryKind.RUN_REGISTERED, EntryKind.ATTEMPT_TRANSITION, EntryKind.RUN_REOPENED)
 _RUNS_A_QUESTION = 500
 _CARRIED = -1
 
@@ -50,7 +51,7 @@ class OpenAttempt:
 
 @dataclass(frozen=True, slots=True)
 class UnsettledRun:
-    """A run that has attempts and no seal on them.
+    """A run that has attempts, or a record that was opened again, and no seal on it.
 
     ``met`` is the entry by which it was found. ``dagster_runs`` are those with attempts in its open
     record, and when the last of them moved.
@@ -107,13 +108,13 @@ def _unsealed(log: LedgerReader, fingerprints: Iterable[str]) -> Iterator[str]:
 
 
 def _unsettled(log: LedgerReader, fingerprint: str, met: int, end: int) -> UnsettledRun | None:
-    """A run's open record; None if it has no attempts in it."""
+    """A run's open record; None if it is the first one and has no attempts in it."""
     run = run_id(fingerprint)
     reopened = log.latest(EntryKind.RUN_REOPENED, run_subject(run))
     start = reopened.seq if reopened else 0
     kind = EntryKind.ATTEMPT_TRANSITION
     moves = list(log.scan(run_id=run, kind=kind, start=start, end=end))
-    if not moves:
+    if not moves and reopened is None:
         return None
     heard = {move.correlation_ids.dagster_run_id: move.recorded_at_utc for move in moves}
     return UnsettledRun(

@@ -10,6 +10,7 @@ from ro_platform.ledger.backends.base import Row, Selection
 from ro_platform.ledger.backends.memory import MemoryLedgerBackend
 from ro_platform.runs import unsettled
 from ro_platform.runs.reconciliation import LEASE, Phase, Reconciliation, RunFacts
+from ro_platform.runs.seals import reopening
 from ro_platform.runs.unsettled import Mark
 from tests.unit.test_reconciliation import ACTOR, FP, NOW, FakeRecords, S, Small
 
@@ -93,6 +94,18 @@ def test_what_a_crash_kept_from_the_orchestrator_is_told_by_the_next_pass(
     assert records.told == [told]
     assert passes.run().sealed == ()
     assert records.told == [told]
+
+
+def test_a_record_that_was_opened_for_what_touched_the_run_is_closed() -> None:
+    """Whoever opened it died before sealing it: there is no attempt in it, and it is sealed."""
+    plane, records = Small(), FakeRecords({"run-1": SUCCEEDED})
+    finished(plane)
+    passes = Reconciliation(plane.ledger, records, plane.clock, actor=ACTOR)
+    first = passes.run()
+    plane.ledger.append_with(lambda log: reopening(log, FP, actor=ACTOR, reason="touched"))
+    second = passes.run(first.mark)
+    assert (second.sealed, len(plane.seals())) == ((FP,), 2)
+    assert passes.run(second.mark).sealed == ()
 
 
 def test_a_manifest_that_is_registered_after_its_attempts_ended_is_found() -> None:
