@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 
 from pydantic import ValidationError
@@ -28,21 +29,25 @@ from ro_platform.checkpoints.service import CheckpointPolicy, Checkpoints
 from ro_platform.config.policies import AccessPolicies, require_publishable
 from ro_platform.config.settings import Settings, is_postgres, path_of
 from ro_platform.config.versions import ConfigVersions
-from ro_platform.contracts import AdminActionType, JsonObject, LedgerEntry
+from ro_platform.contracts import AdminActionType, AdminEvent, JsonObject, LedgerEntry
 from ro_platform.contracts.base import contract_error
 from ro_platform.gates.catalogue import GateCatalogue
 from ro_platform.gates.guard import Guard
 from ro_platform.gates.receipts import Receipts
 from ro_platform.gates.revocation import Revocations
-from ro_platform.kernel.clock import Clock, system_clock
+from ro_platform.kernel.clock import Clock, moment_of, system_clock
+from ro_platform.kernel.identity import admin_event_id
 from ro_platform.ledger.backends.base import LedgerBackend
 from ro_platform.ledger.backends.memory import MemoryLedgerBackend
 from ro_platform.ledger.backends.sqlite import SqliteLedgerBackend
+from ro_platform.ledger.entry import EntryDraft, body_of
 from ro_platform.ledger.events import admin_event_draft
 from ro_platform.ledger.log import Ledger
+from ro_platform.ledger.reader import LedgerReader
 from ro_platform.runs.admission import Admission
 from ro_platform.runs.archive import Archive
 from ro_platform.runs.audit import Audit
+from ro_platform.runs.concerned import concern_of
 from ro_platform.runs.erasure import Erasures
 from ro_platform.runs.external import ExternalArtifacts
 from ro_platform.runs.history import AttemptHistory
@@ -211,34 +216,47 @@ class Plane:
         subject: str,
         actor: str,
         reason: str,
+        targets: Sequence[str] = (),
         before: JsonObject | None = None,
         after: JsonObject | None = None,
         result: str = "done",
     ) -> LedgerEntry:
         """Record one administrative action; the same ``key`` is the same event.
 
-        Raises :class:`ContractError` for a blank reason or an actor that is none, and
+        ``targets`` (the subject, if none are given) are what it was done to. The runs that the
+        subject or a target belongs to are touched by it (:mod:`ro_platform.runs.concerned`): their
+        dossiers and traces show it. Recorded again, the event keeps its first time.
+
+        Raises :class:`ContractError` for a blank reason or an actor that is none,
+        :class:`EntryConflictError` if the key is on record for another action, and
         :class:`InvalidInputError` for a subject whose entries are facts that only the
         administrative service may record.
         """
         require_free(subject)
-        try:
+        concern = concern_of(self.ledger, (subject, *targets))
+
+        def build(log: LedgerReader) -> list[EntryDraft]:
+            known = log.find(f"admin/{admin_event_id(action.value, key)}")
+            first = body_of(known, AdminEvent).observed_at_utc if known else None
             draft = admin_event_draft(
                 action,
                 key=key,
                 subject=subject,
                 actor=actor,
                 reason=reason,
-                moment=self.clock(),
+                moment=moment_of(first) if first else self.clock(),
+                targets=tuple(targets),
                 before=before,
                 after=after,
                 result=result,
             )
+            ids, mentions = concern.correlation_ids, concern.mentions
+            return [replace(draft, correlation_ids=ids, mentions=mentions)]
+
+        try:
+            return self.ledger.append_with(build)[0]
         except ValidationError as error:
             raise contract_error(error, kind="AdminEvent", where=f"admin event {key}") from None
-        # The first record stands: repeating the call later must not conflict over its time.
-        assert draft.key is not None
-        return self.ledger.find(draft.key) or self.ledger.append(draft)
 
 
 def _credentials(settings: Settings) -> Credentials:

@@ -1,4 +1,4 @@
-"""Attempts whose worker vanished are ended: what is left open in the ledger is asked about."""
+"""Attempts whose worker vanished are ended, and finished runs are sealed, if nobody else did."""
 
 from ro_platform.orchestration.reconcile import reconciliation_sensor
 

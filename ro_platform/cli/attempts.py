@@ -107,8 +107,9 @@ def show(attempt_id: str, as_json: bool) -> None:
 def reconcile(dry_run: bool, as_json: bool) -> None:
     """End the attempts whose end nobody told, by what Dagster has on record of their runs.
 
-    It is safe at any time and as often as one likes: what runs or waits is left alone, and what
-    has ended stays as it ended. The deployment's sensor does the same every half minute.
+    A run that has finished and that nobody sealed is sealed. It is safe at any time and as often as
+    one likes: what runs or waits is left alone, and what has ended stays as it ended. The
+    deployment's sensor does the same every half minute.
     """
     settings = Settings.load()
     actor = acting(shared_plane(settings), Action.AUTOMATE, "attempts")
@@ -124,8 +125,11 @@ def reconcile(dry_run: bool, as_json: bool) -> None:
         [_ended_row(ending) for ending in done.ended],
         empty="No attempt is open that should not be.",
     )
-    verb = "would be ended" if dry_run else "were ended"
-    out.print(f"{len(done.ended)} attempts {verb}; {len(done.open)} are open, waiting or running.")
+    verb = "would be" if dry_run else "were"
+    out.print(
+        f"{len(done.ended)} attempts {verb} ended; {len(done.open)} are open, waiting or running.\n"
+        f"Finished runs without a seal that {verb} sealed: {len(done.sealed)}."
+    )
 
 
 def _moves(ledger: Ledger, **selection: Any) -> Iterable[LedgerEntry]:
@@ -234,5 +238,5 @@ def _pass_facts(done: Pass, *, dry_run: bool) -> dict[str, Any]:
             for item in done.ended
         ],
         "open": [item.attempt.attempt_id for item in done.open],
-        "ended_before_seq": done.watermark,
+        "sealed": list(done.sealed),
     }

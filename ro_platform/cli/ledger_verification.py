@@ -15,11 +15,12 @@ from ro_platform.checkpoints.witnesses.addresses import witness_at
 from ro_platform.cli.output import err, fails_clearly, json_option, out, say_json
 from ro_platform.config.settings import Settings
 from ro_platform.errors import InvalidInputError
-from ro_platform.kernel.signing import MAX_NOTE_BYTES
+from ro_platform.kernel.signing import MAX_NOTE_BYTES, VerifierKey
 from ro_platform.ledger.log import Ledger
 from ro_platform.ledger.verification import Kept, Verification, require_one_view
 from ro_platform.plane import shared_plane
 
+_MAX_PATH = 256
 _SIZE_AND_ROOT = re.compile(r"([0-9]{1,18}):([0-9a-fA-F]{64})")
 
 
@@ -61,7 +62,7 @@ def verify(
     """
     settings = Settings.load()
     plane = shared_plane(settings)
-    trusted = verifier_keys(key) if key else trusted_keys(settings)
+    trusted = _keys(key) if key else trusted_keys(settings)
     service = plane.checkpoints
     witnesses = [] if offline else service.witnesses()
     witnesses += [witness_at(address, plane.store.backend) for address in addresses]
@@ -104,7 +105,8 @@ def _say(service: Checkpoints, found: Verification, kept: list[Kept], outside: b
     if kept:
         last = kept[-1]
         out.print(
-            f"It extends {len(kept)} kept of it, up to entry {last.size - 1}: {last.said_by}.",
+            f"States kept of it that it extends: {len(kept)}; the last, up to entry "
+            f"{last.size - 1}: {last.said_by}.",
             markup=False,
         )
     if not outside:
@@ -114,6 +116,12 @@ def _say(service: Checkpoints, found: Verification, kept: list[Kept], outside: b
             f"cannot be seen. Keep checkpoints of {service.origin} outside (RO_WITNESSES), or give "
             "one with --against."
         )
+
+
+def _keys(text: str) -> tuple[VerifierKey, ...]:
+    """Keys, or those in a file: of any path here, while that of a setting is absolute."""
+    named = len(text) < _MAX_PATH and Path(text).is_file()
+    return verifier_keys(str(Path(text).absolute()) if named else text)
 
 
 def _size_and_root(text: str) -> Kept | None:

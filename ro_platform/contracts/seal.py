@@ -11,7 +11,9 @@ class RunSealed(Contract):
     """The ledger's body for the end of a run's record.
 
     ``root`` is the RFC 9162 root over the leaf hashes of the record's entries in their order: all
-    entries that carry the run's id, from ``first`` up to and without the seal itself.
+    entries that carry the run's id, from ``first`` up to and without the seal itself. ``touched``
+    counts all entries before the seal that touched the run without being of its record, and
+    ``touched_root`` is the root over theirs: of a run that nothing touched, SHA-256 of no bytes.
     """
 
     run_id: Hex32
@@ -20,6 +22,8 @@ class RunSealed(Contract):
     first: NonNegativeInt
     count: PositiveInt
     root: Hex64
+    touched: NonNegativeInt
+    touched_root: Hex64
     previous: NonNegativeInt | None = None
 
 

@@ -108,7 +108,7 @@ class DossierExport:
     ) -> Dossier:
         """Write the run's dossier to a new file, and answer it as it verified.
 
-        A run that ended and is not sealed yet is sealed by ``actor``. Raises
+        A run that ended and is not sealed yet, or was touched since, is sealed by ``actor``. Raises
         :class:`ManifestNotRegisteredError`; :class:`InvalidInputError` while an attempt is open, or
         if ``target`` exists or cannot be written; and the errors of the store and the ledger where
         what is stored is not what was recorded.
@@ -128,7 +128,7 @@ class DossierExport:
 
     def _gather(self, fingerprint: str, actor: str) -> _Gathered:
         manifest, run = self._runs.manifest(fingerprint), run_id(fingerprint)
-        seal = RunSeals(self._ledger, actor=actor).seal(fingerprint)
+        seal = RunSeals(self._ledger, actor=actor).seal_with_touches(fingerprint)
         if seal is None:
             raise _still_open(fingerprint)
         own = list(self._ledger.scan(run_id=run, end=seal.seq + 1))

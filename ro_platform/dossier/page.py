@@ -5,9 +5,11 @@ Every value is escaped; a content security policy in the page forbids what it do
 
 from __future__ import annotations
 
+import re
 from html import escape
 
-from ro_platform.dossier.graph import graph_of, svg
+from ro_platform.dossier.graph import graph_of
+from ro_platform.dossier.picture import svg
 from ro_platform.dossier.summary import (
     Table,
     gate_states,
@@ -35,20 +37,26 @@ th,td{text-align:left;vertical-align:top;padding:.35rem .7rem;border-top:1px sol
 thead th{border-top:0;background:var(--band);white-space:nowrap}
 dl{display:grid;grid-template-columns:max-content minmax(0,1fr);gap:.2rem 1rem;margin:1rem 0}
 dt{color:var(--soft)}dd{margin:0;overflow-wrap:anywhere}code{font-size:.85em}
-td code{white-space:nowrap}.good{color:var(--good)}.bad{color:var(--bad)}
-svg{display:block;margin:0 auto;max-width:none}svg text{font:13px system-ui,sans-serif;
+td{white-space:nowrap}td.long{white-space:normal;min-width:18rem}.num{text-align:right}
+.good{color:var(--good)}.bad{color:var(--bad)}.note{color:var(--soft);margin:0 0 .5rem}
+svg{display:block;margin:0 auto;max-width:100%;height:auto}svg text{font:13px system-ui,sans-serif;
 text-anchor:middle;fill:var(--ink)}svg .state{font-size:11px;fill:var(--soft)}
 svg rect{fill:var(--paper);stroke:var(--line);stroke-width:1.5}svg .good rect{stroke:var(--good)}
 svg .bad rect{stroke:var(--bad);stroke-width:2.5}svg .bad .state{fill:var(--bad)}
 svg .outside rect{stroke-dasharray:4 3}svg .edge{fill:none;stroke:var(--soft);stroke-width:1.5}
 footer{margin:2rem 0;color:var(--soft);font-size:.85rem}
-@media(max-width:40rem){dl{grid-template-columns:minmax(0,1fr)}dt{margin-top:.4rem}}
-@media print{.scroll{overflow:visible;border:0}}
+@media(max-width:40rem){dl{grid-template-columns:minmax(0,1fr)}dt{margin-top:.4rem}
+td:first-child{position:sticky;left:0;min-width:8rem;max-width:11rem;white-space:normal;
+background:var(--paper);border-right:1px solid var(--line)}}
+@media print{.scroll{overflow:visible;border:0}td,td.long{white-space:normal;min-width:0;
+overflow-wrap:anywhere}}
 """
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 _GOOD = ("PASS", "SUCCEEDED")
 _BAD = ("FAIL", "LOST", "REFUSED", "CANCELED", "REVOKED", "BLOCKED", "RO_")
-_HEX = 32
+_HEX = re.compile(r"\b[0-9a-f]{32,}\b")
+_LONG = 40
+_BELOW = '<p class="note">Each artifact stands below what it was made from.</p>'
 
 
 def page(dossier: Dossier) -> str:
@@ -68,9 +76,9 @@ def page(dossier: Dossier) -> str:
         f"<title>{escape(title)}</title><style>{_STYLE}</style></head><body><main>"
         f"<h1>{escape(title)}</h1>"
         f'<div class="verdict"><strong>Verified</strong><ul>{facts}</ul></div>'
-        f'<dl>{fields}</dl><h2 id="graph">Graph</h2>{_scroll("graph", picture)}{sections}</main>'
-        "<footer>This page says what was verified when it was made. The dossier itself is the "
-        "evidence: <code>ro dossier verify FILE --key PUB</code> checks it again.</footer>"
+        f'<dl>{fields}</dl><h2 id="graph">Graph</h2>{_BELOW}{_scroll("graph", picture)}{sections}'
+        "</main><footer>This page says what was verified when it was made. The dossier itself is "
+        "the evidence: <code>ro dossier verify FILE --key PUB</code> checks it again.</footer>"
         "</body></html>\n"
     )
 
@@ -81,7 +89,9 @@ def _section(number: int, table: Table) -> str:
         return f"{heading}<p>{escape(table.empty)}</p>"
     head = "".join(f'<th scope="col">{escape(name)}</th>' for name in table.columns)
     rows = "".join(
-        f"<tr>{''.join(f'<td>{_value(cell)}</td>' for cell in row)}</tr>" for row in table.rows
+        f"<tr><td>{_name(row[0])}</td>"
+        f"{''.join(f'<td{_kind(cell)}>{_value(cell)}</td>' for cell in row[1:])}</tr>"
+        for row in table.rows
     )
     body = f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
     return f"{heading}{_scroll(f't{number}', body)}"
@@ -99,6 +109,16 @@ def _value(text: str) -> str:
         return f'<span class="good">{escape(text)}</span>'
     if text.startswith(_BAD):
         return f'<span class="bad">{escape(text)}</span>'
-    if len(text) >= _HEX and all(char in "0123456789abcdef" for char in text):
-        return f"<code>{text}</code>"
-    return escape(text)
+    return _HEX.sub(lambda found: f"<code>{found[0]}</code>", escape(text))
+
+
+def _name(text: str) -> str:
+    """What a row is about; a long name breaks between its parts."""
+    return "<wbr>".join(escape(part) for part in re.split(r"(?<=[._#/])", text))
+
+
+def _kind(text: str) -> str:
+    """A number stands to the right; what is longer than a name or a date takes several lines."""
+    if text.isdecimal():
+        return ' class="num"'
+    return ' class="long"' if len(_HEX.sub("", text)) > _LONG else ""

@@ -79,14 +79,19 @@ def split(lines: Iterable[Line], run: str) -> tuple[list[Line], list[Line]]:
     return own, context
 
 
-def sealed_records(own: Sequence[Line], run: str, fingerprint: str) -> list[SealedRecord]:
-    """The records, each checked against its seal and linked to the one before."""
+def sealed_records(
+    own: Sequence[Line], context: Sequence[Line], run: str, fingerprint: str
+) -> list[SealedRecord]:
+    """The records, each checked against its seal and linked to the one before; and what touched
+    the run, against each seal that came after it."""
+    touching = [line for line in context if touched_mention(run) in (line.entry.mentions or ())]
     records: list[SealedRecord] = []
     begun: list[Line] = []
     for line in own:
         kind = line.entry.kind
         if kind is EntryKind.RUN_SEALED:
             records.append(_closed(begun, line, records, run, fingerprint))
+            _require_touches(records[-1], touching)
             begun = []
             continue
         opens = bool(records) and not begun
@@ -123,6 +128,18 @@ def _closed(
     found = fold([item.leaf for item in begun]).hex()
     require(seal.root == found, f"{where} has another root than the entries before it")
     return SealedRecord(tuple(begun), line, seal)
+
+
+def _require_touches(record: SealedRecord, touching: Sequence[Line]) -> None:
+    where = f"the seal in entry {record.seal_line.seq}"
+    before = [line.leaf for line in touching if line.seq < record.seal_line.seq]
+    require(
+        record.seal.touched == len(before),
+        f"{where} covers {record.seal.touched} entries that touched the run, {len(before)} are "
+        "here: what touched it is not complete",
+    )
+    found = fold(before).hex()
+    require(record.seal.touched_root == found, f"{where} covers other entries that touched the run")
 
 
 def _linked(line: Line, last: SealedRecord, run: str, fingerprint: str) -> None:

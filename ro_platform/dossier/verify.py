@@ -110,7 +110,7 @@ class _Verification:
         run = run_id(fingerprint)
         lines = signed.lines(checkpoint)
         own, context = split(lines, run)
-        records = sealed_records(own, run, fingerprint)
+        records = sealed_records(own, context, run, fingerprint)
         require_registered(own, manifest, fingerprint)
         attempts, bound, verdicts = self._work(own, run, fingerprint)
         refs = self._refs(bound)

@@ -57,6 +57,7 @@ class ImpactedArtifact:
     run_id: str | None
     dagster_run_id: str | None
     made_seq: int
+    train_run_id: str | None = None
 
 
 @dataclass(frozen=True)
@@ -102,6 +103,7 @@ class _Making:
     bundle: bool
     run_id: str | None
     dagster_run_id: str | None
+    train_run_id: str | None
 
 
 class Exploration:
@@ -169,6 +171,7 @@ class Exploration:
             bundle=making.bundle,
             run_id=making.run_id,
             dagster_run_id=making.dagster_run_id,
+            train_run_id=making.train_run_id,
             made_seq=making.seq,
         )
 
@@ -258,6 +261,7 @@ def _making(entry: LedgerEntry) -> _Making:
         bundle=ids.bundle_id is not None,
         run_id=ids.run_id,
         dagster_run_id=ids.dagster_run_id,
+        train_run_id=ids.train_run_id,
     )
 
 

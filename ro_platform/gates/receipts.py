@@ -18,6 +18,7 @@ from ro_platform.contracts import (
     RunManifest,
 )
 from ro_platform.errors import VersionNotPinnedError
+from ro_platform.gates.made import made_ids
 from ro_platform.gates.subjects import verdict_subject
 from ro_platform.kernel.canonical import canonical_bytes
 from ro_platform.kernel.digest import sha256_hex
@@ -61,7 +62,11 @@ class Receipts:
     def record(
         self, receipt: GateReceipt, *, actor: str, correlation_ids: CorrelationIds
     ) -> ReceiptRecorded:
-        """Write a verdict. Recording the same one again changes nothing."""
+        """Write a verdict. Recording the same one again changes nothing.
+
+        To the ids that are given it adds those of the artifact: a training run's, a bundle's.
+        """
+        made = made_ids(self._ledger, [receipt.subject.ref])
         ref = self._store.put_receipt(receipt)
         body = ReceiptRecorded(
             asset=receipt.scope.asset,
@@ -81,7 +86,9 @@ class Receipts:
                 ),
                 key=f"receipt/{receipt.attempt_id}/{receipt.gate_id}",
                 actor=actor,
-                correlation_ids=correlation_ids,
+                correlation_ids=correlation_ids.model_copy(
+                    update={"train_run_id": made.train_run_id, "bundle_id": made.bundle_id}
+                ),
                 body=body.to_json_value(),
             )
         )

@@ -15,7 +15,7 @@ only the newest block with the newest making, so a second block adds nothing to 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from pydantic import ValidationError
 
@@ -26,6 +26,7 @@ from ro_platform.contracts import (
     ArtifactBlocked,
     ArtifactBound,
     BoundRef,
+    CorrelationIds,
     EntryKind,
     GateStatus,
     JsonObject,
@@ -37,6 +38,7 @@ from ro_platform.contracts import (
 from ro_platform.contracts.base import contract_error
 from ro_platform.errors import NotFoundError
 from ro_platform.gates.impact import Impact, Origin, Progress, explore
+from ro_platform.gates.made import made_ids
 from ro_platform.gates.receipts import recorded_in
 from ro_platform.gates.subjects import artifact_subject, revocation_subject, verdict_subject
 from ro_platform.kernel.clock import Clock
@@ -67,6 +69,7 @@ class _Request:
     address: BindingAddress
     actor: str
     reason: str
+    made: CorrelationIds = field(default_factory=CorrelationIds)
     commission: Commission | None = None
 
     def event_id(self, subject: str) -> str:
@@ -152,7 +155,8 @@ class Revocations:
         Raises :class:`NotFoundError` where the gate never said PASS to it, and
         :class:`ContractError` for a blank reason or an actor that is none.
         """
-        request = _Request(gate_id, ref, _address(ref), actor, reason, commission)
+        address, made = _address(ref), made_ids(self._ledger, [ref.ref])
+        request = _Request(gate_id, ref, address, actor, reason, made, commission)
         recorded = request.newest_pass(self._ledger)
         found = self._ledger.latest(EntryKind.PASS_REVOKED, request.subject(recorded))
         if found and commission is None:
@@ -227,11 +231,13 @@ class Revocations:
             subject=subject,
             key=f"revoked/{subject}",
             actor=request.actor,
+            correlation_ids=request.made,
             mentions=(*touched, *by),
             body=body,
         )
         if request.commission:
-            return [draft, request.commission.outcome(_after(body), mentions=touched)]
+            outcome = request.commission.outcome(_after(body), mentions=touched)
+            return [draft, replace(outcome, correlation_ids=request.made)]
         event = admin_event_draft(
             AdminActionType.REVOKE_PASS,
             key=subject,
@@ -243,7 +249,7 @@ class Revocations:
             before={"verdict": "PASS", "receipt": recorded.receipt.ref},
             after=_after(body),
         )
-        return [draft, replace(event, mentions=touched)]
+        return [draft, replace(event, correlation_ids=request.made, mentions=touched)]
 
 
 def _blocks(request: _Request, recorded: ReceiptRecorded, impact: Impact) -> list[EntryDraft]:
@@ -255,6 +261,9 @@ def _blocks(request: _Request, recorded: ReceiptRecorded, impact: Impact) -> lis
             kind=EntryKind.ARTIFACT_BLOCKED,
             subject=artifact_subject(item.ref),
             actor=request.actor,
+            correlation_ids=CorrelationIds(
+                train_run_id=item.train_run_id, bundle_id=item.digest if item.bundle else None
+            ),
             mentions=(touched_mention(runs[item.fingerprint]),),
             body=ArtifactBlocked(
                 asset=item.asset,

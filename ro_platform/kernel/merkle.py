@@ -9,7 +9,7 @@ and proofs ask for O(log n) of them. Nothing here does I/O or remembers anything
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 EMPTY_ROOT = hashlib.sha256(b"").digest()
@@ -25,9 +25,23 @@ class Node(NamedTuple):
     hash: bytes
 
 
+class Siblings(NamedTuple):
+    """Neighbouring complete subtrees: their level, the offset of the first, their hashes."""
+
+    level: int
+    offset: int
+    hashes: list[bytes]
+
+
 def leaf_hash(data: bytes) -> bytes:
     """The hash of one leaf's data (32 bytes)."""
     return hashlib.sha256(b"\x00" + data).digest()
+
+
+def leaf_hashes(leaves: Iterable[bytes]) -> list[bytes]:
+    """The hash of each leaf's data."""
+    sha256 = hashlib.sha256
+    return [sha256(b"\x00" + data).digest() for data in leaves]
 
 
 def node_hash(left: bytes, right: bytes) -> bytes:
@@ -36,8 +50,9 @@ def node_hash(left: bytes, right: bytes) -> bytes:
 
 
 def fold(hashes: Sequence[bytes]) -> bytes:
-    """The root over a row of sibling hashes, at least one of them (RFC 9162's MTH on hashes)."""
-    row = list(hashes)
+    """The root over a row of sibling hashes (RFC 9162's MTH on hashes); of none, SHA-256 of no
+    bytes."""
+    row = list(hashes) or [EMPTY_ROOT]
     while len(row) > 1:
         paired = [node_hash(row[i], row[i + 1]) for i in range(0, len(row) - 1, 2)]
         row = paired + row[len(row) - len(row) % 2 :]
@@ -58,6 +73,34 @@ def push(peaks: list[Node], leaf: bytes) -> Iterator[Node]:
         node = Node(node.level + 1, left.offset >> 1, node_hash(left.hash, node.hash))
         yield node
     peaks.append(node)
+
+
+def extend(peaks: list[Node], leaves: Sequence[bytes]) -> list[Siblings]:
+    """Append many leaves to the peaks, in place: what :func:`push` does for each, level by level.
+
+    Returns every subtree that they complete, from the leaves upwards.
+    """
+    below = {node.level: node for node in peaks}
+    size = ((peaks[-1].offset + 1) << peaks[-1].level) if peaks else 0
+    completed, row, level = list[Siblings](), list(leaves), 0
+    while row:
+        completed.append(Siblings(level, size >> level, row))
+        waiting = below.pop(level, None)
+        whole = [waiting.hash, *row] if waiting else row
+        if len(whole) % 2:
+            below[level] = Node(level, (size + len(leaves) >> level) - 1, whole[-1])
+        row = _paired(whole)
+        level += 1
+    peaks[:] = sorted(below.values(), reverse=True)
+    return completed
+
+
+def _paired(row: Sequence[bytes]) -> list[bytes]:
+    sha256 = hashlib.sha256
+    return [
+        sha256(b"\x01" + left + right).digest()
+        for left, right in zip(row[::2], row[1::2], strict=False)
+    ]
 
 
 def peaks_of(size: int, read: NodeReader) -> list[Node]:

@@ -15,8 +15,13 @@ from pydantic import ValidationError
 from ro_platform.contracts.attempt import CorrelationIds
 from ro_platform.contracts.base import Contract, contract_error
 from ro_platform.contracts.ledger import EntryKind, LedgerEntry
-from ro_platform.errors import ContractError, EntryConflictError, LedgerCorruptError
-from ro_platform.kernel.canonical import canonical_bytes
+from ro_platform.errors import (
+    ContractError,
+    EntryConflictError,
+    LedgerCorruptError,
+    NotCanonicalError,
+)
+from ro_platform.kernel.canonical import canonical_bytes, parse_canonical
 from ro_platform.kernel.merkle import leaf_hash
 from ro_platform.ledger.backends.base import Row
 
@@ -99,7 +104,11 @@ def body_of(entry: LedgerEntry, contract: type[C]) -> C:
 
 def require_canonical(row: Row, entry: LedgerEntry) -> None:
     """Raises :class:`LedgerCorruptError` unless the stored bytes are the entry's canonical form."""
-    if _canonical(entry) != row.entry:
+    try:
+        same = _canonical(entry) == row.entry
+    except NotCanonicalError:
+        same = _is_canonical_of_doubles(row.entry, entry)
+    if not same:
         _refuse(row.seq, "its bytes are not in canonical form")
 
 
@@ -138,6 +147,16 @@ def _canonical(entry: LedgerEntry) -> bytes:
     # value by value would cost a fifth of an append.
     envelope = entry.model_dump(mode="json", exclude_none=True, exclude=_BODY)
     return canonical_bytes(envelope | {"body": entry.body})
+
+
+def _is_canonical_of_doubles(data: bytes, entry: LedgerEntry) -> bool:
+    # The canonical form of a large double has no fraction, and was read as a whole number that
+    # has no canonical form.
+    try:
+        body = parse_canonical(data)["body"]
+        return _canonical(entry.model_copy(update={"body": body})) == data
+    except NotCanonicalError:
+        return False
 
 
 def _columns(entry: LedgerEntry) -> tuple[str, str, str | None, str | None, str | None]:

@@ -15,7 +15,7 @@ from ro_platform.kernel.clock import Clock, utc_text
 from ro_platform.ledger.backends.base import LedgerBackend, LedgerTransaction, Mention, Row
 from ro_platform.ledger.entry import EntryDraft, checked, require_indexable, require_same, sealed
 from ro_platform.ledger.reader import LedgerReader
-from ro_platform.ledger.sealing import Sealing
+from ro_platform.ledger.sealing import Sealing, runs_of, seal_question
 from ro_platform.ledger.tree import Frontier
 from ro_platform.ledger.verification import Kept, Progress, Verification, verify
 
@@ -88,13 +88,12 @@ class Ledger(LedgerReader):
     def _write(
         self, transaction: LedgerTransaction, drafts: Sequence[EntryDraft]
     ) -> tuple[list[LedgerEntry], Frontier]:
-        frontier = self._frontier.caught_up(transaction)
+        frontier = self._frontier.caught_up(transaction, transaction.tip_at_begin())
         moment, seq = utc_text(self._clock()), frontier.tip.size
-        recorded = _recorded(transaction, drafts)
+        recorded, sealing = _recorded(transaction, drafts)
         entries: list[LedgerEntry] = []
         rows: list[Row] = []
         mentions: list[Mention] = []
-        sealing = Sealing(LedgerReader(transaction), [d for d in drafts if d.key not in recorded])
         for draft in drafts:
             entry = recorded.get(draft.key) if draft.key is not None else None
             if entry is None:
@@ -115,8 +114,13 @@ class Ledger(LedgerReader):
 
 def _recorded(
     transaction: LedgerTransaction, drafts: Sequence[EntryDraft]
-) -> dict[str, LedgerEntry]:
+) -> tuple[dict[str, LedgerEntry], Sealing]:
+    """The entries that carry the drafts' keys already, and how their runs stand."""
     keys = {draft.key for draft in drafts if draft.key is not None}
     for key in keys:
         require_indexable(key)
-    return {key: checked(row) for key, row in transaction.by_keys(keys).items()}
+    runs = runs_of(drafts)
+    rows, seals = transaction.recorded(keys, [seal_question(run) for run in runs])
+    entries = {key: checked(row) for key, row in rows.items()}
+    newest = [checked(row) if row else None for row in seals]
+    return entries, Sealing(LedgerReader(transaction), runs, newest)

@@ -28,6 +28,12 @@ def standing_seals(log: LedgerReader, run_ids: Sequence[str]) -> list[LedgerEntr
     """The seal under which each run stands, or None for one that is open. One round trip while
     none of them was ever sealed, otherwise two."""
     seals = log.latest_of([(EntryKind.RUN_SEALED, run_subject(run)) for run in run_ids])
+    return _not_reopened(log, run_ids, seals)
+
+
+def _not_reopened(
+    log: LedgerReader, run_ids: Sequence[str], seals: list[LedgerEntry | None]
+) -> list[LedgerEntry | None]:
     if not any(seals):
         return seals
     reopened = log.latest_of([(EntryKind.RUN_REOPENED, run_subject(run)) for run in run_ids])
@@ -37,13 +43,27 @@ def standing_seals(log: LedgerReader, run_ids: Sequence[str]) -> list[LedgerEntr
     ]
 
 
-class Sealing:
-    """Which of the runs that an append is about are sealed, while its drafts are taken in order."""
+def runs_of(drafts: Iterable[EntryDraft]) -> list[str]:
+    """The runs whose record these drafts would be added to."""
+    ids = dict.fromkeys(draft.correlation_ids.run_id for draft in drafts)
+    return [run for run in ids if run is not None]
 
-    def __init__(self, log: LedgerReader, drafts: Iterable[EntryDraft]) -> None:
-        ids = dict.fromkeys(draft.correlation_ids.run_id for draft in drafts)
-        runs = [run for run in ids if run is not None]
-        seals = standing_seals(log, runs) if runs else []
+
+def seal_question(run_id: str) -> tuple[str, str]:
+    """The kind and subject of a run's seals."""
+    return EntryKind.RUN_SEALED.value, run_subject(run_id)
+
+
+class Sealing:
+    """Which of the runs that an append is about are sealed, while its drafts are taken in order.
+
+    ``newest`` is the last seal of each, whether it still stands or not.
+    """
+
+    def __init__(
+        self, log: LedgerReader, runs: Sequence[str], newest: list[LedgerEntry | None]
+    ) -> None:
+        seals = _not_reopened(log, runs, newest)
         self._seals = {
             run: (seal.seq, seal.body.get("record"))
             for run, seal in zip(runs, seals, strict=True)

@@ -1,24 +1,28 @@
 """One stretch of the log, verified by itself: every row, mention and node that lies within it.
 
+A page that is sound is taken at once; only one that may not be is gone through entry by entry,
+which says what is wrong with the first bad one.
+
 A segment begins at a multiple of its length (a power of two) or is the whole log, so its own
 subtrees are subtrees of the log. Whoever joins segments checks the nodes over several of them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NoReturn
 
 from ro_platform.contracts.ledger import LedgerEntry
 from ro_platform.errors import LedgerCorruptError
-from ro_platform.kernel.merkle import Node, node_hash, push
+from ro_platform.kernel.merkle import Node, Siblings, extend, node_hash, push
 from ro_platform.ledger.backends.base import LedgerRows, Selection
 from ro_platform.ledger.entry import checked, require_canonical
+from ro_platform.ledger.pages import sound_leaves
 from ro_platform.ledger.tree import STRIDE, is_stored
 
-_PAGE_ROWS = 1 << 2 * STRIDE + 2
-"""Aligned to stored subtrees, and a few hundred kilobytes of entries."""
+_PAGE_ROWS = 1 << 2 * STRIDE
+"""Aligned to stored subtrees, and so few that all that is made of them stays in a core's cache."""
 
 Peaks = tuple[Node, ...]
 
@@ -52,16 +56,13 @@ def check_segment(
     ``fault``; the backend's other errors are raised.
     """
     found, peaks = CheckedSegment(), list[Node]()
-    marks = set(segment.marks)
     try:
         for start in range(segment.start, segment.end, _PAGE_ROWS):
-            end = min(start + _PAGE_ROWS, segment.end)
-            for seq, mentioned in _checked_page(rows, peaks, segment.start, start, end):
-                found.mentions += mentioned
-                if seq + 1 in marks:
-                    found.at_marks.append((seq + 1, _placed(peaks, segment.start)))
+            page = Segment(start, min(start + _PAGE_ROWS, segment.end), segment.marks)
+            if not _take_at_once(rows, peaks, segment.start, page, found):
+                _take_each(rows, peaks, segment.start, page, found)
             if progress:
-                progress(end)
+                progress(page.end)
     except LedgerCorruptError as fault:
         found.fault = fault
     found.peaks = _placed(peaks, segment.start)
@@ -96,17 +97,47 @@ def _placed(peaks: list[Node], start: int) -> Peaks:
     return tuple(Node(level, offset + (start >> level), hashed) for level, offset, hashed in peaks)
 
 
-def _checked_page(
-    rows: LedgerRows, peaks: list[Node], origin: int, start: int, end: int
-) -> Iterator[tuple[int, int]]:
-    """Each entry's place, once it is verified, and how many names it mentions."""
+def _take_at_once(
+    rows: LedgerRows, peaks: list[Node], origin: int, page: Segment, found: CheckedSegment
+) -> bool:
+    """Take a page whose rows and nodes are all sound. Otherwise take nothing, and say so."""
+    mentions = rows.mentions(page.start, page.end)
+    leaves = sound_leaves(rows.stretch(page.start, page.end), mentions, page.start, page.end)
+    if leaves is None:
+        return False
+    grown, at_marks, start = list(peaks), list[tuple[int, Peaks]](), page.start
+    for size in sorted({*(mark for mark in page.marks if start < mark < page.end), page.end}):
+        completed = extend(grown, leaves[start - page.start : size - page.start])
+        if not all(_is_as_stored(rows, origin, some) for some in completed):
+            return False
+        if size in page.marks:
+            at_marks.append((size, _placed(grown, origin)))
+        start = size
+    peaks[:] = grown
+    found.at_marks += at_marks
+    found.mentions += len(mentions)
+    return True
+
+
+def _is_as_stored(rows: LedgerRows, origin: int, some: Siblings) -> bool:
+    if not is_stored(some.level):
+        return True
+    first = some.offset + (origin >> some.level)
+    return rows.hashes(some.level, first, first + len(some.hashes)) == some.hashes
+
+
+def _take_each(
+    rows: LedgerRows, peaks: list[Node], origin: int, page: Segment, found: CheckedSegment
+) -> None:
+    """Take a page entry by entry. Raises :class:`LedgerCorruptError` for the first that is bad."""
+    start, end = page.start, page.end
     stored = _stored_nodes(rows, start, end)
-    page = rows.page(Selection(start=start, end=end), end - start)
+    listed = rows.page(Selection(start=start, end=end), end - start)
     mentioned: dict[int, list[str]] = {}
     for seq, name in rows.mentions(start, end):
         mentioned.setdefault(seq, []).append(name)
     for seq in range(start, end):
-        row = page[seq - start] if seq - start < len(page) else None
+        row = listed[seq - start] if seq - start < len(listed) else None
         if row is None or row.seq != seq:
             refuse(seq, f"Entry {seq} is missing.")
         entry = checked(row)
@@ -116,7 +147,9 @@ def _checked_page(
             if is_stored(level):
                 node = Node(level, offset + (origin >> level), hashed)
                 _require_node(node, stored.get((level, node.offset), []))
-        yield seq, len(entry.mentions or ())
+        found.mentions += len(entry.mentions or ())
+        if seq + 1 in page.marks:
+            found.at_marks.append((seq + 1, _placed(peaks, origin)))
 
 
 def _require_mentions(entry: LedgerEntry, found_by: list[str]) -> None:

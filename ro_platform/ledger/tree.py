@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ro_platform.errors import LedgerCorruptError
-from ro_platform.kernel.merkle import Node, NodeReader, fold, peaks_of, push
+from ro_platform.kernel.merkle import Node, NodeReader, extend, fold, peaks_of, push
 from ro_platform.ledger.backends.base import LedgerRows, Tip
 
 STRIDE = 4
@@ -54,27 +54,39 @@ class Frontier:
 
     def extended(self, leaves: Sequence[bytes]) -> tuple[Frontier, list[Node]]:
         """The frontier after these leaves, and the subtrees they complete that are stored."""
-        peaks, completed = list(self.peaks), []
-        for leaf in leaves:
-            completed += [node for node in push(peaks, leaf) if is_stored(node.level)]
+        peaks = list(self.peaks)
+        if len(leaves) == 1:
+            completed = [node for node in push(peaks, leaves[0]) if is_stored(node.level)]
+        else:
+            completed = [
+                Node(level, offset + number, hashed)
+                for level, offset, hashes in extend(peaks, leaves)
+                if is_stored(level)
+                for number, hashed in enumerate(hashes)
+            ]
         last = leaves[-1] if leaves else self.tip.leaf
         return Frontier(Tip(self.tip.size + len(leaves), last), tuple(peaks)), completed
 
-    def caught_up(self, rows: LedgerRows) -> Frontier:
-        """The frontier of the stored log. Raises :class:`LedgerCorruptError` if it went backwards,
-        which is what a truncated or replaced log looks like to a process that saw more of it."""
-        tip = rows.tip()
+    def caught_up(self, rows: LedgerRows, tip: Tip) -> Frontier:
+        """The frontier of the stored log, which ends at that tip.
+
+        Raises :class:`LedgerCorruptError` if it went backwards, which is what a truncated or
+        replaced log looks like to a process that saw more of it.
+        """
         if tip == self.tip:
             return self
-        if self.tip.leaf and rows.hashes(0, self.tip.size - 1, self.tip.size) != [self.tip.leaf]:
+        if self.tip.leaf is None:
+            return Frontier(tip, tuple(peaks_of(tip.size, node_reader(rows))))
+        near = tip.size - self.tip.size <= _READ_LEAVES_AT_MOST
+        last = self.tip.size - 1
+        seen, *leaves = rows.hashes(0, last, tip.size if near else last + 1) or [b""]
+        if seen != self.tip.leaf:
             raise LedgerCorruptError(
                 f"The log has {tip.size} entries and no longer holds entry {self.tip.size - 1} as "
                 "this process has seen it.",
                 next_step="Nothing was appended. Run `ro ledger verify` against a kept root.",
                 seq=self.tip.size - 1,
             )
-        if self.tip.leaf and tip.size - self.tip.size <= _READ_LEAVES_AT_MOST:
-            leaves = rows.hashes(0, self.tip.size, tip.size)
-            if len(leaves) == tip.size - self.tip.size:
-                return self.extended(leaves)[0]
+        if len(leaves) == tip.size - self.tip.size:
+            return self.extended(leaves)[0]
         return Frontier(tip, tuple(peaks_of(tip.size, node_reader(rows))))

@@ -11,16 +11,16 @@ bad entry are those of one process, because segments are judged in their order.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import groupby
 from typing import NamedTuple, cast
 
-from ro_platform.errors import CheckpointRefusedError
+from ro_platform.errors import CheckpointRefusedError, RunOperateError
 from ro_platform.kernel.merkle import EMPTY_ROOT, Node, root_of
 from ro_platform.ledger.backends.base import Census, LedgerBackend, LedgerRows
-from ro_platform.ledger.parallel import check_in_parallel
+from ro_platform.ledger.parallel import Workers
 from ro_platform.ledger.segments import CheckedSegment, Segment, check_segment, join, refuse
 from ro_platform.ledger.tree import is_stored
 
@@ -68,16 +68,39 @@ def verify(
     contradicts itself (a forked view).
     """
     kept = _in_order(against)
+    reopen = rows.reopener() if isinstance(rows, LedgerBackend) and jobs > 1 else None
+    size = _size_now(rows) if reopen else 0
+    if reopen and size >= _SEGMENTS_AT_LEAST << segment_level:
+        with closing(Workers(reopen, jobs)) as workers:
+            # What is appended meanwhile does not move the boundaries of whole segments.
+            whole = _segments(size >> segment_level << segment_level, kept, segment_level)
+            census = workers.census(whole)
+            _require_guards(census)
+            if census.size < size:
+                refuse(census.size, f"Entry {census.size} vanished during the verification.")
+            segments = _segments(census.size, kept, segment_level)
+            return _verdict(rows, census, kept, segments, workers.check(segments), progress)
     census = rows.census()
-    if census.faults:
-        refuse(None, f"The ledger's own guards are not in order: {'; '.join(census.faults)}.")
+    _require_guards(census)
+    segments = [Segment(0, census.size, _within(kept, 0, census.size))]
+    step_by_step = (lambda done: progress(done, census.size)) if progress else None
+    results = (check_segment(rows, one, step_by_step) for one in segments)
+    return _verdict(rows, census, kept, segments, results)
+
+
+def _verdict(
+    rows: LedgerRows,
+    census: Census,
+    kept: Sequence[Kept],
+    segments: Sequence[Segment],
+    results: Iterable[CheckedSegment],
+    progress: Progress | None = None,
+) -> Verification:
     verdict = _Joined(rows, kept)
-    segments, results = _checked(rows, census.size, kept, progress, jobs, segment_level)
-    with closing(results):
-        for segment, result in zip(segments, results, strict=True):
-            verdict.take(segment, result)
-            if progress and len(segments) > 1:
-                progress(segment.end, census.size)
+    for segment, result in zip(segments, results, strict=True):
+        verdict.take(segment, result)
+        if progress:
+            progress(segment.end, census.size)
     verdict.require_no_more(census.size)
     _require_counts(census, verdict.mentions)
     return Verification(census.size, root_of(verdict.peaks))
@@ -170,31 +193,31 @@ def _listed(against: tuple[int, bytes] | Sequence[Kept] | None) -> list[Kept]:
             return list(against)
 
 
-def _checked(
-    rows: LedgerRows,
-    size: int,
-    kept: Sequence[Kept],
-    progress: Progress | None,
-    jobs: int,
-    level: int,
-) -> tuple[list[Segment], Generator[CheckedSegment, None, None]]:
-    """The segments of the log in order, and what is found in each as it is asked for."""
-    marks = sorted({one.size for one in kept if one.size <= size})
-    reopen = rows.reopener() if isinstance(rows, LedgerBackend) else None
-    if jobs > 1 and reopen is not None and size >= _SEGMENTS_AT_LEAST << level:
-        step = 1 << level
-        segments = [
-            Segment(start, min(start + step, size), _within(marks, start, start + step))
-            for start in range(0, size, step)
-        ]
-        return segments, check_in_parallel(reopen, segments, jobs)
-    whole = Segment(0, size, tuple(marks))
-    step_by_step = (lambda done: progress(done, size)) if progress else None
-    return [whole], (check_segment(rows, whole, step_by_step) for _ in range(1))
+def _segments(size: int, kept: Sequence[Kept], level: int) -> list[Segment]:
+    """A log of that size in aligned segments, the last one shorter."""
+    starts = range(0, size, 1 << level)
+    ends = [min(start + (1 << level), size) for start in starts]
+    return [
+        Segment(start, end, _within(kept, start, end))
+        for start, end in zip(starts, ends, strict=True)
+    ]
 
 
-def _within(marks: Sequence[int], start: int, end: int) -> tuple[int, ...]:
-    return tuple(size for size in marks if start < size <= end)
+def _within(kept: Sequence[Kept], start: int, end: int) -> tuple[int, ...]:
+    """The sizes kept that a segment leads to, each once: the list is in order of them."""
+    return tuple(dict.fromkeys(one.size for one in kept if start < one.size <= end))
+
+
+def _size_now(rows: LedgerRows) -> int:
+    try:
+        return rows.tip().size
+    except RunOperateError:
+        return 0  # The census says why.
+
+
+def _require_guards(census: Census) -> None:
+    if census.faults:
+        refuse(None, f"The ledger's own guards are not in order: {'; '.join(census.faults)}.")
 
 
 def _require_counts(census: Census, mentions: int) -> None:

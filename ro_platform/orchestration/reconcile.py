@@ -15,9 +15,11 @@ import dagster as dg
 from ro_platform.config.settings import Settings
 from ro_platform.orchestration.instances import open_instance
 from ro_platform.orchestration.launcher import worker_is_gone
+from ro_platform.orchestration.partitions import is_fingerprint
 from ro_platform.orchestration.resource import PlaneResource
 from ro_platform.plane import Plane, shared_plane
 from ro_platform.runs.reconciliation import Pass, Phase, Reconciliation, RunFacts
+from ro_platform.runs.unsettled import Mark
 
 RECONCILIATION_ACTOR = "SYSTEM::reconciliation"
 _RUNS_A_QUESTION = 200
@@ -90,12 +92,10 @@ class DagsterRecords:
         return record.update_timestamp.replace(tzinfo=UTC)
 
 
-def reconcile_attempts(
-    settings: Settings, *, actor: str, start: int = 0, dry_run: bool = False
-) -> Pass:
-    """One pass over this deployment's attempts. See :meth:`Reconciliation.run`."""
+def reconcile_attempts(settings: Settings, *, actor: str, dry_run: bool = False) -> Pass:
+    """One pass over all of this deployment's runs. See :meth:`Reconciliation.run`."""
     plane, instance = shared_plane(settings), open_instance(settings)
-    return _pass(plane, instance, actor=actor, start=start, dry_run=dry_run)
+    return _reconciliation(plane, instance, actor).run(dry_run=dry_run)
 
 
 def reconciliation_sensor(
@@ -104,54 +104,54 @@ def reconciliation_sensor(
     minimum_interval_seconds: int = 30,
     default_status: dg.DefaultSensorStatus = dg.DefaultSensorStatus.RUNNING,
 ) -> dg.SensorDefinition:
-    """A sensor that ends the attempts whose end nobody told. It launches nothing.
+    """A sensor that ends the attempts whose end nobody told, and seals the runs that nobody sealed.
+    It launches nothing.
 
-    The cursor is a position in the ledger before which every attempt has ended: losing it costs
-    time only. A tick that fails leaves it where it was.
+    The cursor is a :class:`~ro_platform.runs.unsettled.Mark`, so that a tick reads what is new and
+    what is unsettled: losing it costs time only. A tick that fails leaves it where it was.
     """
 
     @dg.sensor(
         name=name,
         minimum_interval_seconds=minimum_interval_seconds,
         default_status=default_status,
-        description="Ends the attempts whose worker vanished, by what Dagster has on record.",
+        description="Ends the attempts whose worker vanished, by what Dagster has on record, and "
+        "seals the runs that nobody sealed.",
     )
     def reconciliation(
         context: dg.SensorEvaluationContext, plane: PlaneResource
     ) -> dg.SensorResult:
-        start = _start(context.cursor, plane.plane)
-        done = _pass(plane.plane, context.instance, actor=RECONCILIATION_ACTOR, start=start)
+        passes = _reconciliation(plane.plane, context.instance, RECONCILIATION_ACTOR)
+        done = passes.run(_mark(context.cursor, plane.plane))
         for ending in done.ended:
             attempt = ending.item.attempt
             context.log.warning(
                 f"Attempt {attempt.attempt_id} of {attempt.unit!r}: {attempt.status} became "
                 f"{ending.status}. {ending.why}"
             )
-        words = f"{len(done.ended)} attempts were ended, {len(done.open)} are open."
-        return dg.SensorResult(
-            cursor=json.dumps({"from": done.watermark}), skip_reason=dg.SkipReason(words)
+        words = (
+            f"{len(done.ended)} attempts were ended, {len(done.open)} are open; "
+            f"{len(done.sealed)} runs were sealed."
         )
+        return dg.SensorResult(cursor=_cursor(done.mark), skip_reason=dg.SkipReason(words))
 
     return reconciliation
 
 
-def _pass(
-    plane: Plane,
-    instance: dg.DagsterInstance,
-    *,
-    actor: str,
-    start: int = 0,
-    dry_run: bool = False,
-) -> Pass:
-    records = DagsterRecords(instance)
-    passes = Reconciliation(plane.ledger, records, plane.clock, actor=actor)
-    return passes.run(start=start, dry_run=dry_run)
+def _reconciliation(plane: Plane, instance: dg.DagsterInstance, actor: str) -> Reconciliation:
+    return Reconciliation(plane.ledger, DagsterRecords(instance), plane.clock, actor=actor)
 
 
-def _start(cursor: str | None, plane: Plane) -> int:
-    """Where the cursor points; the beginning for none, or for another ledger's."""
+def _cursor(mark: Mark) -> str:
+    return json.dumps({"from": mark.start, "runs": mark.runs})
+
+
+def _mark(cursor: str | None, plane: Plane) -> Mark:
+    """Where the cursor points; the beginning for none, or for one that is not of this ledger."""
     try:
-        start = int(json.loads(cursor or "{}").get("from", 0))
-    except (ValueError, TypeError, AttributeError):
-        return 0
-    return start if 0 <= start <= plane.ledger.size() else 0
+        said = json.loads(cursor or "{}")
+        mark = Mark(int(said.get("from", 0)), tuple(map(str, said["runs"])))
+    except (ValueError, TypeError, AttributeError, KeyError):
+        return Mark()
+    known = 0 <= mark.start <= plane.ledger.size() and all(map(is_fingerprint, mark.runs))
+    return mark if known else Mark()

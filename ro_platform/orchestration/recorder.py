@@ -58,14 +58,19 @@ class AttemptRecorder:
     """Turns the events of this process into transitions. ``plane`` is opened at the first one.
 
     ``require_launch`` raises for a run, by its id, that may not start a step: it is asked before
-    the first step that this process starts of it.
+    the first step that this process starts of it. ``run_is_over`` says whether Dagster's run of
+    that id has ended.
     """
 
     def __init__(
-        self, plane: Callable[[], Plane], require_launch: Callable[[str], None] = lambda _: None
+        self,
+        plane: Callable[[], Plane],
+        require_launch: Callable[[str], None] = lambda _: None,
+        run_is_over: Callable[[str], bool] = lambda _: False,
     ) -> None:
         self._plane = plane
         self._require_launch = require_launch
+        self._run_is_over = run_is_over
         self._admitted: set[str] = set()
 
     def record(self, entry: dg.EventLogEntry, store: Callable[[dg.EventLogEntry], None]) -> None:
@@ -126,9 +131,10 @@ class AttemptRecorder:
             self._admitted.add(dagster_run_id)
         history = self._plane().attempts
         started = []
-        for attempt in self._attempts(dagster_run_id, step):
-            with shown_by_dagster():
-                _require_not_given_up(attempt)
+        attempts = self._attempts(dagster_run_id, step)
+        with shown_by_dagster():
+            self._require_not_over(attempts, dagster_run_id)
+        for attempt in attempts:
             facts: dict[str, Any] = {
                 "runtime": runtime_fingerprint(),
                 "config_versions": self._pins(attempt.manifest_fingerprint),
@@ -158,6 +164,22 @@ class AttemptRecorder:
             session = sessions.open_session(dagster_run_id, step, tuple(started))
         with shown_by_dagster():
             self._require_unloaded(session, dagster_run_id)
+
+    def _require_not_over(self, attempts: StepAttempts, dagster_run_id: str) -> None:
+        """A worker that outlived its run's end, or was taken for dead, begins nothing more in it.
+
+        Of a step that has ended before only Dagster knows whether its run goes on.
+        """
+        for attempt in attempts:
+            ended = not is_open(attempt.status)
+            if ended and (attempt.status in _GIVEN_UP or self._run_is_over(dagster_run_id)):
+                raise AttemptEndedError(
+                    f"attempt {attempt.attempt_id} of {attempt.unit!r} is {attempt.status}: this "
+                    "run is over, and starts no step.",
+                    next_step="Launch or re-execute the run: that is another attempt.",
+                    attempt_id=attempt.attempt_id,
+                    unit=attempt.unit,
+                )
 
     def _require_unloaded(self, session: sessions.StepSession, dagster_run_id: str) -> None:
         """Before a step computes: what its assets depend on without loading it must stand, too.
@@ -218,7 +240,7 @@ class AttemptRecorder:
                 words = why[:_MAX_ERROR_CHARS]
                 self._close(attempt, dagster_run_id, status, error=words, retryable=True, **lost)
         for fingerprint in sorted(fingerprints):
-            # The run has ended whatever becomes of its seal, which can be set later.
+            # The run has ended whatever becomes of its seal: reconciliation sets what is missing.
             with suppress(BackendUnavailableError, OutcomeUnknownError):
                 self._plane().seals.seal(fingerprint)
 
@@ -233,18 +255,6 @@ class AttemptRecorder:
             history.move(attempt, status, dagster_run_id=dagster_run_id, **own)
         else:
             history.end(attempt, status, dagster_run_id=dagster_run_id, **own)
-
-
-def _require_not_given_up(attempt: AttemptTransition) -> None:
-    """A worker that outlived its run's end, or was taken for dead, begins nothing more in it."""
-    if attempt.status in _GIVEN_UP:
-        raise AttemptEndedError(
-            f"attempt {attempt.attempt_id} of {attempt.unit!r} is {attempt.status}: this run is "
-            "over, and starts no step.",
-            next_step="Launch or re-execute the run: that is another attempt.",
-            attempt_id=attempt.attempt_id,
-            unit=attempt.unit,
-        )
 
 
 def _own(attempt: AttemptTransition, facts: dict[str, Any]) -> dict[str, Any]:

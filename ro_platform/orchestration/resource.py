@@ -1,6 +1,6 @@
 """The plane as a Dagster resource: what assets and gates use, and what is recorded through."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -117,12 +117,14 @@ class PlaneResource(dg.ConfigurableResource):  # type: ignore[type-arg]
         key: str,
         subject: str,
         reason: str,
+        targets: Sequence[str] = (),
         before: JsonObject | None = None,
         after: JsonObject | None = None,
     ) -> LedgerEntry:
         """Record an administrative action that an asset or job took as a service.
 
-        ``key`` names the action once and for all: recorded twice, it is one event.
+        ``key`` names the action once and for all: recorded twice, it is one event. See
+        :meth:`ro_platform.plane.Plane.record_admin_event`.
         """
         return self.plane.record_admin_event(
             action,
@@ -130,6 +132,7 @@ class PlaneResource(dg.ConfigurableResource):  # type: ignore[type-arg]
             subject=subject,
             actor=DAGSTER_ACTOR,
             reason=reason,
+            targets=targets,
             before=before,
             after=after,
         )

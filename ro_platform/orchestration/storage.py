@@ -61,7 +61,7 @@ class RecordingEventLog(EventLogStorage):
 
     @cached_property
     def _recorder(self) -> AttemptRecorder:
-        return AttemptRecorder(_plane, self._require_launch)
+        return AttemptRecorder(_plane, self._require_launch, self._run_is_over)
 
     def _require_launch(self, dagster_run_id: str) -> None:
         """Raise unless the run may start its first step, which is then on record as refused."""
@@ -88,6 +88,10 @@ class RecordingEventLog(EventLogStorage):
         if _plane().attempts.of_dagster_run(dagster_run_id):
             return False
         return len(self.get_step_stats_for_run(dagster_run_id)) > 1
+
+    def _run_is_over(self, dagster_run_id: str) -> bool:
+        run = self._instance.get_run_by_id(dagster_run_id) if self.has_instance else None
+        return run is not None and run.is_finished
 
     def store_event(self, event: dg.EventLogEntry) -> None:
         """Store and record one event. Raises if either cannot be done."""

@@ -2,6 +2,7 @@
 
 import importlib
 import sys
+import warnings
 from dataclasses import dataclass
 
 import dagster as dg
@@ -66,6 +67,10 @@ def load_definitions(settings: Settings) -> dg.Definitions:
             f"module {name!r} has no `defs` that is a dagster Definitions.",
             next_step="Define `defs = govern(dg.Definitions(...))` in it.",
         )
+    with warnings.catch_warnings():
+        # Dagster hands a sensor's jobs on by a parameter of its own that it warns of.
+        warnings.simplefilter("ignore", dg.BetaWarning)
+        defs.resolve_all_job_defs()
     return defs
 
 

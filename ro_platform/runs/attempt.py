@@ -33,10 +33,6 @@ BEGINNINGS = tuple(sorted(_MOVES[None]))
 """The states in which an attempt can begin."""
 
 
-BEGINNINGS = tuple(sorted(_MOVES[None]))
-"""The states in which an attempt can begin."""
-
-
 def is_open(status: JobStatus) -> bool:
     """Whether an attempt in that state can still move."""
     return status in _MOVES

@@ -5,7 +5,8 @@ making it is a training run, known by its attempt (``train_run_id`` = ``attempt_
 training again is another one. ``ro/bundle: True``: it is a bundle, known by its bytes
 (``bundle_id`` = the digest), so that the same bundle made again is the same one. The entry that
 binds the artifact carries them, and so does the end of its attempt; each is mentioned, too, so
-that it is found without reading anything else.
+that it is found without reading anything else. What is said of the artifact later (a verdict, a
+revocation, a block, an erasure) carries them as well: :mod:`ro_platform.gates.made`.
 """
 
 from __future__ import annotations

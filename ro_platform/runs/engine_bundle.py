@@ -126,6 +126,7 @@ def register_bundle(
         actor=actor,
         reason=reason,
         deterministic=deterministic,
+        bundle=True,
     )
     return verdict, registered
 

@@ -38,6 +38,7 @@ from ro_platform.errors import (
     ArtifactNotFoundError,
     InvalidInputError,
 )
+from ro_platform.gates.made import made_ids
 from ro_platform.gates.subjects import digest_mention
 from ro_platform.kernel.clock import Clock
 from ro_platform.kernel.identity import admin_event_id, run_id
@@ -127,6 +128,8 @@ class Erasures:
                 bound = _bindings(log, digest)
                 _require_meant(digest, [*bound, *inputs], all_bindings=all_bindings)
                 drafts = self._decision(digest, bound, inputs, members, reason, actor, commission)
+                ids = made_ids(log, list(bound))
+                drafts = [replace(draft, correlation_ids=ids) for draft in drafts]
                 return drafts[:1] if commission else drafts
 
             entries = self._ledger.append_with(build)
@@ -211,13 +214,15 @@ class Erasures:
                 after: JsonObject = {"blobs": blobs, "bytes": size_bytes, "kept": len(held)}
                 if not last:
                     return []
+                ids = made_ids(log, body.bindings)
                 if commission:
-                    closed = commission.is_closed(log)
-                    mentions = _touched(body)
-                    return [] if closed else [commission.outcome(after, mentions=mentions)]
+                    closed, mentions = commission.is_closed(log), _touched(body)
+                    outcome = commission.outcome(after, mentions=mentions)
+                    return [] if closed else [replace(outcome, correlation_ids=ids)]
                 if _is_commissioned(body) or _has_outcome(body, log):
                     return []
-                return [self._event(body, actor, "done", after, log)]
+                event = self._event(body, actor, "done", after, log)
+                return [replace(event, correlation_ids=ids)]
 
             self._ledger.append_with(build)
         return Erasure(entry, body, new, blobs, size_bytes, held)

@@ -96,6 +96,7 @@ class _Case:
     verdicts: tuple[Verdict, ...]
     actor: str
     reason: str | None
+    bundle: bool
 
     def receipt(
         self, verdict: Verdict, subject: BoundRef, attempt: AttemptTransition, moment: str
@@ -150,11 +151,13 @@ class ExternalArtifacts:
         actor: str,
         reason: str | None = None,
         deterministic: bool = True,
+        bundle: bool = False,
     ) -> Registered:
         """Make stored bytes the asset's artifact under a manifest, with these verdicts on it.
 
         A FAIL is recorded, too: the artifact is bound, and nobody reads it. What is on record
-        already changes nothing. ``reason`` goes into the receipts' notes.
+        already changes nothing. ``reason`` goes into the receipts' notes. A ``bundle`` is known by
+        its digest as ``bundle_id``.
 
         Raises, before anything is written, what :meth:`check` does; :class:`ArtifactNotFoundError`
         if the store lacks the bytes or an evidence; :class:`GateRevokedError` for a PASS that was
@@ -162,7 +165,7 @@ class ExternalArtifacts:
         unless the asset is not ``deterministic``: then they become the next revision.
         """
         manifest = self.check(asset, fingerprint, [verdict.rule for verdict in verdicts])
-        case = _Case(asset, fingerprint, manifest, ref, tuple(verdicts), actor, reason)
+        case = _Case(asset, fingerprint, manifest, ref, tuple(verdicts), actor, reason, bundle)
         self._require_stored(case)
         self._require_unrevoked(case)
         held = self._store.binding(asset, fingerprint)
@@ -244,7 +247,12 @@ class ExternalArtifacts:
         for verdict in case.verdicts:
             self._gates.amend(case.asset, verdict.rule, actor=case.actor)
         return self._publication.publish(
-            case.asset, case.ref, Work(attempt), actor=case.actor, deterministic=deterministic
+            case.asset,
+            case.ref,
+            Work(attempt),
+            actor=case.actor,
+            deterministic=deterministic,
+            bundle=case.bundle,
         )
 
     def _judged(

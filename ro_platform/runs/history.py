@@ -133,13 +133,16 @@ class AttemptHistory:
         return ended if self._ledger.append_with(build) else None
 
     def of_dagster_run(self, dagster_run_id: str) -> Mapping[str, StepAttempts]:
-        """The newest attempts of each step (by step key) of one Dagster run."""
+        """The newest attempt of each unit of each step (by step key) of one Dagster run, as it
+        stands: not one before it, though that may have moved later."""
         entries = self._ledger.scan(
             kind=EntryKind.ATTEMPT_TRANSITION, dagster_run_id=dagster_run_id
         )
         newest: dict[tuple[str, str], AttemptTransition] = {}
         for move in map(transition_of, entries):
-            newest[move.step_key, move.job_id] = move
+            known = newest.get((move.step_key, move.job_id))
+            if known is None or move.number >= known.number:
+                newest[move.step_key, move.job_id] = move
         steps: dict[str, list[AttemptTransition]] = {}
         for (step_key, _), move in newest.items():
             steps.setdefault(step_key, []).append(move)

@@ -12,10 +12,11 @@ Who may still speak is waited for. The rules, for an attempt that the ledger has
 | is none (work outside it), and the attempt is silent for a lease | LOST | LOST |
 
 Each end is written only if the attempt still stands as it was judged, so a second pass, or somebody
-who speaks up meanwhile, ends nothing twice. A crash between two ends leaves the rest to the next
-pass. The orchestrator is asked by the ids of runs, never for "what is newer than the last I saw".
-The ledger's ``seq`` has no gaps and commits in order, so :attr:`Pass.watermark` (every attempt
-begun before it has ended) holds for good.
+who speaks up meanwhile, ends nothing twice. A run is finished when none of its attempts is open and
+the orchestrator has none under way that could begin another; then the orchestrator is told of what
+it still believes in, and the run is sealed, in that order. So a crash anywhere in between leaves a
+run without a seal, which is what the next pass looks for (:mod:`ro_platform.runs.unsettled`). The
+orchestrator is asked by the ids of runs, never for "what is newer than the last I saw".
 """
 
 from __future__ import annotations
@@ -26,18 +27,21 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Protocol
 
-from ro_platform.contracts import AttemptTransition, EntryKind, JobStatus, LedgerEntry
-from ro_platform.kernel.clock import Clock, moment_of, utc_text
+from ro_platform.contracts import AttemptTransition, JobStatus
+from ro_platform.kernel.clock import Clock, utc_text
 from ro_platform.ledger.log import Ledger
-from ro_platform.runs.attempt import is_open, transition_of
 from ro_platform.runs.history import AttemptHistory
 from ro_platform.runs.seals import RunSeals
+from ro_platform.runs.unsettled import Mark, OpenAttempt, UnsettledRun, next_mark, unsettled_runs
 
 LEASE = timedelta(minutes=10)
 """How long something that should have been submitted, or is executed outside, may be silent."""
 
 LOST_CODE = "RO_ATTEMPT_LOST"
 """The ``error_code`` of an attempt that vanished. It is no error that is raised."""
+
+_FROM_THE_START = Mark()
+_OVER_WORDS = "Every attempt of the run has ended, and nobody is left who could begin another."
 
 
 class Phase(StrEnum):
@@ -48,6 +52,9 @@ class Phase(StrEnum):
     CANCELING = "canceling"
     CANCELED = "canceled"
     ENDED = "ended"
+
+
+_OVER = (Phase.CANCELED, Phase.ENDED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,16 +80,6 @@ class RunRecords(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class OpenAttempt:
-    """An attempt without an end: where it began in the ledger, where it stands and since when."""
-
-    begun: int
-    since: datetime
-    attempt: AttemptTransition
-    dagster_run_id: str | None
-
-
-@dataclass(frozen=True, slots=True)
 class Ending:
     """How an open attempt ends, and why."""
 
@@ -94,30 +91,13 @@ class Ending:
 
 @dataclass(frozen=True, slots=True)
 class Pass:
-    """What one pass did: the attempts it ended, those that stay open, and how far the ledger is
-    done with (a ``seq``: where the next pass may start)."""
+    """What one pass did: the attempts it ended, those that stay open, the runs (by manifest
+    fingerprint) that were sealed, and where the next pass may begin."""
 
     ended: tuple[Ending, ...]
     open: tuple[OpenAttempt, ...]
-    watermark: int
-
-
-def open_attempts(entries: Iterable[LedgerEntry]) -> list[OpenAttempt]:
-    """The attempts that have not ended, oldest first, from their transitions in order."""
-    found: dict[str, OpenAttempt] = {}
-    for entry in entries:
-        move = transition_of(entry)
-        if not is_open(move.status):
-            found.pop(move.attempt_id, None)
-            continue
-        before = found.get(move.attempt_id)
-        found[move.attempt_id] = OpenAttempt(
-            begun=before.begun if before else entry.seq,
-            since=moment_of(entry.recorded_at_utc),
-            attempt=move,
-            dagster_run_id=entry.correlation_ids.dagster_run_id,
-        )
-    return sorted(found.values(), key=lambda item: item.begun)
+    sealed: tuple[str, ...]
+    mark: Mark
 
 
 def judge(
@@ -130,18 +110,24 @@ def judge(
         return _lost(item, words) if now - item.since > LEASE else None
     if run is None:
         return _lost(item, f"Dagster has no record of its run {item.dagster_run_id} any more.")
+    if not is_over(run, since=item.since, now=now):
+        return None
     words = _words(item, run)
     if run.phase is Phase.CREATED:
-        if now - max(item.since, run.last_event_at or item.since) <= LEASE:
-            return None
         if refused and item.attempt.status is JobStatus.QUEUED:
             return Ending(item, JobStatus.REFUSED, f"The run was refused. {words}", refused)
         return _lost(item, f"The run was created and never submitted. {words}")
-    if run.phase in (Phase.UNDER_WAY, Phase.CANCELING) and not run.worker_is_gone:
-        return None
     canceled = run.phase in (Phase.CANCELING, Phase.CANCELED)
     end = ended_with_run(item.attempt, canceled=canceled)
     return Ending(item, end, words, LOST_CODE if end is JobStatus.LOST else None)
+
+
+def is_over(run: RunFacts | None, *, since: datetime, now: datetime) -> bool:
+    """Whether nothing more can come from a run, of which the ledger last heard at ``since``."""
+    if run is None or run.worker_is_gone or run.phase in _OVER:
+        return True
+    last = max(since, run.last_event_at or since)
+    return run.phase is Phase.CREATED and now - last > LEASE
 
 
 def ended_with_run(attempt: AttemptTransition, *, canceled: bool) -> JobStatus:
@@ -152,7 +138,7 @@ def ended_with_run(attempt: AttemptTransition, *, canceled: bool) -> JobStatus:
 
 
 class Reconciliation:
-    """Passes over the open attempts of one environment. ``actor`` is who records the ends."""
+    """Passes over the unsettled runs of one environment. ``actor`` is who records what it ends."""
 
     def __init__(self, ledger: Ledger, records: RunRecords, clock: Clock, *, actor: str) -> None:
         self._ledger = ledger
@@ -161,32 +147,31 @@ class Reconciliation:
         self._attempts = AttemptHistory(ledger, actor=actor)
         self._seals = RunSeals(ledger, actor=actor)
 
-    def run(self, *, start: int = 0, dry_run: bool = False) -> Pass:
-        """One pass over the attempts begun at ``start`` or later; ``dry_run`` writes nothing.
+    def run(self, mark: Mark = _FROM_THE_START, *, dry_run: bool = False) -> Pass:
+        """One pass over the runs that are unsettled since ``mark``; ``dry_run`` writes nothing.
 
         Raises the errors of the ledger and of the orchestrator's storage; what was ended before
-        stays ended.
+        stays ended, and what was not sealed or told is by the next pass from the same mark.
         """
         size = self._ledger.size()
-        found = open_attempts(
-            self._ledger.scan(start=start, end=size, kind=EntryKind.ATTEMPT_TRANSITION)
-        )
-        facts = self._records.facts({item.dagster_run_id for item in found if item.dagster_run_id})
-        ended, left = [], []
-        for item in found:
+        runs = unsettled_runs(self._ledger, mark, end=size)
+        facts = self._records.facts({name for run in runs for name in run.dagster_runs})
+        ended: list[Ending] = []
+        left: list[OpenAttempt] = []
+        for item in sorted((item for run in runs for item in run.open), key=lambda it: it.begun):
             ending = self._judged(item, facts)
-            if ending is None:
-                left.append(item)
-            elif dry_run or self._end(ending):
+            if ending is not None and (dry_run or self._end(ending)):
                 ended.append(ending)
             else:
-                left.append(item)  # it moved meanwhile: the next pass sees where to
+                left.append(item)  # if it moved meanwhile, the next pass sees where to
+        over = _over(runs, left, facts, self._clock())
         if not dry_run:
-            self._tell(ended, facts)
-            for fingerprint in sorted({item.item.attempt.manifest_fingerprint for item in ended}):
-                self._seals.seal(fingerprint)
-        kept = [item.begun for item in left] + [item.item.begun for item in ended if dry_run]
-        return Pass(tuple(ended), tuple(left), min(kept, default=size))
+            self._tell(over, ended, facts)
+        finished = _finished(runs, left, over)
+        sealed = [run.fingerprint for run in finished if self._seal(run, dry_run=dry_run)]
+        done = set() if dry_run else {run.fingerprint for run in finished}
+        kept = [run for run in runs if run.fingerprint not in done]
+        return Pass(tuple(ended), tuple(left), tuple(sealed), next_mark(kept, end=size))
 
     def _judged(self, item: OpenAttempt, facts: Mapping[str, RunFacts]) -> Ending | None:
         run = facts.get(item.dagster_run_id or "")
@@ -214,13 +199,51 @@ class Reconciliation:
         )
         return written is not None
 
-    def _tell(self, ended: Iterable[Ending], facts: Mapping[str, RunFacts]) -> None:
+    def _tell(
+        self, over: Iterable[str], ended: Iterable[Ending], facts: Mapping[str, RunFacts]
+    ) -> None:
         """What is over for the ledger must not stay under way for the orchestrator."""
         words = {item.item.dagster_run_id: item.why for item in ended}
-        for run, why in words.items():
-            known = facts.get(run or "")
-            if run and known and known.phase not in (Phase.CANCELED, Phase.ENDED):
-                self._records.end_run(run, why, canceled=known.phase is not Phase.UNDER_WAY)
+        for name in over:
+            known = facts.get(name)
+            if known and known.phase not in _OVER:
+                canceled = known.phase is not Phase.UNDER_WAY
+                self._records.end_run(name, words.get(name, _OVER_WORDS), canceled=canceled)
+
+    def _seal(self, run: UnsettledRun, *, dry_run: bool) -> bool:
+        if dry_run or not run.registered:
+            return run.registered
+        return self._seals.seal(run.fingerprint) is not None
+
+
+def _over(
+    runs: Iterable[UnsettledRun],
+    left: Iterable[OpenAttempt],
+    facts: Mapping[str, RunFacts],
+    now: datetime,
+) -> list[str]:
+    """The orchestrator's runs that begin nothing any more and of which no attempt is left open."""
+    heard: dict[str, datetime] = {}
+    for run in runs:
+        for name, since in run.dagster_runs.items():
+            heard[name] = max(since, heard.get(name, since))
+    waited_for = {item.dagster_run_id for item in left}
+    return [
+        name
+        for name, since in heard.items()
+        if name not in waited_for and is_over(facts.get(name), since=since, now=now)
+    ]
+
+
+def _finished(
+    runs: Iterable[UnsettledRun], left: Iterable[OpenAttempt], over: Iterable[str]
+) -> list[UnsettledRun]:
+    """The runs of which no attempt is left open, and nobody is left who could begin another."""
+    waiting = {item.attempt.manifest_fingerprint for item in left}
+    gone = set(over)
+    return [
+        run for run in runs if run.fingerprint not in waiting and gone.issuperset(run.dagster_runs)
+    ]
 
 
 def _lost(item: OpenAttempt, why: str) -> Ending:

@@ -31,6 +31,11 @@ from ro_platform.runs.registry import input_mention
 _ATTEMPT_DIGITS = 32
 
 
+def target_mention(name: str) -> str:
+    """The name by which the administrative events are found that had it as their target."""
+    return f"target/{name}"
+
+
 class Relation(StrEnum):
     """How an entry is related to what is traced."""
 
@@ -101,13 +106,15 @@ class Gathering:
             self.attempt(identifier)
 
     def dagster_run(self, identifier: str) -> None:
-        """Everything that carries a Dagster run's id, and what it made."""
+        """Everything that carries a Dagster run's id or was done to it, and what it made."""
         self._take(self._log.scan(dagster_run_id=identifier))
+        self._targeted(identifier)
 
     def attempt(self, identifier: str) -> None:
         """The moves of an attempt, what it bound, and the verdicts it gave."""
         moves = list(moves_of(self._log, identifier))
         self._take(moves)
+        self._targeted(identifier)
         runs = {move.correlation_ids.run_id for move in moves}
         for run in filter(None, runs):
             for kind in (EntryKind.ARTIFACT_BOUND, EntryKind.GATE_RECEIPT):
@@ -144,6 +151,10 @@ class Gathering:
                 if entry.body.get("admin_event_id") == event:
                     self._add(entry)
 
+    def _targeted(self, name: str) -> None:
+        """What was done to it by somebody who named it."""
+        self._add_all(self._log.scan(kind=EntryKind.ADMIN_EVENT, mention=target_mention(name)))
+
     def _take(self, entries: Iterable[LedgerEntry]) -> None:
         """Add entries, and what is related to each artifact that they say was made."""
         made = []
@@ -160,6 +171,7 @@ class Gathering:
         if address is None or locator in self._known:
             return
         self._known.add(locator)
+        self._targeted(locator)
         digests = set()
         for entry in self._log.scan(
             kind=EntryKind.ARTIFACT_BOUND, subject=artifact_subject(locator)
@@ -200,6 +212,7 @@ class Gathering:
         if about in self._known:
             return
         self._known.add(about)
+        self._targeted(digest)
         for kind in (EntryKind.ARTIFACT_ERASED, EntryKind.ADMIN_EVENT):
             self._add_all(self._log.scan(kind=kind, subject=about))
         for run in self._log.scan(mention=input_mention(digest)):

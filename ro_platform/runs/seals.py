@@ -1,4 +1,5 @@
-"""Seals: the end of a run's record, with the count and the root of everything in it.
+"""Seals: the end of a run's record, with the count and the root of everything in it, and of what
+touched the run before it.
 
 A *record* of a run is all entries that carry its ``run_id``, from the first (or from the
 RUN_REOPENED entry that begins a further record) to the RUN_SEALED entry. A run is sealed when its
@@ -25,7 +26,7 @@ from ro_platform.kernel.merkle import fold, leaf_hash
 from ro_platform.ledger.entry import EntryDraft, body_of
 from ro_platform.ledger.log import Ledger
 from ro_platform.ledger.reader import LedgerReader
-from ro_platform.ledger.sealing import run_subject, standing_seals
+from ro_platform.ledger.sealing import run_subject, standing_seals, touched_mention
 from ro_platform.runs.attempt import is_open
 
 
@@ -39,6 +40,7 @@ class _Record:
     leaves: list[bytes] = field(default_factory=list)
     registered: bool = False
     open: set[str] = field(default_factory=set)
+    touching: list[bytes] = field(default_factory=list)
 
     @classmethod
     def after(cls, seal: LedgerEntry | None) -> _Record:
@@ -56,6 +58,9 @@ class _Record:
             if not self.leaves:
                 self.first = entry.seq
             self.leaves.append(leaf_hash(canonical_bytes(entry)))
+
+    def touched_by(self, entries: Iterable[LedgerEntry]) -> None:
+        self.touching += [leaf_hash(canonical_bytes(entry)) for entry in entries]
 
     @property
     def can_be_sealed(self) -> bool:
@@ -79,25 +84,47 @@ class RunSeals:
         """Seal the run of that manifest, and answer the seal; the one on record if it is sealed.
 
         None while an attempt of it is open or its manifest is not registered: then nothing was
-        done. Most of the record is read before the ledger is locked. A crash leaves the run
-        sealed or not; sealing it again is the same seal.
+        done, and whoever ends the last attempt has it to do. Most of the record is read before the
+        ledger is locked, and it is locked only if the run can be sealed. Of several who seal at
+        once one does. A crash leaves the run sealed or not.
         """
         run, seen = run_id(fingerprint), self._ledger.size()
         last = self._ledger.latest(EntryKind.RUN_SEALED, run_subject(run))
         record = _Record.after(last)
         start = last.seq + 1 if last else 0
         record.take(self._ledger.scan(run_id=run, start=start, end=seen))
+        if not record.can_be_sealed:
+            return self.newest(fingerprint)
+
+        record.touched_by(self._ledger.scan(mention=touched_mention(run), end=seen))
 
         def build(log: LedgerReader) -> Sequence[EntryDraft]:
             if log.latest(EntryKind.RUN_SEALED, run_subject(run)) != last:
                 return []  # somebody else was faster, and may have reopened it since
-            record.take(log.scan(run_id=run, start=max(start, seen)))
+            record.take(log.scan(run_id=run, start=seen))
+            record.touched_by(log.scan(mention=touched_mention(run), start=seen))
             return [self._draft(fingerprint, record)] if record.can_be_sealed else []
 
-        if not record.leaves and last is not None:
-            return self.newest(fingerprint)
         entries = self._ledger.append_with(build)
         return entries[0] if entries else self.newest(fingerprint)
+
+    def seal_with_touches(self, fingerprint: str) -> LedgerEntry | None:
+        """Seal the run as :meth:`seal` does, and see that its newest seal covers what touched it.
+
+        If something touched it after its seal, that opens a further record, which links to the
+        seal and says why, and is sealed at once. A crash in between leaves an open record without
+        an attempt, which whoever seals next, or reconciliation, closes.
+        """
+        seal = self.seal(fingerprint)
+        touched = touched_mention(run_id(fingerprint))
+        later = seal and next(self._ledger.scan(mention=touched, start=seal.seq, limit=1), None)
+        if not later:
+            return seal
+        why = f"Entry {later.seq} ({later.kind}) touched the run after it was sealed."
+        self._ledger.append_with(
+            lambda log: reopening(log, fingerprint, actor=self._actor, reason=why)
+        )
+        return self.seal(fingerprint)
 
     def newest(self, fingerprint: str) -> LedgerEntry | None:
         """The seal under which the run stands now; None if it is open or was never sealed."""
@@ -118,6 +145,8 @@ class RunSeals:
                 first=record.first,
                 count=len(record.leaves),
                 root=fold(record.leaves).hex(),
+                touched=len(record.touching),
+                touched_root=fold(record.touching).hex(),
                 previous=record.previous,
             ),
         )

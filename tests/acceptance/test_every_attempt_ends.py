@@ -417,6 +417,9 @@ def test_no_attempt_is_open_missing_or_ended_twice(scene: Scene) -> None:
     recorded = {item["correlation_ids"]["dagster_run_id"] for item in moves}
     planned = {run for run in _dagster_runs(scene) if _planned(scene, run)}
     assert planned <= recorded
+    kinds = [item["kind"] for item in scene.deployment.entries()]
+    assert kinds.count("run_sealed") == kinds.count("run_reopened") + 1
+    assert kinds[-1] == "run_sealed"
     assert len(planned) >= len(EXPECTED) - 2  # two were deleted
     assert ro("ledger", "verify").code == 0
 
@@ -492,6 +495,38 @@ def test_without_a_daemon_a_killed_run_is_reconciled_by_hand(tmp_path: Path) -> 
     again = small.ro("attempts", "reconcile", "--json").json()
     assert (again["ended"], again["open"], len(small.entries())) == ([], [], size)
     assert {item["status"] for item in done["ended"]} == {"LOST", "CANCELED"}
+
+
+DIES_BEFORE_ITS_SEAL = """
+import os, signal, sys
+from ro_platform.cli.main import ro
+from ro_platform.runs.seals import RunSeals
+
+RunSeals.seal = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+ro(["run", sys.argv[1]])
+"""
+
+
+def test_a_run_killed_between_its_last_end_and_its_seal_is_sealed_by_hand(tmp_path: Path) -> None:
+    """SIGKILL where the seal would be written: every attempt has ended, reconciliation seals the
+    run, once, and the seal counts all of it."""
+    small, manifest = small_deployment(tmp_path), small_manifest(tmp_path / "manifests")
+    killed = small.run(sys.executable, "-c", DIES_BEFORE_ITS_SEAL, manifest)
+    assert killed.code == -signal.SIGKILL
+    assert small.ro("attempts", "list", "--open", "--json").json() == []
+    assert "run_sealed" not in {entry["kind"] for entry in small.entries()}
+
+    size = len(small.entries())
+    said = small.ro("attempts", "reconcile", "--dry-run", "--json").json()
+    assert (said["ended"], len(said["sealed"]), len(small.entries())) == ([], 1, size)
+    done = small.ro("attempts", "reconcile", "--json").json()
+    assert (done["ended"], done["sealed"]) == ([], said["sealed"])
+    sealed = [entry for entry in small.entries() if entry["kind"] == "run_sealed"]
+    of_run = [entry for entry in small.entries() if entry["correlation_ids"].get("run_id")]
+    assert [entry["body"]["count"] for entry in sealed] == [len(of_run) - 1]
+    size = len(small.entries())
+    again = small.ro("attempts", "reconcile", "--json").json()
+    assert (again["sealed"], len(small.entries())) == ([], size)
 
 
 def _entries(deployment: Deployment) -> list[dict[str, Any]]:

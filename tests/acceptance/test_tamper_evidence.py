@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.acceptance.product import Deployment
+from tests.ceph import REGION, S3Server
 
 
 @pytest.fixture
@@ -63,9 +64,13 @@ def test_sign_hand_over_list_and_verify(witnessed: Deployment, tmp_path: Path) -
     assert again["checkpoint"]["size"] == size
     assert again["witnesses"][0]["delivered"] == []
 
-    told = witnessed.ro("ledger", "verify", "--offline", "--against", note(tmp_path), "--key", key)
-    assert told.code == 0
-    assert "It extends 1 kept of it" in told.out
+    (witnessed.root / "auditors.keys").write_text(f"# ours\n{key}\n")
+    for named in (key, "auditors.keys"):
+        told = witnessed.ro(
+            "ledger", "verify", "--offline", "--against", note(tmp_path), "--key", named
+        )
+        assert told.code == 0
+        assert "States kept of it that it extends: 1" in told.out
 
 
 def test_a_cut_tail_is_found_by_the_witness_and_says_what_is_missing(
@@ -115,3 +120,47 @@ def test_a_witness_that_cannot_be_asked_is_not_passed_over(
     answer = witnessed.ro("ledger", "verify", "--witness", missing)
     assert answer.code == 8
     assert "not a git clone" in answer.err
+
+
+def test_a_bucket_with_object_lock_shows_what_was_cut_here_and_hidden_there(
+    witnessed: Deployment, s3: S3Server, tmp_path: Path
+) -> None:
+    """The whole way: the bucket's account and the ledger's both worked on it, and it is found."""
+    bucket = s3.new_bucket(locked=True)
+    address = f"s3://{bucket}/ledger?endpoint_url={s3.url}&region={REGION}"
+    deployment = witnessed.with_environment(RO_WITNESSES=address, **s3.environment())
+    size = len(deployment.entries())
+    handed = deployment.ro("ledger", "checkpoint", "--json")
+    assert handed.json()["witnesses"][0]["delivered"] == [size], handed.err
+    verified = deployment.ro("ledger", "verify", "--offline", "--witness", address, "--json")
+    assert (verified.code, verified.json()["outside"]) == (0, True), verified.err
+
+    cut(deployment, 3)
+    shutil.rmtree(deployment.store / "checkpoints")
+    client = s3.client()
+    for item in client.list_objects_v2(Bucket=bucket)["Contents"]:
+        client.delete_object(Bucket=bucket, Key=item["Key"])
+    assert "Contents" not in client.list_objects_v2(Bucket=bucket)
+    found = deployment.ro("ledger", "verify", "--offline", "--witness", address)
+    assert found.code == 6
+    assert f"{size - 3} entries, fewer than the {size} of checkpoint {size}" in found.err
+    assert f"s3://{bucket}/ledger" in found.err
+    refused = deployment.ro("ledger", "checkpoint")
+    assert refused.code == 6
+    assert "does not extend" in refused.err
+
+
+def test_a_bucket_that_cannot_be_asked_says_why_and_quotes_no_secret(
+    witnessed: Deployment, s3: S3Server
+) -> None:
+    """A wrong secret: the checkpoint is signed here, and the command fails with its code."""
+    address = f"s3://{s3.new_bucket()}/ledger?endpoint_url={s3.url}&region={REGION}"
+    environment = {**s3.environment(), "AWS_SECRET_ACCESS_KEY": "not-the-right-one"}
+    deployment = witnessed.with_environment(RO_WITNESSES=address, **environment)
+    for command in ("checkpoint", "verify"):
+        answer = deployment.ro("ledger", command)
+        assert answer.code == 8
+        assert "RO_BACKEND_UNAVAILABLE" in answer.err
+        assert "does not accept the credentials" in " ".join(answer.err.split())
+        assert "not-the-right-one" not in answer.out + answer.err
+        assert "Traceback" not in answer.err

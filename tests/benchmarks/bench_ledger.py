@@ -28,10 +28,13 @@ from ro_platform.contracts.attempt import CorrelationIds
 from ro_platform.contracts.ledger import EntryKind
 from ro_platform.kernel.clock import system_clock
 from ro_platform.ledger.backends.base import Row
-from ro_platform.ledger.backends.sqlite import SqliteLedgerBackend
 from ro_platform.ledger.entry import EntryDraft, sealed
 from ro_platform.ledger.log import Ledger
+from ro_platform.ledger.segments import Segment, check_segment
+from ro_platform.ledger.verification import SEGMENT_LEVEL
+from tests.benchmarks.bare_hashing import root_by_hashing
 from tests.benchmarks.raw_tables import KINDS, Engine, Postgres, Sqlite
+from tests.benchmarks.simulated_log import proofs
 from tests.servers import postgres_server
 
 BATCH = 10_000
@@ -147,9 +150,9 @@ def _insert_in_process(engine: Engine, name: str, start: int, count: int, ready:
     table.one_by_one(rows)
 
 
-def at_size(folder: Path, size: int) -> Figures:
-    """What grows with the log: appends, proofs, opening; and verification against bare hashing."""
-    ledger = Ledger(SqliteLedgerBackend(folder / "large.sqlite"), system_clock)
+def at_size(engine: Engine, size: int) -> Figures:
+    """What grows with the log: appends, proofs, opening."""
+    ledger = Ledger(engine.backend("large"), system_clock)
     ledger.append_many(drafts(0, BATCH))
     first = _median_of_each(lambda n: ledger.append(draft(n)), range(BATCH, BATCH + 500))
     loading = 0.0
@@ -163,11 +166,8 @@ def at_size(folder: Path, size: int) -> Figures:
     proof = _median_of_each(lambda seq: ledger.inclusion_proof(seq), places)
     growth = _median_of_each(lambda old: ledger.consistency_proof(old), places)
     root = _median_of_each(lambda _: ledger.root(), range(50))
-    fresh = Ledger(SqliteLedgerBackend(folder / "large.sqlite"), system_clock)
+    fresh = Ledger(engine.backend("large"), system_clock)
     cold = _timed(lambda: fresh.append(draft(total)))
-    verifying = _timed(lambda: ledger.verify())
-    sample = [row.entry for row in rows_of(0, BATCH)]
-    hashing = _timed(lambda: [sha256(data).digest() for data in sample])
     return {
         "entries": total,
         "loading in batches (entries/s)": (loaded - BATCH - 500) / loading,
@@ -177,9 +177,55 @@ def at_size(folder: Path, size: int) -> Figures:
         "inclusion proof (us)": proof * 1e6,
         "consistency proof (us)": growth * 1e6,
         "root (us)": root * 1e6,
-        "verify (entries/s)": total / verifying,
-        "SHA-256 of the same bytes (entries/s)": BATCH / hashing,
     }
+
+
+def verifying(engine: Engine, name: str, rounds: int) -> Figures:
+    """Verification against hashing the same bytes: read by as many processes from the same database
+    into the same root (:mod:`tests.benchmarks.bare_hashing`), and, harder, in memory already."""
+    backend = engine.backend(name)
+    ledger = Ledger(backend, system_clock)
+    size, root = ledger.size(), ledger.root()
+    data = [row for (row,) in engine.ask(name)(0, BATCH)]
+    in_memory = statistics.median(
+        _timed(lambda: [sha256(one).digest() for one in data]) / BATCH for _ in range(9)
+    )
+    figures: Figures = {
+        "entries": size,
+        "SHA-256 in memory (entries/s)": 1 / in_memory,
+        "census (entries/s)": size / _timed(backend.census),
+    }
+    # A shorter log is verified by one process, however many there may be.
+    for jobs in (1, 2) if size >= 8 << SEGMENT_LEVEL else (1,):
+        hashing = partial(root_by_hashing, engine, name, size, jobs)
+        checking = partial(ledger.verify, jobs=jobs)
+        bare, full = _turn_about(rounds, hashing, checking)
+        figures[f"hashing by {jobs} (entries/s)"] = size / statistics.median(bare)
+        figures[f"verify by {jobs} (entries/s)"] = size / statistics.median(full)
+        figures[f"verify by {jobs}, ratio to hashing"] = _ratio(bare, full)
+        assert (hashing(), checking().root) == (root, root)
+    bare, rows = _turn_about(
+        rounds,
+        partial(root_by_hashing, engine, name, size, 1),
+        partial(check_segment, backend, Segment(0, size)),
+    )
+    figures["verify by 1 without census, ratio to hashing"] = _ratio(bare, rows)
+    figures["verify by 1, ratio to SHA-256 in memory"] = (
+        figures["verify by 1 (entries/s)"] * in_memory
+    )
+    return figures
+
+
+def _turn_about(
+    rounds: int, one: Callable[[], object], other: Callable[[], object]
+) -> tuple[list[float], list[float]]:
+    """Seconds of each, interleaved."""
+    pairs = [(_timed(one), _timed(other)) for _ in range(rounds)]
+    return [first for first, _ in pairs], [second for _, second in pairs]
+
+
+def _ratio(peer: Sequence[float], ours: Sequence[float]) -> float:
+    return statistics.median(raw / own for raw, own in zip(peer, ours, strict=True))
 
 
 def measure(folder: Path, *, quick: bool) -> dict[str, Figures]:
@@ -202,7 +248,13 @@ def measure(folder: Path, *, quick: bool) -> dict[str, Figures]:
             figures[f"{name}, {PROCESSES} processes"] = from_processes(
                 engine, "together", rounds, count
             )
-    figures["SQLite, a large log"] = at_size(folder, 50_000 if quick else 1_000_000)
+            if name == "SQLite":
+                figures["SQLite, a large log"] = at_size(engine, 50_000 if quick else 1_000_000)
+            figures[f"{name}, verification"] = verifying(
+                engine, "large" if name == "SQLite" else "batch", 1 if quick else 3
+            )
+    huge = 1_000_000 if quick else 10_000_000
+    figures["SQLite, proofs from a simulated log"] = proofs(folder / "huge.sqlite", huge)
     return figures
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -98,7 +99,7 @@ class RawPostgres(RawTable):
 
 
 class Engine(ABC):
-    """Where ledgers and raw tables are made, by name."""
+    """Where ledgers and raw tables are made, by name. It can be sent to another process."""
 
     @abstractmethod
     def backend(self, name: str) -> LedgerBackend:
@@ -107,6 +108,11 @@ class Engine(ABC):
     @abstractmethod
     def raw(self, name: str, kind: str) -> RawTable:
         """The raw table of that name, through a new connection."""
+
+    @abstractmethod
+    def ask(self, name: str) -> Callable[[int, int], list[tuple[bytes]]]:
+        """What reads the bytes of a stretch of that ledger's entries, and nothing else of them,
+        through a new connection."""
 
 
 class Sqlite(Engine):
@@ -123,6 +129,13 @@ class Sqlite(Engine):
         """See :class:`Engine`."""
         return RawSqlite(self.folder / f"{name}-{kind}.sqlite", kind)
 
+    def ask(self, name: str) -> Callable[[int, int], list[tuple[bytes]]]:
+        """See :class:`Engine`."""
+        connection = sqlite3.connect(self.folder / f"{name}.sqlite")
+        connection.execute("PRAGMA cache_size = -32768")
+        sql = "SELECT entry FROM entry WHERE seq >= ? AND seq < ? ORDER BY seq"
+        return lambda start, end: connection.execute(sql, (start, end)).fetchall()
+
 
 class Postgres(Engine):
     """Databases of one server, which runs with fsync."""
@@ -137,6 +150,17 @@ class Postgres(Engine):
     def raw(self, name: str, kind: str) -> RawTable:
         """See :class:`Engine`."""
         return RawPostgres(self._url(f"{name}_{kind}"), kind)
+
+    def ask(self, name: str) -> Callable[[int, int], list[tuple[bytes]]]:
+        """See :class:`Engine`."""
+        cursor = psycopg2.connect(self._url(name)).cursor()
+        sql = "SELECT entry FROM ro_ledger.entry WHERE seq >= %s AND seq < %s ORDER BY seq"
+
+        def read(start: int, end: int) -> list[tuple[bytes]]:
+            cursor.execute(sql, (start, end))
+            return [(bytes(data),) for (data,) in cursor]
+
+        return read
 
     def _url(self, database: str) -> str:
         found: list[Any] = self.server.execute("SELECT datname FROM pg_database")

@@ -1,11 +1,10 @@
-"""One suite for every witness: a folder, a bucket behind real HTTP, a git clone with and without an
-upstream, and a command."""
+"""One suite for every witness: a folder, a bucket with and without Object Lock, a git clone with
+and without an upstream, and a command."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -22,27 +21,20 @@ from ro_platform.errors import (
     SettingsError,
 )
 from ro_platform.kernel.signing import SigningKey, cosign, open_signed, sign_note
-from tests.s3_server import S3Server, s3_server
+from tests.ceph import REGION, S3Server
 
 ORIGIN = "ro-platform/test"
 NAMES = [f"{ORIGIN}/{size:020d}.note" for size in (1, 20, 300)]
 NOTE, OTHER = b"a note\n", b"another note\n"
-KINDS = ["folder", "s3", "git", "git-pushed", "command"]
+KINDS = ["folder", "s3", "s3-locked", "git", "git-pushed", "command"]
 
 
 @pytest.fixture
-def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[S3Server]:
-    """An S3 endpoint, and credentials for it."""
-    for name, value in {
-        "AWS_ACCESS_KEY_ID": "test",
-        "AWS_SECRET_ACCESS_KEY": "test",
-        "AWS_EC2_METADATA_DISABLED": "true",
-        "AWS_CONFIG_FILE": "/nonexistent",
-        "AWS_SHARED_CREDENTIALS_FILE": "/nonexistent",
-    }.items():
+def s3_account(s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> S3Server:
+    """The S3 server, and its owner's credentials in the environment."""
+    for name, value in s3.environment().items():
         monkeypatch.setenv(name, value)
-    with s3_server() as server:
-        yield server
+    return s3
 
 
 def git(folder: Path, *words: str) -> str:
@@ -76,9 +68,10 @@ def address_of(kind: str, folder: Path, request: pytest.FixtureRequest) -> str:
     """A fresh place of that kind."""
     if kind == "folder":
         return (folder / "outside").as_uri()
-    if kind == "s3":
-        server: S3Server = request.getfixturevalue("bucket")
-        return f"s3://audit/below/here?endpoint_url={server.url}&region=us-east-1"
+    if kind.startswith("s3"):
+        server: S3Server = request.getfixturevalue("s3_account")
+        bucket = server.new_bucket(locked=kind == "s3-locked")
+        return f"s3://{bucket}/below/here?endpoint_url={server.url}&region={REGION}"
     if kind == "git":
         git(folder, "init", "--quiet", str(folder / "clone"))
         return f"git+{(folder / 'clone').as_uri()}"
@@ -143,30 +136,6 @@ def test_a_note_that_is_not_there_is_not_found(witness: Witness) -> None:
 
 
 # --- what each does when it fails ----------------------------------------------------------------
-
-
-def test_a_bucket_that_does_not_serve_is_an_error_of_ours(
-    bucket: S3Server, tmp_path: Path, request: pytest.FixtureRequest
-) -> None:
-    """And serves again when it is back; nothing of the vendor's errors comes through."""
-    witness = at(address_of("s3", tmp_path, request), tmp_path)
-    bucket.failing = True
-    with pytest.raises(BackendUnavailableError, match="s3://audit/below/here"):
-        witness.keep(NAMES[0], NOTE)
-    with pytest.raises(BackendUnavailableError):
-        witness.names(ORIGIN)
-    bucket.failing = False
-    witness.keep(NAMES[0], NOTE)
-    assert bucket.objects == {("audit", f"below/here/{NAMES[0]}"): NOTE}
-
-
-def test_a_put_whose_reply_was_lost_counts_once(
-    bucket: S3Server, tmp_path: Path, request: pytest.FixtureRequest
-) -> None:
-    """The client repeats it, is told that the object exists, and finds that it is this one."""
-    bucket.lost_replies = 1
-    at(address_of("s3", tmp_path, request), tmp_path).keep(NAMES[0], NOTE)
-    assert list(bucket.objects.values()) == [NOTE]
 
 
 def test_a_git_witness_makes_a_commit_for_each_note_and_pushes_it(tmp_path: Path) -> None:
@@ -260,6 +229,9 @@ def test_a_cosigning_commands_signature_is_kept(tmp_path: Path) -> None:
         "s3:///prefix",
         "s3://user:secret@bucket/prefix",
         "s3://bucket/prefix?acl=public-read",
+        "s3://bucket/prefix?endpoint_url=https://user:secret@host",
+        "s3://bucket/prefix?endpoint_url=host:9000",
+        "s3://bucket/prefix?endpoint_url=http://host:port",
         "git+file://host/clone",
         "command:relative",
         "command:",

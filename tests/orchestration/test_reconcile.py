@@ -8,7 +8,7 @@ from dataclasses import asdict, replace
 import dagster as dg
 import pytest
 
-from ro_platform.contracts import JobStatus
+from ro_platform.contracts import EntryKind, JobStatus
 from ro_platform.kernel.clock import ManualClock
 from ro_platform.orchestration import MANIFESTS, govern
 from ro_platform.orchestration.launcher import GovernedRunLauncher
@@ -203,7 +203,7 @@ def test_a_run_that_is_over_starts_no_further_step(governed: EphemeralPlane) -> 
 
 
 def test_the_sensor_ends_them_and_remembers_how_far_it_came(governed: EphemeralPlane) -> None:
-    """Its cursor is where no attempt is open before; losing it, or another's, changes nothing."""
+    """Its cursor is what is settled and what is not; losing it, or another's, changes nothing."""
     waiting = begin(governed)
     run = begin(governed)
     sign_on_as_a_dead_process(governed, run)
@@ -219,13 +219,27 @@ def test_the_sensor_ends_them_and_remembers_how_far_it_came(governed: EphemeralP
         assert not result.run_requests
         return result.cursor
 
+    before = governed.plane.ledger.size()
     cursor = tick(None)
     assert standing(governed, run) == {"made": S.LOST, "later": S.CANCELED}
-    first = governed.plane.ledger.scan(dagster_run_id=waiting.run_id)
-    assert cursor == f'{{"from": {next(first).seq}}}'
+    move = next(governed.plane.ledger.scan(dagster_run_id=waiting.run_id))
+    fingerprint = move.body["manifest_fingerprint"]
+    assert json.loads(cursor or "") == {"from": before, "runs": [fingerprint]}
     size = governed.plane.ledger.size()
-    for other in (cursor, None, "nonsense", '{"from": 100000}'):
-        assert tick(other) == cursor
+    others = (
+        cursor,
+        None,
+        "nonsense",
+        '{"from": 100000, "runs": []}',
+        '{"from": 0, "runs": ["x"]}',
+    )
+    for other in others:
+        assert json.loads(tick(other) or "") == {"from": size, "runs": [fingerprint]}
     assert governed.plane.ledger.size() == size
+    governed.instance.delete_run(waiting.run_id)
+    cursor = tick(cursor)
+    assert json.loads(tick(cursor) or "")["runs"] == []
+    seals = list(governed.plane.ledger.scan(kind=EntryKind.RUN_SEALED))
+    assert [seal.actor for seal in seals] == [RECONCILIATION_ACTOR]
     actors = {entry.actor for entry in governed.plane.ledger.scan() if entry.body.get("status")}
     assert RECONCILIATION_ACTOR in actors

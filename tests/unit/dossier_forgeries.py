@@ -511,6 +511,15 @@ def _dropped_publication(parts: Parts, _: Parts) -> bytes:
     return tar(_without(parts, _first(entries_of(parts), "config_published")["seq"]))
 
 
+@forgery("an event that touched the run is left out", "touched", malicious_log=True)
+def _dropped_touch(parts: Parts, _: Parts) -> bytes:
+    return tar(_without(parts, _touching(entries_of(parts))["seq"]))
+
+
+def _touching(entries: list[dict[str, Any]]) -> dict[str, Any]:
+    return next(e for e in entries if any(m.startswith("touched/") for m in e.get("mentions", ())))
+
+
 def _without(parts: Parts, seq: int) -> Parts:
     """A liar's dossier without an entry: the true log, its true proofs, signed again."""
     proofs = json.loads(parts[container.PROOFS])
@@ -621,6 +630,13 @@ _entries_edited(
     lambda e: [
         x for x in e if not (x["body"].get("unit") == "report" and x["body"].get("number") == 1)
     ],
+    reseal=True,
+)
+_entries_edited(
+    "touch-edited",
+    "an event that touched the run names another actor, and the records are sealed again",
+    "touched",
+    lambda e: _touching(e)["body"].update(actor="HUMAN::nobody"),
     reseal=True,
 )
 _entries_edited(
@@ -748,7 +764,7 @@ _entries_edited(
     "reopening-dropped",
     "the reopening is left out, the second record begins with an attempt",
     "reopens nothing|in no record",
-    lambda e: [x for x in e if x["kind"] != "run_reopened"],
+    lambda e: [x for x in e if x is not _first(e, "run_reopened")],
     reseal=True,
 )
 _entries_edited(

@@ -35,7 +35,11 @@ def vectors() -> tuple[dict[str, Any], dict[str, bytes]]:
     good, other = dossiers()
     files = {"good.dossier": good, "other-run.dossier": other}
     listed = [
-        {"file": "good.dossier", "verdict": "verified", "what": "a run with two records"},
+        {
+            "file": "good.dossier",
+            "verdict": "verified",
+            "what": "a run with three records, and what touched it",
+        },
         {"file": "other-run.dossier", "verdict": "verified", "what": "another run"},
     ]
     for forgery in FORGERIES:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ro_platform.artifacts.addressing import parse_binding
 from ro_platform.contracts import (
+    AdminActionType,
     BoundRef,
     CodeRef,
     CorrelationIds,
@@ -14,6 +15,7 @@ from ro_platform.contracts import (
     GateScope,
     GateStatus,
     JobStatus,
+    LedgerEntry,
     PinnedConfigRef,
     RunManifest,
 )
@@ -35,8 +37,8 @@ class DossierWorld(SmallWorld):
 
     def rich_run(self, scale: float = 1.5) -> str:
         """A run with a config, a retry, two artifacts of which one is made of the other, a FAIL
-        that became a PASS, evidence and a warning; sealed, and then a second record, sealed too.
-        Answers its fingerprint."""
+        that became a PASS, evidence and a warning; sealed, touched by an operator, and then a
+        second record, sealed too, and touched again. Answers its fingerprint."""
         published = self.plane.configs.publish(
             "limits", {"max": 1e21, "min": 0.5}, reason="first", actor=BOSS
         )
@@ -56,9 +58,18 @@ class DossierWorld(SmallWorld):
         kept = self.store.put_bytes(b'{"checked":2}', media_type="application/json")
         self.judge(report, evidence=kept, warned=True)
         assert self.plane.seals.seal(self.fingerprint) is not None
+        self.touch("It went on too long.")
         self.made("late", report, data=b"later")
         assert self.plane.seals.seal(self.fingerprint) is not None
+        self.touch("It is over anyway.")
         return self.fingerprint
+
+    def touch(self, reason: str) -> LedgerEntry:
+        """An administrative event on its run."""
+        subject = f"run/{run_id(self.fingerprint)}"
+        return self.plane.record_admin_event(
+            AdminActionType.CANCEL_RUN, key=reason, subject=subject, actor=BOSS, reason=reason
+        )
 
     def manifest_with(self, pin: PinnedConfigRef, scale: float) -> str:
         """A registered manifest that pins a config."""

@@ -60,6 +60,15 @@ def test_the_next_number_is_free_though_an_earlier_attempt_moved_last(plane: Pla
     assert newest.number == 3
 
 
+def test_the_newest_attempt_of_a_step_is_the_one_with_the_highest_number(plane: Plane) -> None:
+    """Though the end of an earlier one was written after it began."""
+    first = begin(plane)
+    running = plane.attempts.move(first, S.RUNNING, dagster_run_id="run-1")
+    second = begin(plane)
+    plane.attempts.end(running, S.LOST, dagster_run_id="run-1")
+    assert plane.attempts.of_dagster_run("run-1") == {"made": (second,)}
+
+
 def test_a_move_is_judged_by_the_ledger_and_not_by_what_the_caller_remembers(
     plane: Plane,
 ) -> None:

@@ -15,9 +15,11 @@ from ro_platform.kernel.merkle import (
     Node,
     NodeReader,
     consistency_proof,
+    extend,
     fold,
     inclusion_proof,
     leaf_hash,
+    leaf_hashes,
     node_hash,
     peaks_of,
     push,
@@ -105,6 +107,28 @@ def test_pushing_leaves_completes_each_subtree_once_and_gives_the_same_peaks(siz
     assert all(node.hash == read(node.level, node.offset) for node in completed)
     places = [(node.level, node.offset) for node in completed]
     assert len(set(places)) == len(places) == sum(size >> level for level in range(9))
+
+
+@given(st.lists(st.integers(0, 70), max_size=6))
+def test_extending_by_many_leaves_is_pushing_each(counts: list[int]) -> None:
+    """The same peaks, and the same subtrees completed, however the leaves are divided."""
+    pushed, extended = list[Node](), list[Node]()
+    leaves = iter(leaf_hashes(numbered(sum(counts))))
+    for count in counts:
+        some = [next(leaves) for _ in range(count)]
+        each = [node for leaf in some for node in push(pushed, leaf)]
+        rows = [
+            Node(level, offset + number, hashed)
+            for level, offset, hashes in extend(extended, some)
+            for number, hashed in enumerate(hashes)
+        ]
+        assert extended == pushed
+        assert rows == sorted(each)
+
+
+def test_leaf_hashes_are_each_a_leaf_hash() -> None:
+    """In their order."""
+    assert leaf_hashes(numbered(9)) == [leaf_hash(leaf) for leaf in numbered(9)]
 
 
 @given(st.lists(st.binary(max_size=8), min_size=1, max_size=40))

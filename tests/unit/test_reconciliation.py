@@ -11,24 +11,33 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from ro_platform.contracts import AttemptTransition, EntryKind, JobStatus
+from ro_platform.contracts import (
+    AttemptTransition,
+    CorrelationIds,
+    EntryKind,
+    JobStatus,
+    LedgerEntry,
+)
 from ro_platform.errors import InvalidTransitionError
 from ro_platform.kernel.clock import ManualClock, moment_of, utc_text
+from ro_platform.kernel.identity import run_id
+from ro_platform.ledger.backends.base import LedgerBackend
 from ro_platform.ledger.backends.memory import MemoryLedgerBackend
+from ro_platform.ledger.entry import EntryDraft
 from ro_platform.ledger.log import Ledger
+from ro_platform.ledger.sealing import run_subject, standing_seals
 from ro_platform.runs.attempt import is_open, transition_of
 from ro_platform.runs.history import AttemptHistory
 from ro_platform.runs.reconciliation import (
     LEASE,
     LOST_CODE,
-    OpenAttempt,
     Phase,
     Reconciliation,
     RunFacts,
     ended_with_run,
     judge,
-    open_attempts,
 )
+from ro_platform.runs.unsettled import Mark, OpenAttempt, open_attempts
 
 FP = "a" * 64
 NOW = datetime(2030, 1, 2, tzinfo=UTC)
@@ -39,10 +48,32 @@ ACTOR = "SYSTEM::reconciliation"
 class Small:
     """A ledger in memory and its attempts: all that reconciliation is about."""
 
-    def __init__(self, clock: ManualClock | None = None) -> None:
+    def __init__(self, clock: ManualClock | None = None, log: LedgerBackend | None = None) -> None:
         self.clock = clock or ManualClock(NOW)
-        self.ledger = Ledger(MemoryLedgerBackend(), self.clock)
+        self.ledger = Ledger(log or MemoryLedgerBackend(), self.clock)
         self.attempts = AttemptHistory(self.ledger, actor="SYSTEM::dagster")
+
+    def register(self, fingerprint: str = FP) -> None:
+        """As the registry records it."""
+        run = run_id(fingerprint)
+        draft = EntryDraft(
+            EntryKind.RUN_REGISTERED,
+            run_subject(run),
+            "SYSTEM::dagster",
+            {"manifest_fingerprint": fingerprint},
+            correlation_ids=CorrelationIds(run_id=run),
+        )
+        self.ledger.append(draft)
+
+    def ran(self, fingerprint: str, run: str) -> None:
+        """One attempt under that manifest, to its end."""
+        begun = self.attempts.begin(fingerprint, "made", step_key="made", dagster_run_id=run)
+        running = self.attempts.move(begun, S.RUNNING, dagster_run_id=run)
+        self.attempts.move(running, S.SUCCEEDED, dagster_run_id=run)
+
+    def seals(self, fingerprint: str = FP) -> list[LedgerEntry]:
+        """The seals of a run."""
+        return list(self.ledger.scan(kind=EntryKind.RUN_SEALED, run_id=run_id(fingerprint)))
 
 
 @dataclass
@@ -137,7 +168,7 @@ def test_a_dry_run_says_the_same_and_writes_nothing() -> None:
     before = plane.ledger.size()
     said = passes.run(dry_run=True)
     assert plane.ledger.size() == before
-    assert said.watermark == 0
+    assert said.mark.runs == (FP,)
     done = passes.run()
     assert [item.why for item in done.ended] == [item.why for item in said.ended]
     assert done.ended[0].item.attempt == begun
@@ -178,7 +209,7 @@ def test_who_speaks_up_meanwhile_is_not_overruled() -> None:
     records = SlowRecords({"run-1": RunFacts(Phase.ENDED, "FAILURE")})
     passes = Reconciliation(plane.ledger, records, plane.clock, actor=ACTOR)
     first = passes.run()
-    assert (first.ended, len(first.open), first.watermark) == ((), 1, 0)
+    assert (first.ended, len(first.open), first.mark.runs) == ((), 1, (FP,))
     assert [ending.status for ending in passes.run().ended] == [S.LOST]
 
 
@@ -194,8 +225,9 @@ class Histories(RuleBasedStateMachine):
         super().__init__()
         self.clock = ManualClock(NOW)
         self.plane = Small(self.clock)
+        self.plane.register()
         self.records = FakeRecords()
-        self.watermark = 0
+        self.mark = Mark()
         self.count = 0
 
     def _some(self, number: int) -> str:
@@ -281,13 +313,13 @@ class Histories(RuleBasedStateMachine):
 
     @rule(remembered=st.booleans())
     def reconcile(self, remembered: bool) -> None:
-        """A pass, from the watermark or from the start; the next finds nothing more to do."""
-        start = self.watermark if remembered else 0
+        """A pass, from the mark or from the start; the next finds nothing more to do."""
+        mark = self.mark if remembered else Mark()
         passes = Reconciliation(self.plane.ledger, self.records, self.clock, actor=ACTOR)
-        self.watermark = passes.run(start=start).watermark
+        self.mark = passes.run(mark).mark
         size = self.plane.ledger.size()
         again = passes.run()
-        assert again.ended == ()
+        assert (again.ended, again.sealed) == ((), ())
         assert self.plane.ledger.size() == size
         for item in again.open:
             assert self.records.runs[str(item.dagster_run_id)].phase not in (
@@ -296,26 +328,27 @@ class Histories(RuleBasedStateMachine):
             )
 
     @invariant()
-    def nothing_ends_twice_and_the_watermark_holds(self) -> None:
+    def nothing_ends_twice_and_the_mark_holds(self) -> None:
         """One beginning, at most one end for each attempt; none open was begun before the mark."""
         entries = list(self.plane.ledger.scan(kind=EntryKind.ATTEMPT_TRANSITION))
         ends = [move.attempt_id for move in map(transition_of, entries) if not is_open(move.status)]
         assert len(ends) == len(set(ends))
-        assert all(item.begun >= self.watermark for item in open_attempts(entries))
+        open_now = open_attempts(entries)
+        assert all(item.begun >= self.mark.start or self.mark.runs == (FP,) for item in open_now)
 
     def teardown(self) -> None:
-        """Whatever happened: when all runs are over, each attempt has exactly one end."""
+        """When all runs are over, each attempt has exactly one end, and the run a seal."""
         for run in self.records.runs:
             self.records.runs[run] = RunFacts(Phase.ENDED, "FAILURE")
-        Reconciliation(self.plane.ledger, self.records, self.clock, actor=ACTOR).run(
-            start=self.watermark
-        )
+        Reconciliation(self.plane.ledger, self.records, self.clock, actor=ACTOR).run(self.mark)
         moves = [
             transition_of(entry)
             for entry in self.plane.ledger.scan(kind=EntryKind.ATTEMPT_TRANSITION)
         ]
         ends = sorted(move.attempt_id for move in moves if not is_open(move.status))
         assert ends == sorted({move.attempt_id for move in moves})
+        seals = standing_seals(self.plane.ledger, [run_id(FP)])
+        assert (seals[0] is not None) == bool(moves)
 
 
 TestAnyInterleaving = Histories.TestCase

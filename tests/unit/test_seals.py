@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from ro_platform.contracts import (
+    AdminActionType,
     AttemptTransition,
     CodeRef,
     CorrelationIds,
@@ -26,7 +27,7 @@ from ro_platform.ledger.entry import EntryDraft
 from ro_platform.ledger.sealing import run_subject, touched_mention
 from ro_platform.runs.manifest import ManifestFile
 from ro_platform.runs.seals import RunSeals, reopening
-from tests.unit.small_world import BOSS, DAGSTER, SmallWorld
+from tests.unit.small_world import BOSS, DAGSTER, InterruptedLedger, SmallWorld
 
 
 def seal_of(entry: LedgerEntry) -> RunSealed:
@@ -199,6 +200,81 @@ def test_a_revocation_touches_a_sealed_run_and_adds_nothing_to_its_record(
     assert kinds == [EntryKind.PASS_REVOKED, EntryKind.ADMIN_EVENT, EntryKind.ARTIFACT_BLOCKED]
     assert {item.correlation_ids.run_id for item in touched} == {None}
     assert seals.seal(world.fingerprint) == entry
+
+
+def test_a_seal_covers_what_touched_the_run_before_it(world: SmallWorld, seals: RunSeals) -> None:
+    """Touched after its seal, a run gets one more record for it, which links to the seal and is
+    sealed at once; asked again, nothing is added."""
+    first = sealed(world, seals)
+    assert seals.seal_with_touches(world.fingerprint) == first
+    assert first.body["touched"] == 0
+    touch = world.plane.record_admin_event(
+        AdminActionType.CANCEL_RUN,
+        key="touch",
+        subject=f"run/{run_id(world.fingerprint)}",
+        actor=BOSS,
+        reason="late",
+    )
+    second = seals.seal_with_touches(world.fingerprint)
+    assert second is not None
+    said = seal_of(second)
+    assert (said.record, said.previous, said.count, said.touched) == (2, first.seq, 1, 1)
+    assert said.touched_root == leaf_hash(canonical_bytes(touch)).hex()
+    assert seals.seal_with_touches(world.fingerprint) == second
+
+
+def test_a_run_that_is_reopened_while_it_is_sealed_is_not_sealed() -> None:
+    """Between the reading and the lock another attempt begins: nothing is closed over it."""
+    log = InterruptedLedger()
+    world = SmallWorld(log)
+    world.made("source")
+    log.before = [lambda: world.begun("late")]
+    assert RunSeals(world.plane.ledger, actor=DAGSTER).seal(world.fingerprint) is None
+    assert list(world.plane.ledger.scan(kind=EntryKind.RUN_SEALED)) == []
+
+
+def test_what_is_added_between_the_reading_and_the_lock_is_under_the_seal() -> None:
+    """Another attempt begins and ends in between: count and root are with it."""
+    log = InterruptedLedger()
+    world = SmallWorld(log)
+    world.made("source")
+    log.before = [lambda: world.made("late")]
+    seal = RunSeals(world.plane.ledger, actor=DAGSTER).seal(world.fingerprint)
+    assert seal is not None
+    entries = record(world, seal)
+    assert {entry.body.get("unit") for entry in entries} >= {"source", "late"}
+    assert seal_of(seal).count == len(entries)
+
+
+@pytest.mark.parametrize("reopened", [False, True])
+def test_who_seals_second_answers_what_stands(*, reopened: bool) -> None:
+    """Somebody else seals in between: that seal, or None if another attempt has begun since."""
+    log = InterruptedLedger()
+    world = SmallWorld(log)
+    world.made("source")
+    other = RunSeals(world.plane.ledger, actor=BOSS)
+
+    def somebody_else() -> None:
+        other.seal(world.fingerprint)
+        if reopened:
+            world.begun("late")
+
+    log.before = [somebody_else]
+    seal = RunSeals(world.plane.ledger, actor=DAGSTER).seal(world.fingerprint)
+    (only,) = world.plane.ledger.scan(kind=EntryKind.RUN_SEALED)
+    assert only.actor == BOSS
+    assert seal == (None if reopened else only)
+
+
+def test_a_run_that_cannot_be_sealed_locks_nobody_out() -> None:
+    """While an attempt is open the ledger is only read."""
+    log = InterruptedLedger()
+    world = SmallWorld(log)
+    world.begun("late")
+    locked: list[int] = []
+    log.before = [lambda: locked.append(1)]
+    assert RunSeals(world.plane.ledger, actor=DAGSTER).seal(world.fingerprint) is None
+    assert locked == []
 
 
 class Records(RuleBasedStateMachine):

@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 from ro_platform.contracts.ledger import EntryKind
 from ro_platform.errors import LedgerCorruptError
 from ro_platform.kernel.clock import ManualClock
-from ro_platform.ledger import verification
-from ro_platform.ledger.backends.base import LedgerRows
+from ro_platform.ledger import segments, verification
+from ro_platform.ledger.backends.base import Census, LedgerRows
 from ro_platform.ledger.backends.memory import MemoryLedgerBackend
 from ro_platform.ledger.backends.sqlite import SqliteLedgerBackend
 from ro_platform.ledger.entry import EntryDraft
 from ro_platform.ledger.log import Ledger
-from ro_platform.ledger.parallel import Reopen
+from ro_platform.ledger.parallel import Reopen, Workers
 from ro_platform.ledger.segments import CheckedSegment, Segment, check_segment
 from ro_platform.ledger.verification import Kept, Verification, verify
 
@@ -85,14 +85,21 @@ def verdict(rows: LedgerRows, kept: list[Kept], *, jobs: int) -> object:
         return error.message, error.diagnostics()
 
 
-def in_this_process(
-    reopen: Reopen, segments: Sequence[Segment], jobs: int
-) -> Generator[CheckedSegment, None, None]:
+class WorkersHere(Workers):
     """What the workers do, one after the other and here: quick enough for many examples."""
-    backend = reopen()
-    for segment in segments:
-        yield check_segment(backend, segment)
-    backend.close()
+
+    def __init__(self, reopen: Reopen, jobs: int) -> None:
+        self.backend = reopen()
+
+    def census(self, meanwhile: Sequence[Segment]) -> Census:
+        return self.backend.census()
+
+    def check(self, found: Sequence[Segment]) -> Generator[CheckedSegment, None, None]:
+        for segment in found:
+            yield check_segment(self.backend, segment)
+
+    def close(self) -> None:
+        self.backend.close()
 
 
 damages = st.lists(
@@ -113,10 +120,36 @@ def test_segments_give_the_verdict_of_one_pass(
         for size, good in marks
     }
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(verification, "check_in_parallel", in_this_process)
+        patch.setattr(verification, "Workers", WorkersHere)
         segmented = verdict(backend, list(kept.values()), jobs=2)
     assert segmented == verdict(backend, list(kept.values()), jobs=1)
     backend.close()
+
+
+@given(damages=damages, marks=marks)
+def test_pages_taken_at_once_give_the_verdict_of_entry_by_entry(
+    sound: SoundLedger, damages: list[tuple[str, int]], marks: list[tuple[int, bool]]
+) -> None:
+    """Whatever was damaged and whatever was kept: the same answer, or the same first bad entry."""
+    backend = sound.damaged_by([text.format(seq) for text, seq in damages])
+    roots = [*sound.roots, *[b"\x07" * 32] * 4]
+    kept = {
+        size: Kept(size, roots[size] if good else b"\x08" * 32, f"note {size}")
+        for size, good in marks
+    }
+    at_once = verdict(backend, list(kept.values()), jobs=1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(segments, "sound_leaves", lambda *_: None)
+        assert verdict(backend, list(kept.values()), jobs=1) == at_once
+    backend.close()
+
+
+def test_a_sound_ledger_is_not_gone_through_entry_by_entry(
+    sound: SoundLedger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise the pages would be read twice, and every entry built as an object."""
+    monkeypatch.setattr(segments, "checked", None)
+    assert verify(sound.backend).root == sound.roots[SIZE]
 
 
 def test_processes_of_their_own_verify_a_sound_ledger(sound: SoundLedger) -> None:
@@ -149,5 +182,5 @@ def test_a_ledger_of_this_process_only_is_verified_here(monkeypatch: pytest.Monk
     """No process is started for one in memory, however many jobs are allowed."""
     backend = MemoryLedgerBackend()
     Ledger(backend, ManualClock()).append_many(drafts(200))
-    monkeypatch.setattr(verification, "check_in_parallel", None)
+    monkeypatch.setattr(verification, "Workers", None)
     assert verify(backend, jobs=8, segment_level=LEVEL).size == 200

@@ -1,67 +1,46 @@
-#!/usr/bin/env python3
-"""A second verifier of dossiers: one file, the standard library and `cryptography`, nothing else.
-
-    python verify_dossier.py FILE KEY [WITNESS ...]
+"""A second verifier of dossiers: python verify_dossier.py FILE KEY [WITNESS ...]
 
 KEY is a verifier key, `name+hex(key id)+base64`, or a file that holds one. Exit 0: verified; 6:
-refused, with the reason. It shares no code with ro_platform and follows docs/reference/dossier.md.
+refused, with the reason. It needs the standard library and `cryptography`, shares no code with
+ro_platform, and follows docs/reference/dossier.md.
 """
 
-import base64
-import hashlib
-import json
-import re
-import sys
+import base64, hashlib, json, re, sys
 from collections import namedtuple
 from decimal import Decimal
 from pathlib import Path
-
-from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-SAFE, LARGEST = 2**53 - 1, 1 << 28
+SAFE, LARGEST, NIL = 2**53 - 1, 1 << 28, hashlib.sha256().digest()
 DOCUMENTS = "checkpoint entries.jsonl manifest.json proofs.json refs.json statement.json".split()
+NAMED, BUILD = "config/{config_name}/{config_version}", "urn:ro-platform:run:v0"
 OTHERS = r"|(configs|receipts)/[0-9a-f]{64}\.json|artifacts/[0-9a-f]{64}"
-FAULTS = (InvalidSignature, LookupError, TypeError, ValueError, AttributeError, RecursionError)
-ENTRY = set("seq kind subject key actor recorded_at_utc mentions correlation_ids body".split())
+FIELDS = "seq kind body subject".split()
+ENTRY = {*FIELDS, *"key actor recorded_at_utc mentions correlation_ids".split()}
 MOVES = {None: "QUEUED RUNNING REFUSED", "QUEUED": "RUNNING CANCELED LOST REFUSED"}
 MOVES["RUNNING"] = "SUCCEEDED FAILED CANCELED LOST"
 Key = namedtuple("Key", "name id public")
-
+sha256 = lambda data: hashlib.sha256(data).hexdigest()
+leaf = lambda data: hashlib.sha256(b"\0" + data).digest()  # RFC 9162, section 2.1
+node = lambda left, right: hashlib.sha256(b"\1" + left + right).digest()
+identity = lambda *parts: sha256("\n".join(parts).encode())[:32]
 
 def need(holds, reason):
     if not holds:
         raise ValueError(reason)
 
-
-def sha256(data):
-    return hashlib.sha256(data).hexdigest()
-
-
-def identity(*parts):
-    return sha256("\n".join(parts).encode())[:32]
-
-
 def b64(text):
-    data = base64.b64decode(text, validate=True)
-    need(base64.b64encode(data).decode() == text, "base64 that is not in its one form")
+    need(base64.b64encode(data := base64.b64decode(text, validate=True)).decode() == text, "base64")
     return data
-
 
 def number(value):  # RFC 8785, section 3.2.2.3
     need(isinstance(value, float) or abs(value) <= SAFE, "an integer beyond 2^53-1")
-    if isinstance(value, int) or not value:
-        return str(int(value))
-    sign, digits, exponent = Decimal(repr(value)).normalize().as_tuple()
-    text, point = "".join(map(str, digits)), len(digits) + exponent
-    if 0 < point <= 21:
-        text = f"{text[:point]:0<{point}}.{text[point:]}".rstrip(".")
-    elif -6 < point <= 0:
-        text = f"0.{'0' * -point}{text}"
-    else:
-        text = f"{text[0]}.{text[1:]}".rstrip(".") + f"e{point - 1:+d}"
-    return "-" * sign + text
-
+    exact = (Decimal(repr(value)) + 0).normalize()
+    if not value or 1e-6 <= abs(value) < 1e21:
+        return f"{exact:f}"
+    sign, (first, *rest), exponent = exact.as_tuple()
+    text = f"{first}.{''.join(map(str, rest))}".rstrip(".")
+    return f"{'-' * sign}{text}e{exponent + len(rest):+d}"
 
 def jcs(value):  # RFC 8785
     if value is None or isinstance(value, bool | str):
@@ -70,31 +49,17 @@ def jcs(value):  # RFC 8785
         return number(value)
     if isinstance(value, list):
         return f"[{','.join(map(jcs, value))}]"
-    keys = sorted(value, key=lambda key: key.encode("utf-16-be"))
-    return f"{{{','.join(f'{jcs(key)}:{jcs(value[key])}' for key in keys)}}}"
-
+    pairs = sorted(value.items(), key=lambda pair: pair[0].encode("utf-16-be"))
+    return f"{{{','.join(f'{jcs(key)}:{jcs(item)}' for key, item in pairs)}}}"
 
 def document(data, what):
-    exact = lambda digits: float(digits) if abs(float(digits)) > SAFE else int(digits)
-    value = json.loads(data.decode(), parse_int=exact)
+    value = json.loads(data.decode(), parse_int=lambda n: (int, float)[abs(float(n)) > SAFE](n))
     need(jcs(value).encode() == data, f"{what} is not in canonical form")
     return value
 
-
-def leaf(data):  # RFC 9162, section 2.1
-    return hashlib.sha256(b"\0" + data).digest()
-
-
-def node(left, right):
-    return hashlib.sha256(b"\1" + left + right).digest()
-
-
 def root_of(leaves):
-    if len(leaves) == 1:
-        return leaves[0]
-    half = 1 << (len(leaves) - 1).bit_length() - 1
-    return node(root_of(leaves[:half]), root_of(leaves[half:]))
-
+    half = 1 << max(len(leaves) - 1, 1).bit_length() - 1
+    return node(root_of(leaves[:half]), root_of(leaves[half:])) if leaves[1:] else [*leaves, NIL][0]
 
 def climb(found, index, size, path):  # the root that a path leads to, from a leaf upwards
     if size == 1:
@@ -105,13 +70,11 @@ def climb(found, index, size, path):  # the root that a path leads to, from a le
         return node(climb(found, index, half, path[:-1]), path[-1])
     return node(path[-1], climb(found, index - half, size - half, path[:-1]))
 
-
 def header(name, size):  # POSIX ustar, in the one form that a dossier has
     start = name.encode().ljust(100, b"\0") + b"0000644\0" + b"0000000\0" * 2
     start += b"%011o\0" % size + b"00000000000\0"
     end = b"0" + bytes(100) + b"ustar\x0000" + bytes(64) + b"0000000\0" * 2 + bytes(167)
     return start + b"%06o\0 " % (sum(start) + 256 + sum(end)) + end
-
 
 def members(data):  # The bytes of each member; written again, they must give the very same file.
     found, place, name = {}, 0, re.compile("|".join(map(re.escape, DOCUMENTS)) + OTHERS)
@@ -127,25 +90,22 @@ def members(data):  # The bytes of each member; written again, they must give th
     need(all(len(m) <= LARGEST or n.startswith("a") for n, m in found.items()), "it is too large")
     return found
 
-
 def read_key(text):
     name, key_id, public = text.strip().split("+", 2)
-    data = b64(public)
-    need(sha256(f"{name}\n".encode() + data)[:8] == key_id and data[0] == 1, "no verifier key")
+    key = sha256(f"{name}\n".encode() + (data := b64(public)))[:8]
+    need((key, data[0]) == (key_id, 1), "it is no verifier key")
     return Key(name, key_id, Ed25519PublicKey.from_public_bytes(data[1:]))
-
 
 def open_statement(data, key):  # DSSE 1.0, in-toto Statement v1
     envelope, kind = document(data, "statement.json"), "application/vnd.in-toto+json"
     text, sig = envelope["payload"], envelope["signatures"][0]["sig"]
     signatures = [{"keyid": f"{key.name}+{key.id}", "sig": sig}]
-    expected = {"payload": text, "payloadType": kind, "signatures": signatures}
+    expected = dict(payload=text, payloadType=kind, signatures=signatures)
     need(envelope == expected, "statement.json is no envelope with one signature of that key")
     payload = b64(text)
     pae = b"DSSEv1 %d %b %d %b" % (len(kind), kind.encode(), len(payload), payload)
     key.public.verify(b64(sig), pae)
     return payload, document(payload, "the statement")
-
 
 def open_checkpoint(note, keys):  # C2SP signed-note and tlog-checkpoint
     text, blank, lines = note.decode().rpartition("\n\n")
@@ -164,7 +124,6 @@ def open_checkpoint(note, keys):  # C2SP signed-note and tlog-checkpoint
     need(re.fullmatch(r"0|[1-9][0-9]{0,18}", size) and len(b64(root)) == 32, "no checkpoint")
     return int(size), b64(root)
 
-
 def read_entries(found, size, root):
     paths, data, last = document(found["proofs.json"], "proofs.json"), found["entries.jsonl"], -1
     need(data.endswith(b"\n"), "entries.jsonl does not end with a line feed")
@@ -179,20 +138,20 @@ def read_entries(found, size, root):
     need(len(paths) == len(entries), "there are proofs of entries that are not there")
     return entries
 
-
-def check_records(own, run, fingerprint):  # each whole, sealed, linked; the last seal
+def check_records(own, touching, run, fingerprint):  # each whole, sealed, linked; the last seal
     begun, seal, number = [], None, 0
     for entry, line in own:
         kind, body, seq = entry["kind"], entry["body"], entry["seq"]
         ours = (body.get("run_id"), body.get("manifest_fingerprint")) == (run, fingerprint)
         if kind == "run_sealed":
-            number += 1
-            count = begun and (body["record"], body["count"]) == (number, len(begun))
-            link = [body["first"], body.get("previous"), entry["subject"]]
-            need(ours and count, f"seal {seq}: its record is not complete, or another's")
-            need(link == [begun[0][0], seal and seal["seq"], f"run/{run}"], f"seal {seq}: its link")
-            need(body["root"] == root_of([leaf(item) for _, item in begun]).hex(), f"seal {seq}")
-            begun, seal = [], entry
+            touched = [hashed for place, hashed in touching.items() if place < seq]
+            said = [body.get(name) for name in "record count touched first previous".split()]
+            fits = said == [number + 1, len(begun), len(touched), begun[0][0], seal and seal["seq"]]
+            need(fits, f"seal {seq}: its record, or what touched the run, is not complete")
+            need(ours and entry["subject"] == f"run/{run}", f"seal {seq} is another run's")
+            roots = [root_of([leaf(item) for _, item in begun]).hex(), root_of(touched).hex()]
+            need([body["root"], body["touched_root"]] == roots, f"seal {seq}: its entries")
+            begun, seal, number = [], entry, number + 1
             continue
         need((kind == "run_reopened") == bool(seal and not begun), f"entry {seq} is in no record")
         if kind == "run_reopened":
@@ -202,11 +161,9 @@ def check_records(own, run, fingerprint):  # each whole, sealed, linked; the las
     need(seal and not begun, "there are entries that are not sealed")
     return seal
 
-
 def check_work(own, found, run, fingerprint):  # in order; references and receipts
     states, numbers, refs, receipts = {}, {}, {}, {}
-    for entry in (entry for entry, _ in own):
-        seq, kind, body = entry["seq"], entry["kind"], entry["body"]
+    for seq, kind, body, subject in (map(e.get, FIELDS) for e, _ in own):
         if kind == "attempt_transition":
             attempt, job = body["attempt_id"], identity("ro/job/v0", run, body["unit"])
             named = (body["job_id"], attempt, body["manifest_fingerprint"])
@@ -219,9 +176,9 @@ def check_work(own, found, run, fingerprint):  # in order; references and receip
         elif kind == "artifact_bound":
             ref, name = body["artifact"], body["artifact"]["ref"]
             place = re.escape(f"refs/{body['asset']}/fingerprint={fingerprint}/rev=")
-            said = (body["manifest_fingerprint"], entry["subject"])
             need(re.fullmatch(rf"{place}\d{{6}}\.json", name), f"entry {seq}: its place")
-            need(said == (fingerprint, f"artifact/{name}"), f"entry {seq} is about something else")
+            about = [body["manifest_fingerprint"], subject] == [fingerprint, f"artifact/{name}"]
+            need(about, f"entry {seq} is about something else")
             need(states.get(body["attempt_id"]) == "RUNNING", f"entry {seq}: nothing was running")
             need(refs.setdefault(name, ref) == ref, f"{name} is bound twice over")
         elif kind == "gate_receipt":
@@ -239,25 +196,20 @@ def check_work(own, found, run, fingerprint):  # in order; references and receip
         need(refs.get(item["ref"], {}).get("digest") == item["digest"], "a verdict is on nothing")
     return [refs[name] for name in sorted(refs)], receipts
 
-
-def check_context(context, run, pins, assets):  # it touched the run, or explains it
-    touching = [entry["seq"] for entry in context if f"touched/{run}" in entry.get("mentions", ())]
+def check_context(context, touching, pins, assets):  # it touched the run, or explains it
     events = {identity("ro/admin/v0", "publish_config", name) for name in pins}
     events |= {e["body"].get("admin_event_id") for e in context if e["seq"] in touching} - {None}
     published = set()
-    for seq, kind, body in ((e["seq"], e["kind"], e["body"]) for e in context):
+    for seq, kind, body, _ in (map(e.get, FIELDS) for e in context):
         if kind == "config_published" and seq not in touching:
-            version = body["version"]
-            name = f"config/{version['config_name']}/{version['config_version']}"
-            published.add(name)
-            known = pins.get(name) == version["digest"]
+            published.add(name := NAMED.format(**body["version"]))
+            known = pins.get(name) == body["version"]["digest"]
         elif kind == "gate_set_declared":
             known = body["asset"] in assets
         else:
             known = kind in ("admin_event", "pass_revoked") and body["admin_event_id"] in events
         need(known or seq in touching, f"entry {seq} ({kind}) has nothing to do with the run")
     need(published == set(pins), "the publication of a config is missing")
-
 
 def check_bytes(found, folder, expected):  # exactly these: sizes by SHA-256
     end = "" if folder == "artifacts" else ".json"
@@ -267,7 +219,6 @@ def check_bytes(found, folder, expected):  # exactly these: sizes by SHA-256
         data = found[f"{folder}/{digest}{end}"]
         need(sha256(data) == digest and size in (None, len(data)), f"{digest}: its bytes")
         need(not end or jcs(document(data, digest)), digest)
-
 
 def artifacts(found, refs, receipts, inside, withheld):  # the bytes that belong into it
     evidence = [item["evidence"] for item in receipts.values() if "evidence" in item]
@@ -281,12 +232,10 @@ def artifacts(found, refs, receipts, inside, withheld):  # the bytes that belong
             wanted |= {member["digest"]: member["size_bytes"] for member in tree["members"]}
     return wanted
 
-
 def statement(key, manifest, pins, own, seal, refs, receipts, rest):
     resource = lambda name, digest: {"name": name, "digest": {"sha256": digest}}
     inputs = [(f"input/{i['name']}", i["ref"]["digest"]) for i in manifest.get("inputs", [])]
-    definition = {"buildType": "urn:ro-platform:run:v0"}
-    definition["externalParameters"] = {"manifest": manifest}
+    definition = {"buildType": BUILD, "externalParameters": {"manifest": manifest}}
     definition["resolvedDependencies"] = [resource(*item) for item in (*inputs, *pins.items())]
     first, last = own[0][0]["recorded_at_utc"], seal["recorded_at_utc"]
     details = {"builder": {"id": f"urn:ro-platform:log:{key.name}"}}
@@ -300,7 +249,6 @@ def statement(key, manifest, pins, own, seal, refs, receipts, rest):
         "predicate": {"buildDefinition": definition, "runDetails": details, "ro_dossier": rest},
     }
 
-
 def verify(path, key, witnesses=()):
     found = members(path.read_bytes())
     payload, said = open_statement(found["statement.json"], key)
@@ -308,13 +256,14 @@ def verify(path, key, witnesses=()):
     size, root = open_checkpoint(found["checkpoint"], [key, *witnesses])
     manifest, fingerprint = document(found["manifest.json"], "it"), sha256(found["manifest.json"])
     run, versions = identity("ro/run/v0", fingerprint), manifest.get("config_versions", [])
-    pins = {f"config/{p['config_name']}/{p['config_version']}": p["digest"] for p in versions}
+    pins = {NAMED.format(**version): version["digest"] for version in versions}
     check_bytes(found, "configs", dict.fromkeys(pins.values()))
     entries = read_entries(found, size, root)
     own = [pair for pair in entries if pair[0]["correlation_ids"].get("run_id") == run]
-    context = [entry for entry, _ in entries if entry["correlation_ids"].get("run_id") != run]
-    need(not any("run_id" in entry["correlation_ids"] for entry in context), "another run's entry")
-    seal = check_records(own, run, fingerprint)
+    context = [entry for entry, _ in entries if "run_id" not in entry["correlation_ids"]]
+    need(len(own) + len(context) == len(entries), "it has another run's entry")
+    touching = {e["seq"]: leaf(t) for e, t in entries if f"touched/{run}" in e.get("mentions", ())}
+    seal = check_records(own, touching, run, fingerprint)
     (said,) = (entry["body"] for entry, _ in own if entry["kind"] == "run_registered")
     parameters = sha256(jcs(manifest.get("parameters", {})).encode())
     same = (said["manifest_fingerprint"], said["workload"]) == (fingerprint, manifest["workload"])
@@ -322,28 +271,27 @@ def verify(path, key, witnesses=()):
     refs, receipts = check_work(own, found, run, fingerprint)
     need(found["refs.json"] == jcs(refs).encode(), "refs.json is not what was bound")
     assets = {ref["ref"].removeprefix("refs/").rpartition("/fingerprint=")[0] for ref in refs}
-    check_context(context, run, pins, assets)
+    check_context(context, touching, pins, assets)
     check_bytes(found, "receipts", {digest: None for _, digest in receipts})
     check_bytes(found, "artifacts", artifacts(found, refs, receipts, inside, withheld))
-    rest = {"kind": "ro.dossier.v0", "manifest_fingerprint": fingerprint, "run_id": run}
-    rest |= {"checkpoint": {"size": size, "root": root.hex()}, "with_artifacts": inside}
-    members_said = {name: sha256(found[name]) for name in found if name != "statement.json"}
-    rest |= {"withheld": withheld, "members": members_said}
+    rest = {"kind": "ro.dossier.v0", "manifest_fingerprint": fingerprint, "withheld": withheld}
+    rest |= {
+        "run_id": run,
+        "checkpoint": {"size": size, "root": root.hex()},
+        "with_artifacts": inside,
+    }
+    rest["members"] = {name: sha256(found[name]) for name in found if name != "statement.json"}
     expected = statement(key, manifest, pins, own, seal, refs, receipts, rest)
     need(jcs(expected).encode() == payload, "the statement or a member is not what was signed")
     return f"verified: run {run}, {len(entries)} entries, {len(refs)} artifacts, log size {size}"
 
-
-def main(path, *keys):
+if __name__ == "__main__":
+    path, *keys = sys.argv[1:]
     try:
         keys = [read_key(Path(key).read_text() if Path(key).is_file() else key) for key in keys]
         print(verify(Path(path), keys[0], keys[1:]))
     except OSError as error:
         sys.exit(f"{path} cannot be read: {error}")
-    except FAULTS as e:
-        print(f"refused: {str(e) or 'a signature is not genuine'}", file=sys.stderr)
+    except Exception as error:  # what no sense can be made of is refused, too
+        print(f"refused: {str(error) or 'a signature is not genuine'}", file=sys.stderr)
         sys.exit(6)
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])

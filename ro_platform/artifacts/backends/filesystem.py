@@ -155,9 +155,12 @@ class FilesystemBackend(BlobBackend):
     def make_root(self) -> None:
         """Make the store folder and ``tmp`` if they are missing. Raises OSError."""
         if not self._tmp.is_dir():
+            above = [folder for folder in self.root.parents if not folder.exists()]
             self._tmp.mkdir(parents=True, exist_ok=True)
-            with suppress(PermissionError):  # a folder above that may be passed but not read
-                posix.fsync_folder(self.root.parent)
+            # The ledger may be in one of those folders, too, and finds it made already.
+            for folder in (self.root, *above):
+                with suppress(PermissionError):  # a folder above that may be passed but not read
+                    posix.fsync_folder(folder.parent)
 
     def open_temporary(self) -> tuple[int, str]:
         """A new file in ``tmp``: its descriptor and path. Raises OSError."""

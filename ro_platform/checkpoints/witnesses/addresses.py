@@ -20,7 +20,6 @@ from ro_platform.checkpoints.witnesses.base import Witness
 from ro_platform.checkpoints.witnesses.command import CommandWitness
 from ro_platform.checkpoints.witnesses.folder import folder_witness
 from ro_platform.checkpoints.witnesses.git import GitWitness
-from ro_platform.checkpoints.witnesses.s3 import S3Witness
 from ro_platform.errors import SettingsError
 
 _S3_OPTIONS = {"endpoint_url", "region"}
@@ -60,12 +59,27 @@ def _bucket(address: str, parts: SplitResult) -> Witness:
     options = dict(parse_qsl(parts.query))
     if not parts.hostname or parts.username or parts.fragment or options.keys() - _S3_OPTIONS:
         _refuse(address, "it is not s3://bucket/prefix?endpoint_url=…&region=…")
+    if "endpoint_url" in options and not _is_endpoint(options["endpoint_url"]):
+        _refuse(address, "its endpoint_url is not http://host:port or https://host:port")
+    # Imported where it is used: boto3 would slow down every command.
+    from ro_platform.checkpoints.witnesses.s3 import S3Witness
+
     return S3Witness(
         parts.netloc,
         unquote(parts.path).strip("/"),
         endpoint_url=options.get("endpoint_url"),
         region=options.get("region"),
     )
+
+
+def _is_endpoint(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        named = bool(parts.hostname) and (parts.port is None or parts.port > 0)
+    except ValueError:
+        return False
+    plain = not (parts.username or parts.password or parts.query or parts.fragment)
+    return parts.scheme in {"http", "https"} and named and plain
 
 
 def _words(address: str) -> list[str]:

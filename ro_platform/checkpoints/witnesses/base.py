@@ -5,7 +5,8 @@ This class is the specification; every witness passes ``tests/contract/test_witn
 * ``keep`` returns when the note is there for good. The same note again changes nothing; another
   one under that name is a ``CheckpointRefusedError`` and leaves the first.
 * Only documented errors: ``BackendUnavailableError`` (try again), ``OutcomeUnknownError``,
-  ``StoreNotWritableError``, ``CheckpointRefusedError``, ``NotFoundError``.
+  ``StoreNotWritableError``, ``CheckpointRefusedError``, ``NotFoundError``; and ``SettingsError``
+  for a place that could replace notes and so cannot be a witness.
 """
 
 from __future__ import annotations

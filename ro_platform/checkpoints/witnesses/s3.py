@@ -1,103 +1,170 @@
-"""An S3 bucket as a witness: best in another account, with object lock, writable and not erasable.
+"""An S3 bucket as a witness: best in another account, with Object Lock, writable and not erasable.
 
-``PutObject`` with ``If-None-Match: *`` creates only. Any S3 endpoint that honours it serves.
-Credentials come from where boto3 finds them; none is part of the address.
+What counts is the **first version** of an object. ``PutObject`` with ``If-None-Match: *`` creates
+only, where the endpoint honours it. Not all do: Ceph 16.2 takes a second object in a bucket with
+versions, where it becomes the newer version. A newer version, and a delete marker, which Object
+Lock permits, hide the first one from a plain ``GetObject`` and ``ListObjectsV2``; so versions are
+listed and read. A bucket without versions has to refuse the second object, which is tried once,
+with an object of no meaning, before the first note is put there.
+
+Needed are ``s3:PutObject``, ``s3:GetObjectVersion`` and ``s3:ListBucketVersions``. Credentials come
+from where boto3 finds them; none is part of the address.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+from botocore.parsers import ResponseParserError
 
 from ro_platform.checkpoints.witnesses.base import Witness, require_same
-from ro_platform.errors import BackendUnavailableError, NotFoundError
+from ro_platform.checkpoints.witnesses.s3_errors import (
+    code_of,
+    not_shown,
+    replaces,
+    unavailable,
+)
+from ro_platform.errors import NotFoundError
 from ro_platform.kernel.signing import MAX_NOTE_BYTES
 
-if TYPE_CHECKING:
-    from botocore.exceptions import ClientError
-
+PROBE = ".creates-only"
+"""The object below the prefix that a bucket without versions must refuse to replace. No log's
+name begins with a dot."""
+_ATTEMPTS = 3
 _EXISTS = ("PreconditionFailed", "412", "ConditionalRequestConflict", "409")
-_MISSING = ("NoSuchKey", "404")
+_MISSING = ("NoSuchKey", "NoSuchVersion", "404")
 
 
 class S3Witness(Witness):
     """Notes as objects below ``prefix`` of a bucket."""
 
     def __init__(
-        self, bucket: str, prefix: str, *, endpoint_url: str | None, region: str | None
+        self,
+        bucket: str,
+        prefix: str,
+        *,
+        endpoint_url: str | None,
+        region: str | None,
+        timeout_seconds: float = 30.0,
     ) -> None:
         super().__init__(f"s3://{bucket}/{prefix}".rstrip("/"))
         self._bucket = bucket
         self._prefix = f"{prefix.strip('/')}/" if prefix.strip("/") else ""
         self._endpoint_url = endpoint_url
         self._region = region
+        self._timeout = timeout_seconds
         self._opened: Any = None
+        self._keeps = False
+        self._first: dict[str, str] = {}  # first versions never change, so they are remembered
 
     def keep(self, name: str, note: bytes) -> None:
-        """See :class:`Witness`."""
-        key = self._prefix + name
+        """See :class:`Witness`. A crash leaves the whole note or nothing; the call is repeated.
+
+        Raises :class:`SettingsError`, and puts no note there, if one could replace another.
+        """
         with self._serves() as client:
-            try:
-                client.put_object(
-                    Bucket=self._bucket,
-                    Key=key,
-                    Body=note,
-                    ContentType="text/plain; charset=utf-8",
-                    IfNoneMatch="*",
-                )
-                return
-            except client.exceptions.ClientError as error:
-                if _code(error) not in _EXISTS:
-                    raise
-        # Also where the first try was answered too late and boto3 repeated it.
-        require_same(self.label, name, self.read(name), note)
+            self._require_keeps(client)
+            if self._first_version(client, name) is None:
+                self._create(client, name, note)
+            # Also what another process, or a first try whose answer was lost, put there before.
+            held = self._held(client, name)
+        if held is None:
+            raise not_shown(self.label, name)
+        require_same(self.label, name, held, note)
 
     def names(self, origin: str) -> list[str]:
-        """See :class:`Witness`."""
+        """See :class:`Witness`. Of each object the first version, also behind a delete marker."""
         with self._serves() as client:
-            pages = client.get_paginator("list_objects_v2").paginate(
-                Bucket=self._bucket, Prefix=f"{self._prefix}{origin}/"
-            )
-            keys = [item["Key"] for page in pages for item in page.get("Contents", ())]
-        return sorted(str(key).removeprefix(self._prefix) for key in keys)
+            return sorted(self._list(client, f"{origin}/"))
 
     def read(self, name: str) -> bytes:
-        """See :class:`Witness`."""
+        """See :class:`Witness`. The first version."""
         with self._serves() as client:
-            try:
-                answer = client.get_object(Bucket=self._bucket, Key=self._prefix + name)
-                return bytes(answer["Body"].read(MAX_NOTE_BYTES + 1))
-            except client.exceptions.ClientError as error:
-                if _code(error) not in _MISSING:
-                    raise
-        raise NotFoundError(f"The witness {self.label} has no {name}.", witness=self.label)
+            held = self._held(client, name)
+        if held is None:
+            raise NotFoundError(f"The witness {self.label} has no {name}.", witness=self.label)
+        return held
+
+    def _held(self, client: Any, name: str) -> bytes | None:
+        version = self._first_version(client, name)
+        if version is None:
+            return None
+        try:
+            answer = client.get_object(
+                Bucket=self._bucket, Key=self._prefix + name, VersionId=version
+            )
+            return bytes(answer["Body"].read(MAX_NOTE_BYTES + 1))
+        except ClientError as error:
+            if code_of(error) in _MISSING:
+                return None
+            raise
+
+    def _first_version(self, client: Any, name: str) -> str | None:
+        if name not in self._first:
+            self._list(client, name)
+        return self._first.get(name)
+
+    def _list(self, client: Any, start: str) -> set[str]:
+        """The names that begin so; their first versions are known afterwards."""
+        found = dict[str, str]()
+        pages = client.get_paginator("list_object_versions").paginate(
+            Bucket=self._bucket, Prefix=self._prefix + start
+        )
+        for page in pages:
+            for item in page.get("Versions", ()):
+                # An object's versions come newest first: the last one said is the first one made.
+                found[str(item["Key"]).removeprefix(self._prefix)] = str(item["VersionId"])
+        self._first.update(found)
+        return set(found)
+
+    def _require_keeps(self, client: Any) -> None:
+        """Once: that whatever is put there second leaves what was there first."""
+        if self._keeps:
+            return
+        for _ in range(2):
+            answer = self._create(client, PROBE, b"This bucket creates only.\n")
+            if answer is None or answer.get("VersionId", "null") != "null":
+                self._keeps = True
+                return
+        raise replaces(self.label)
+
+    def _create(self, client: Any, name: str, content: bytes) -> dict[str, Any] | None:
+        """What the endpoint answered; None if it refused, because there is one."""
+        try:
+            answer: dict[str, Any] = client.put_object(
+                Bucket=self._bucket,
+                Key=self._prefix + name,
+                Body=content,
+                ContentType="text/plain; charset=utf-8",
+                IfNoneMatch="*",
+            )
+            return answer
+        except ClientError as error:
+            if code_of(error) in _EXISTS:
+                return None
+            raise
 
     @contextmanager
     def _serves(self) -> Iterator[Any]:
         """The client, whose errors become ours."""
-        # Imported where it is used: it would slow down every command.
-        import boto3
-        from botocore.config import Config
-        from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
-
         try:
             if self._opened is None:
-                config = Config(connect_timeout=10, read_timeout=30, retries={"max_attempts": 3})
-                self._opened = boto3.client(
+                # A session of its own: boto3's shared one keeps the credentials it saw first.
+                self._opened = boto3.Session().client(
                     "s3",
                     endpoint_url=self._endpoint_url,
                     region_name=self._region,
-                    config=config,
+                    config=Config(
+                        connect_timeout=min(self._timeout, 10.0),
+                        read_timeout=self._timeout,
+                        retries={"total_max_attempts": _ATTEMPTS, "mode": "standard"},
+                    ),
                 )
             yield self._opened
-        except (BotoCoreError, ClientError, HTTPClientError, ValueError) as error:
-            raise BackendUnavailableError(
-                f"The witness {self.label} does not serve: {error}.",
-                next_step="What it lacks is handed over with the next checkpoint.",
-                witness=self.label,
-            ) from None
-
-
-def _code(error: ClientError) -> str:
-    return str(error.response.get("Error", {}).get("Code", ""))
+        except (BotoCoreError, ClientError, ResponseParserError, ValueError) as error:
+            raise unavailable(self.label, error, self._timeout) from None

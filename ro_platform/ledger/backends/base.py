@@ -46,6 +46,10 @@ class Row(NamedTuple):
     dagster_run_id: str | None
 
 
+RawRow = tuple[int, bytes, bytes, str, str, str | None, str | None, str | None]
+"""The same, unnamed: a third of a microsecond less for each when there are millions."""
+
+
 class Mention(NamedTuple):
     """That the entry at ``seq`` mentions a name."""
 
@@ -117,9 +121,19 @@ class LedgerRows(ABC):
         """
         return [self.latest(kind, subject) for kind, subject in questions]
 
+    def recorded(
+        self, keys: Collection[str], questions: Sequence[tuple[str, str]]
+    ) -> tuple[dict[str, Row], list[Row | None]]:
+        """:meth:`by_keys` and :meth:`latest_of`: what an append asks, together."""
+        return self.by_keys(keys), self.latest_of(questions)
+
     @abstractmethod
     def page(self, selection: Selection, limit: int) -> list[Row]:
         """The first ``limit`` rows of a selection, by ``seq`` (descending if ``newest_first``)."""
+
+    def stretch(self, start: int, end: int) -> Sequence[RawRow]:
+        """All rows ``start <= seq < end`` in order, as plain tuples: for reading in bulk."""
+        return self.page(Selection(start=start, end=end), end - start)
 
     @abstractmethod
     def mentions(self, start: int, end: int) -> list[Mention]:
@@ -139,6 +153,10 @@ class LedgerRows(ABC):
 
 class LedgerTransaction(LedgerRows):
     """The one writer of the moment. Reads see its own inserts."""
+
+    def tip_at_begin(self) -> Tip:
+        """Where the log ended when this writer's turn began, if it has inserted nothing yet."""
+        return self.tip()
 
     @abstractmethod
     def insert(

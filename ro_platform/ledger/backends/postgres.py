@@ -17,6 +17,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
+from itertools import chain
 from typing import Any
 
 from psycopg2 import errors
@@ -29,6 +30,7 @@ from ro_platform.ledger.backends.base import (
     LedgerRows,
     LedgerTransaction,
     Mention,
+    RawRow,
     Row,
     Selection,
     Tip,
@@ -47,10 +49,11 @@ _COLUMNS = "seq, entry, leaf, kind, subject, key, run_id, dagster_run_id"
 _FROM = f"SELECT {_COLUMNS} FROM ro_ledger.entry"  # noqa: S608  (no value is part of it)
 _MOST_SELECTIVE_FIRST = ("subject", "run_id", "dagster_run_id", "kind")
 _ROWS_A_STATEMENT = 1000
+_SHORT_STATEMENT_BYTES = 1 << 16
 _BEGIN = """
 BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE;
 SELECT ro_ledger.take_turn();
-SELECT max(version) FROM ro_ledger.ledger_schema
+EXECUTE ro_begin
 """
 # Without the function it is an older ledger, or a foreign schema.
 _NO_LEDGER = (errors.UndefinedTable, errors.InvalidSchemaName, errors.UndefinedFunction)
@@ -62,6 +65,25 @@ CROSS JOIN LATERAL (
     ORDER BY seq + 0 DESC LIMIT 1
 ) AS found
 """  # noqa: S608
+_RECORDED_ONE = "EXECUTE ro_recorded (%s, %s, %s)"
+_RECORDED = f"""
+SELECT 0, found.* FROM ({_FROM} WHERE key = ANY(%s::text[])) AS found UNION ALL ({_LATEST_OF})
+"""  # noqa: S608
+# What every append asks, planned once a session.
+_PREPARED = {
+    "ro_begin": """
+SELECT (SELECT max(version) FROM ro_ledger.ledger_schema), tip.*
+FROM (VALUES (0)) AS one LEFT JOIN (
+    SELECT seq + 1, leaf FROM ro_ledger.entry ORDER BY seq DESC LIMIT 1
+) AS tip ON true
+""",
+    "ro_recorded (text, text, text)": f"""
+(SELECT 0, found.* FROM ({_FROM} WHERE key = $1) AS found) UNION ALL
+(SELECT 1, found.* FROM (
+    {_FROM} WHERE subject = $3 AND kind = $2 ORDER BY seq + 0 DESC LIMIT 1
+) AS found)
+""",  # noqa: S608
+}
 _CENSUS = """
 BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL enable_seqscan = on
 """
@@ -72,6 +94,8 @@ _MENTIONING = "SELECT {columns} FROM ro_ledger.mention CROSS JOIN LATERAL ({entr
 
 class _PostgresRows(LedgerRows):
     """The reading half, over whichever session answers."""
+
+    _prepared = False
 
     @abstractmethod
     def _query(self, sql: str, values: Sequence[Any] = ()) -> list[Any]:
@@ -103,8 +127,24 @@ class _PostgresRows(LedgerRows):
         """See :class:`LedgerRows`. All answers are of one moment."""
         kinds, subjects = [kind for kind, _ in questions], [subject for _, subject in questions]
         answers = self._query(_LATEST_OF, [kinds, subjects]) if questions else []
-        found = {number: _row(row) for number, *row in answers}
-        return [found.get(number) for number in range(1, len(questions) + 1)]
+        return _in_order(answers, len(questions))
+
+    def recorded(
+        self, keys: Collection[str], questions: Sequence[tuple[str, str]]
+    ) -> tuple[dict[str, Row], list[Row | None]]:
+        """See :class:`LedgerRows`. One round trip, or none where nothing is asked."""
+        if not keys or not questions:
+            return super().recorded(keys, questions)
+        kinds, subjects = [kind for kind, _ in questions], [subject for _, subject in questions]
+        if len(keys) == len(questions) == 1 and self._prepared:
+            answers = self._query(_RECORDED_ONE, [*keys, *kinds, *subjects])
+        else:
+            answers = self._query(_RECORDED, [list(keys), kinds, subjects])
+        keyed = [_row(row) for number, *row in answers if number == 0]
+        return (
+            {row.key: row for row in keyed if row.key is not None},
+            _in_order(answers, len(questions)),
+        )
 
     def page(self, selection: Selection, limit: int) -> list[Row]:
         """See :class:`LedgerRows`."""
@@ -123,6 +163,11 @@ class _PostgresRows(LedgerRows):
         where = " AND ".join([f"{place} >= %s", f"{place} < %s", *conditions])
         sql = f"{_FROM} WHERE {where} ORDER BY {place} {order} LIMIT %s"
         return self._rows(sql, [*within, *values, limit])
+
+    def stretch(self, start: int, end: int) -> Sequence[RawRow]:
+        """See :class:`LedgerRows`."""
+        found = self._query(f"{_FROM} WHERE seq >= %s AND seq < %s ORDER BY seq", [start, end])
+        return [(seq, bytes(entry), bytes(leaf), *columns) for seq, entry, leaf, *columns in found]
 
     def mentions(self, start: int, end: int) -> list[Mention]:
         """See :class:`LedgerRows`."""
@@ -154,17 +199,27 @@ class _PostgresRows(LedgerRows):
 
 
 class _PostgresTransaction(_PostgresRows, LedgerTransaction):
-    def __init__(self, session: Session, address: PostgresAddress) -> None:
+    _prepared = True
+
+    def __init__(self, session: Session, address: PostgresAddress, tip: Tip) -> None:
         self._session = session
         self._address = address
+        self._tip = tip
+
+    def tip_at_begin(self) -> Tip:
+        """See :class:`LedgerTransaction`: it came with the turn."""
+        return self._tip
 
     def insert(
         self, rows: Sequence[Row], nodes: Sequence[Node], mentions: Sequence[Mention]
     ) -> None:
         with translated(self._address, writing=True):
-            self._insert(f"INSERT INTO ro_ledger.entry ({_COLUMNS})", rows)
-            self._insert("INSERT INTO ro_ledger.node (level, position, hash)", nodes)
-            self._insert("INSERT INTO ro_ledger.mention (seq, name)", mentions)
+            for statements in _batches(
+                self._inserts(f"INSERT INTO ro_ledger.entry ({_COLUMNS})", rows),
+                self._inserts("INSERT INTO ro_ledger.node (level, position, hash)", nodes),
+                self._inserts("INSERT INTO ro_ledger.mention (seq, name)", mentions),
+            ):
+                self._session.run(statements)
 
     def census(self) -> Census:
         with translated(self._address):
@@ -174,10 +229,10 @@ class _PostgresTransaction(_PostgresRows, LedgerTransaction):
         with translated(self._address):
             return list(self._session.run(sql, values).fetchall())
 
-    def _insert(self, into: str, rows: Sequence[tuple[Any, ...]]) -> None:
+    def _inserts(self, into: str, rows: Sequence[tuple[Any, ...]]) -> Iterator[bytes]:
         for start in range(0, len(rows), _ROWS_A_STATEMENT):
             some = self._session.values_of(rows[start : start + _ROWS_A_STATEMENT])
-            self._session.run(into.encode() + b" VALUES " + some)
+            yield into.encode() + b" VALUES " + some
 
 
 class PostgresLedgerBackend(_PostgresRows, LedgerBackend):
@@ -199,9 +254,9 @@ class PostgresLedgerBackend(_PostgresRows, LedgerBackend):
         """``BEGIN`` and ``LOCK TABLE`` to ``COMMIT``, or ``ROLLBACK`` on any exception."""
         with self._writer.lock:
             with translated(self.address, writing=True):
-                session = self._begun()
+                session, tip = self._begun()
             try:
-                yield _PostgresTransaction(session, self.address)
+                yield _PostgresTransaction(session, self.address, tip)
                 self._commit(session)
             except BaseException:
                 session.roll_back()
@@ -226,7 +281,7 @@ class PostgresLedgerBackend(_PostgresRows, LedgerBackend):
         """See :class:`LedgerBackend`."""
         return partial(PostgresLedgerBackend, self._url)
 
-    def _begun(self) -> Session:
+    def _begun(self) -> tuple[Session, Tip]:
         if self._writer.get().in_transaction:
             raise InvalidInputError(
                 "A transaction of this ledger was begun inside another one by the same thread.",
@@ -234,18 +289,20 @@ class PostgresLedgerBackend(_PostgresRows, LedgerBackend):
             )
         try:
             try:
-                session, cursor = self._writer.first(_BEGIN)
+                session, cursor = self._writer.first(_BEGIN, None, _PREPARED)
             except _NO_LEDGER:
                 session = self._writer.get()
                 session.roll_back()
                 session.knows_ledger = False
                 create(session, self.address)
+                session.prepare(_PREPARED)
                 cursor = session.run(_BEGIN)
-            require_version(cursor.fetchall(), self.address)
+            ((version, size, leaf),) = cursor.fetchall()
+            require_version([(version,)], self.address)
         except BaseException:
             self._writer.roll_back()
             raise
-        return session
+        return session, Tip(size, bytes(leaf)) if size else Tip(0, None)
 
     def _commit(self, session: Session) -> None:
         # What is already lost was never asked to commit, so its outcome is known.
@@ -275,6 +332,18 @@ class PostgresLedgerBackend(_PostgresRows, LedgerBackend):
                 return []
 
 
+def _batches(*inserts: Iterator[bytes]) -> Iterator[bytes]:
+    """Statements together in one message, up to some length of it."""
+    waiting: list[bytes] = []
+    for statement in chain.from_iterable(inserts):
+        waiting.append(statement)
+        if len(statement) > _SHORT_STATEMENT_BYTES:
+            yield b"; ".join(waiting)
+            waiting = []
+    if waiting:
+        yield b"; ".join(waiting)
+
+
 def _conditions(selection: Selection) -> tuple[list[str], list[str]]:
     """What the entries' columns must equal, and the values: in words that one index fits."""
     conditions: list[str] = []
@@ -286,6 +355,12 @@ def _conditions(selection: Selection) -> tuple[list[str], list[str]]:
             conditions.append(f"{column} = %s" if plain else f"({column} || '') = %s")
             wanted.append(value)
     return conditions, wanted
+
+
+def _in_order(answers: Sequence[Sequence[Any]], questions: int) -> list[Row | None]:
+    """The answers to questions 1, 2, 3 …, where there is one."""
+    found = {number: _row(row) for number, *row in answers if number}
+    return [found.get(number) for number in range(1, questions + 1)]
 
 
 def _row(found: Sequence[Any]) -> Row:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import select
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import psycopg2
@@ -57,6 +58,7 @@ class Session:
     def __init__(self, address: PostgresAddress, *, writable: bool, limit_seconds: float) -> None:
         self._patience = limit_seconds + _GRACE_SECONDS
         self.knows_ledger = False
+        self._prepared: set[str] = set()
         self._connection = psycopg2.connect(**address.parameters, **_DRIVER)
         try:
             _wait(self._connection, self._patience)
@@ -104,6 +106,12 @@ class Session:
             raise
         return cursor
 
+    def prepare(self, statements: Mapping[str, str]) -> None:
+        """Have the server plan these once, to be executed by their names. Raises as :meth:`run`."""
+        for name in statements.keys() - self._prepared:
+            self.run(f"PREPARE {name} AS {statements[name]}")
+            self._prepared.add(name)
+
     def values_of(self, rows: Sequence[Sequence[object]]) -> bytes:
         """Rows as the list that follows VALUES."""
         cursor = self._connection.cursor()
@@ -142,19 +150,27 @@ class Connection:
             self._session = Session(self.address, writable=self.writable, limit_seconds=self._limit)
         return self._session
 
-    def first(self, sql: str | bytes, values: object = None) -> tuple[Session, Any]:
+    def first(
+        self,
+        sql: str | bytes,
+        values: object = None,
+        prepared: Mapping[str, str] = MappingProxyType({}),
+    ) -> tuple[Session, Any]:
         """The session and the result of what may safely be asked twice, with nothing open.
 
+        It may execute the prepared statements.
         A connection that a server let go of while it was idle is opened again, and nobody notices.
         """
         reused = self._session
         session = self.get()
         try:
+            session.prepare(prepared)
             return session, session.run(sql, values)
         except psycopg2.Error:
             if session.alive or session is not reused:
                 raise
         session = self.get()
+        session.prepare(prepared)
         return session, session.run(sql, values)
 
     def roll_back(self) -> None:

@@ -27,6 +27,7 @@ from ro_platform.ledger.backends.base import (
     LedgerRows,
     LedgerTransaction,
     Mention,
+    RawRow,
     Row,
     Selection,
     Tip,
@@ -118,6 +119,11 @@ class _SqliteRows(LedgerRows):
         sql = f"WHERE {' AND '.join(conditions)} ORDER BY mention.seq {order} LIMIT ?"
         return self._rows(sql, [*values, limit], table="mention CROSS JOIN entry USING (seq)")
 
+    def stretch(self, start: int, end: int) -> Sequence[RawRow]:
+        """See :class:`LedgerRows`."""
+        sql = f"SELECT {_COLUMNS} FROM entry WHERE seq >= ? AND seq < ? ORDER BY seq"  # noqa: S608
+        return self._query(sql, [start, end])
+
     def mentions(self, start: int, end: int) -> list[Mention]:
         """See :class:`LedgerRows`."""
         sql = "SELECT seq, name FROM mention WHERE seq >= ? AND seq < ? ORDER BY seq, name"
@@ -190,16 +196,19 @@ class SqliteLedgerBackend(_SqliteRows, LedgerBackend):
                 connection = self._writer.get()
             if connection is None:
                 raise StoreNotWritableError(f"The ledger {self.path} vanished as it was created.")
-            with translated(self.path, writing=True):
-                connection.execute("BEGIN IMMEDIATE")
+            nested = connection.in_transaction
             try:
+                with translated(self.path, writing=True):
+                    connection.execute("BEGIN IMMEDIATE")
                 # A newer release may have migrated it since this connection was opened.
                 require_version(connection, self.path)
                 yield _SqliteTransaction(connection, self.path)
                 with translated(self.path, writing=True, committing=True):
                     connection.execute("COMMIT")
             except BaseException:
-                self._roll_back(connection)
+                # Also after an interrupt that came with the answer to BEGIN: the lock is held then.
+                if not nested:
+                    self._roll_back(connection)
                 raise
 
     def census(self) -> Census:

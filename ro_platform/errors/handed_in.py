@@ -1,0 +1,84 @@
+"""What was handed in is wrong: exit 3."""
+
+from __future__ import annotations
+
+from ro_platform.errors.base import RunOperateError
+
+
+class InvalidInputError(RunOperateError):
+    """The caller's document, reference or argument is not acceptable as it stands."""
+
+    code = "RO_INVALID_INPUT"
+    exit_code = 3
+
+
+class DocumentSyntaxError(InvalidInputError):
+    """A file is not the YAML or JSON it should be (or uses what JSON cannot express)."""
+
+    code = "RO_DOCUMENT_SYNTAX"
+
+
+class NotCanonicalError(InvalidInputError):
+    """A value has no RFC 8785 form: NaN, an infinity, an unsafe integer, a lone surrogate."""
+
+    code = "RO_NOT_CANONICAL"
+
+
+class ContractError(InvalidInputError):
+    """A document does not follow its contract: an unknown, missing or ill-typed field."""
+
+    code = "RO_CONTRACT"
+
+
+class VolatileFieldError(InvalidInputError):
+    """A clock, host, user or environment value stands where it would enter an identity."""
+
+    code = "RO_VOLATILE_FIELD"
+
+
+class InputMismatchError(InvalidInputError):
+    """An input file's bytes are not those that the manifest names by digest."""
+
+    code = "RO_INPUT_MISMATCH"
+
+
+class InputMissingError(InvalidInputError):
+    """An input that the manifest names cannot be found by its ref nor in the store."""
+
+    code = "RO_INPUT_MISSING"
+
+
+class UnknownWorkloadError(InvalidInputError):
+    """The manifest names a workload that this deployment does not have."""
+
+    code = "RO_UNKNOWN_WORKLOAD"
+
+
+class VersionNotPinnedError(InvalidInputError):
+    """A run asked for a config that its manifest does not pin (or pins under other content)."""
+
+    code = "RO_VERSION_NOT_PINNED"
+
+
+class EncodingError(InvalidInputError):
+    """A value cannot be encoded (or decoded) by any deterministic encoding."""
+
+    code = "RO_ENCODING"
+
+
+class SettingsError(InvalidInputError):
+    """A setting of the deployment is missing, malformed or contradicts another."""
+
+    code = "RO_SETTINGS"
+
+
+class LedgerOutdatedError(SettingsError):
+    """The ledger is one of an older release, and has to be migrated before it is used."""
+
+    code = "RO_LEDGER_OUTDATED"
+
+
+class BundleRefusedError(InvalidInputError):
+    """An engine's bundle cannot be judged: malformed, empty, unsafe, unsealed, or no such law."""
+
+    code = "RO_BUNDLE_REFUSED"
