@@ -9,11 +9,18 @@ from typing import Any
 import dagster as dg
 
 from ro_platform.config.settings import Settings
-from ro_platform.errors import BackendUnavailableError, OutcomeUnknownError, RunOperateError
+from ro_platform.contracts import Action
+from ro_platform.errors import (
+    AccessDeniedError,
+    BackendUnavailableError,
+    OutcomeUnknownError,
+    RunOperateError,
+)
 from ro_platform.kernel.digest import sha256_hex
 from ro_platform.orchestration import PlaneResource
 from ro_platform.orchestration.launches import pause_words
 from ro_platform.orchestration.registration import register_manifest
+from ro_platform.plane import Plane
 from ro_platform.runs.manifest import read_manifest_file
 
 INBOX_ACTOR = "SYSTEM::manifest-inbox"
@@ -42,6 +49,10 @@ def manifest_inbox(jobs: Sequence[Any]) -> dg.SensorDefinition:
     ) -> dg.SensorResult:
         if paused := pause_words(plane.plane):
             return dg.SensorResult(skip_reason=dg.SkipReason(paused), cursor=context.cursor)
+        try:
+            actor = _registrar(plane.plane)
+        except AccessDeniedError as error:
+            return dg.SensorResult(skip_reason=dg.SkipReason(str(error)), cursor=context.cursor)
         seen: dict[str, str] = json.loads(context.cursor) if context.cursor else {}
         requests = []
         for path, digest in _unseen(Settings.load().manifest_inbox, seen, context.log):
@@ -49,7 +60,7 @@ def manifest_inbox(jobs: Sequence[Any]) -> dg.SensorDefinition:
             try:
                 file = read_manifest_file(path)
                 register_manifest(
-                    plane.plane, context.instance, file, workloads=workloads, actor=INBOX_ACTOR
+                    plane.plane, context.instance, file, workloads=workloads, actor=actor
                 )
             except RunOperateError as error:
                 if isinstance(error, BackendUnavailableError | OutcomeUnknownError):
@@ -66,6 +77,14 @@ def manifest_inbox(jobs: Sequence[Any]) -> dg.SensorDefinition:
         return dg.SensorResult(run_requests=requests, cursor=json.dumps(seen, sort_keys=True))
 
     return manifest_inbox
+
+
+def _registrar(plane: Plane) -> str:
+    """In whose name manifests are registered: under a policy whoever's token this process has, if
+    they may. Raises :class:`AccessDeniedError`."""
+    if plane.access.in_force is None:
+        return INBOX_ACTOR
+    return plane.identity.require(Action.REGISTER, plane.access.target("the manifest inbox"))
 
 
 def _unseen(folder: Path, seen: dict[str, str], log: logging.Logger) -> Iterator[tuple[Path, str]]:

@@ -217,11 +217,11 @@ class Directives:
 
     def record_ends(self, *, actor: str) -> Sequence[DirectiveRecord]:
         """Record the ends that nobody recorded: those that expired, and those whose action was
-        done before a crash."""
+        done before a crash. Those that the actor has no right to are left to somebody else."""
         ended = []
         for found in tuple(self.list()):
             recorded = projected(self._moves(found.directive_id, self._ledger))
-            if found.status is not recorded.status:
+            if found.status is not recorded.status and self._may_end(found, actor):
                 outcome = self._service.find(
                     found.request.action_type, directive_key(found.directive_id)
                 )
@@ -239,6 +239,18 @@ class Directives:
             raise refused_move(found, f"{actor} proposed it, and nobody approves their own")
         decision = self._may_approve(found, actor)
         self._self_grants.require_granted(actor, decision, log)
+
+    def _may_end(self, found: DirectiveRecord, actor: str) -> bool:
+        """Whether the actor may automate, or do the action themselves."""
+        access = self._access
+        if access.decide(actor, Action.AUTOMATE, access.target("directives")).allowed:
+            return True
+        try:
+            action = self._service.action(found.request.action_type)
+            target = action.target(found.request, access.environment)
+        except RunOperateError:
+            return False  # this process cannot say what it is about
+        return access.decide(actor, action.right(found.request), target).allowed
 
     def _may_approve(self, found: DirectiveRecord, actor: str) -> Decision:
         action = self._service.action(found.request.action_type)
@@ -278,7 +290,10 @@ class Directives:
         def build(log: LedgerReader) -> Sequence[EntryDraft]:
             return [move_draft(draft(log, self._get(name, log)), actor)]
 
-        self._ledger.append_with(build)
+        try:
+            self._ledger.append_with(build)
+        except AccessDeniedError as error:
+            raise self._service.refused(self.get(name).request, actor, error) from None
         return self.get(name)
 
     def _move(

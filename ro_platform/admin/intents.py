@@ -37,6 +37,9 @@ INTENTS = "admin/intents"
 """Mentioned by every intent, so that those without an outcome are found without a full scan."""
 
 
+REFUSALS = "refused/"
+"""The beginning of the keys of refusals."""
+
 _FACTS = ("pauses", "registry/", "retention/", "admin/")
 
 
@@ -166,7 +169,7 @@ def refusal_draft(
     """The entry of a refusal. Its key names who, what and why, and the day: asked again and again
     on one day under one policy, it is one entry."""
     known = [actor, request.targets, request.parameters, code, authority.policy, moment[:10]]
-    key = f"refused/{canonical_digest(known)}"
+    key = f"{REFUSALS}{canonical_digest(known)}"
     after: JsonObject = {"error_code": code, "error": words}
     event = _event(request, actor, key, moment, REFUSED, None, authority)
     return EntryDraft(

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from ro_platform.contracts import AdminEvent, EntryKind, Pause
-from ro_platform.errors import PausedError
+from ro_platform.errors import ContractError, PausedError
 from ro_platform.kernel.canonical import canonical_bytes
 from ro_platform.ledger.entry import body_of
 from ro_platform.ledger.reader import LedgerReader
@@ -56,11 +56,19 @@ class Pauses:
 
 
 def standing_in(log: LedgerReader) -> tuple[Pause, ...]:
-    """The pauses that a log says stand, by target."""
+    """The pauses that a log says stand, by target. Raises :class:`ContractError` for an entry about
+    them that lists none: damage lets nothing start."""
     entry = log.latest(EntryKind.ADMIN_EVENT, PAUSES)
-    listed = (body_of(entry, AdminEvent).after or {}).get(STANDING) if entry else None
-    found = listed if isinstance(listed, list) else []
-    return tuple(Pause.from_json(canonical_bytes(item), where="pauses") for item in found)
+    if entry is None:
+        return ()
+    listed = (body_of(entry, AdminEvent).after or {}).get(STANDING)
+    if not isinstance(listed, list):
+        raise ContractError(
+            f"Entry {entry.seq} is about what stands paused, and does not list it.",
+            next_step="See `ro ledger verify`; nothing starts before the ledger is as it was.",
+            seq=entry.seq,
+        )
+    return tuple(Pause.from_json(canonical_bytes(item), where="pauses") for item in listed)
 
 
 def paused_error(pause: Pause) -> PausedError:

@@ -17,6 +17,7 @@ from typing import Any
 
 from ro_platform.access.policy import Access, Decision
 from ro_platform.admin.action import AdminAction
+from ro_platform.admin.authority import authority_by, require_free_key, require_same_policy
 from ro_platform.admin.intents import (
     FAILED,
     INTENTS,
@@ -34,7 +35,6 @@ from ro_platform.admin.outcomes import (
 )
 from ro_platform.contracts import (
     AdminActionType,
-    AdminAuthority,
     AdminRequest,
     EntryKind,
     LedgerEntry,
@@ -128,7 +128,8 @@ class AdminService:
         request = self.normal(request)
         decision = self.authorised(request, actor)
         if decision.needs_second:
-            raise self._refused(request, actor, second_person(request), decision.policy_digest)
+            raise self.refused(request, actor, second_person(request))
+        require_free_key(key)
         return self._perform(request, actor, key, decision, None)
 
     def perform_approved(
@@ -142,14 +143,31 @@ class AdminService:
         """The decision, if it is yes. A refusal is recorded, and raised."""
         action = self.action(request.action_type)
         target = action.target(request, self._access.environment)
-        decision = self._access.decide(actor, action.right(request), target)
-        if decision.allowed:
-            return decision
         try:
-            self._access.require(actor, action.right(request), target)
+            return self._access.require(actor, action.right(request), target)
         except AccessDeniedError as error:
-            raise self._refused(request, actor, error, decision.policy_digest) from None
-        return decision  # the policy changed in between, and lets them
+            raise self.refused(request, actor, error) from None
+
+    def refused(
+        self, request: AdminRequest, actor: str, error: AccessDeniedError
+    ) -> AccessDeniedError:
+        """Put on record that the actor was refused what concerns that request; answers the error,
+        to be raised."""
+        found = self._access.in_force
+        authority = authority_by(found.digest if found else None)
+        draft = refusal_draft(
+            request,
+            actor=actor,
+            code=error.code,
+            words=error.message,
+            authority=authority,
+            moment=utc_text(self._clock()),
+        )
+        key = str(draft.key)
+        if self._ledger.find(key) is None:
+            self._ledger.append_with(lambda log: [] if log.find(key) else [draft])
+        error.recorded = True
+        return error
 
     def find(self, kind: AdminActionType, key: str) -> Outcome | None:
         """What came of the action with that key; None while it has no outcome."""
@@ -222,10 +240,8 @@ class AdminService:
         approved: Approved | None,
     ) -> LedgerEntry:
         """The intent on record, with the state as it is in that commit."""
-        authority = AdminAuthority(
-            policy=decision.policy_digest,
-            single_user=True if decision.policy_digest is None else None,
-            directive_id=approved.directive_id if approved else None,
+        authority = authority_by(
+            decision.policy_digest, approved.directive_id if approved else None
         )
         action, moment = self.action(request.action_type), utc_text(self._clock())
         name = intent_key(admin_event_id(request.action_type.value, key))
@@ -233,6 +249,7 @@ class AdminService:
         def build(log: LedgerReader) -> Sequence[EntryDraft]:
             if log.find(name):
                 return []  # somebody else was faster by a moment
+            require_same_policy(decision, log)
             if approved:
                 approved.require(log)
             before = action.before(request, log)
@@ -291,20 +308,3 @@ class AdminService:
         entry = self._ledger.find(outcome_key(intent.event_id))
         assert entry is not None, "an action leaves its outcome"
         return outcome_of(entry, new=new)
-
-    def _refused(
-        self, request: AdminRequest, actor: str, error: RunOperateError, policy: str | None
-    ) -> RunOperateError:
-        """The refusal, on record."""
-        draft = refusal_draft(
-            request,
-            actor=actor,
-            code=error.code,
-            words=error.message,
-            authority=AdminAuthority(policy=policy, single_user=True if policy is None else None),
-            moment=utc_text(self._clock()),
-        )
-        assert draft.key is not None
-        if self._ledger.find(draft.key) is None:
-            self._ledger.append_with(lambda log: [] if log.find(str(draft.key)) else [draft])
-        return error

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from ro_platform.admin.intents import admin_request
+from ro_platform.admin.intents import admin_request, canonical_digest
 from ro_platform.admin.replay import ReplayBasis
 from ro_platform.cli.output import fails_clearly
 from ro_platform.config.files import document_bytes
@@ -115,7 +115,19 @@ def _retention(_plane: Plane, values: Values) -> JsonObject:
 def _publish(plane: Plane, values: Values) -> JsonObject:
     file: Path = values["file"]
     content = parse_document(document_bytes(file), str(file)).value
-    return {"name": values["name"], "digest": plane.configs.keep(content)}
+    return publish_parameters(plane, values["name"], content, reason=values["reason"])
+
+
+def publish_parameters(plane: Plane, name: str, content: Any, *, reason: str) -> JsonObject:
+    """What publishes this content, which the store keeps from here on.
+
+    Raises :class:`AccessDeniedError` (recorded) for who may not: they leave nothing in the store.
+    """
+    asked: JsonObject = {"name": name, "digest": canonical_digest(content)}
+    request = admin_request(AdminActionType.PUBLISH_CONFIG, reason=reason, parameters=asked)
+    plane.admin.authorised(plane.admin.normal(request), plane.identity.actor())
+    plane.configs.keep(content)
+    return asked
 
 
 def _binding(_plane: Plane, values: Values) -> JsonObject:

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from ro_platform.admin.intents import admin_request
+from ro_platform.cli.admin_forms import publish_parameters
 from ro_platform.cli.output import fails_clearly, json_option, moment, out, say_json, short, table
 from ro_platform.config.files import document_bytes
 from ro_platform.config.settings import Settings
@@ -39,7 +40,7 @@ def publish(name: str, file: Path, reason: str, as_json: bool) -> None:
     request = admin_request(
         AdminActionType.PUBLISH_CONFIG,
         reason=reason,
-        parameters={"name": name, "digest": plane.configs.keep(content)},
+        parameters=publish_parameters(plane, name, content, reason=reason),
     )
     new = plane.admin.perform(request, actor=actor, key=plane.admin.key_for(request)).new
     published = plane.configs.find(name)

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
-import json
 from datetime import timedelta
-from typing import Any
 
 import click
 from rich.text import Text
 
+from ro_platform.admin.differences import diff_lines
 from ro_platform.admin.directives import LIFETIME, MAX_LIFETIME, Directives
 from ro_platform.cli.admin import outcome_facts, say_outcome, with_orchestrator
 from ro_platform.cli.admin_authority import acting, say_mode
@@ -197,15 +195,6 @@ def _difference(directives: Directives, found: DirectiveRecord) -> tuple[list[st
         return diff_lines(before, after), directives.state_digest(found)
     except RunOperateError as error:
         return [f"it cannot be done now: {error.message}"], None
-
-
-def diff_lines(before: Any, after: Any) -> list[str]:
-    """Two JSON values as a unified diff of their indented text."""
-    old, new = (
-        json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False).splitlines()
-        for value in (before, after)
-    )
-    return list(difflib.unified_diff(old, new, "before", "after", lineterm=""))
 
 
 def _coloured(line: str) -> Text:

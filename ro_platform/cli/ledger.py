@@ -10,7 +10,8 @@ from ro_platform.cli.ledger_schema import grant, migrate
 from ro_platform.cli.ledger_verification import verify
 from ro_platform.cli.output import fails_clearly, json_option, moment, out, say_json, table
 from ro_platform.config.settings import Settings
-from ro_platform.contracts import EntryKind, LedgerEntry
+from ro_platform.contracts import EntryKind
+from ro_platform.ledger.words import entry_words
 from ro_platform.plane import shared_plane
 
 
@@ -89,43 +90,6 @@ def prove(seq: int, size: int | None, as_json: bool) -> None:
     for level, step in enumerate(proof.path):
         out.print(f"path {level:>2} {step}")
     out.print(f"root  {proof.root}")
-
-
-def entry_words(entry: LedgerEntry) -> str:
-    """One line about an entry."""
-    body = entry.body
-    match entry.kind:
-        case EntryKind.ATTEMPT_TRANSITION:
-            return f"{body['unit']} #{body['number']} {body['status']} {body.get('error_code', '')}"
-        case EntryKind.GATE_RECEIPT:
-            status = "WARN" if body.get("warned") else body["status"]
-            return f"{body['gate_id']} {status} on {str(body['subject_digest'])[:12]}"
-        case EntryKind.ARTIFACT_BOUND:
-            artifact = body["artifact"]
-            digest = artifact.get("digest") if isinstance(artifact, dict) else None
-            return f"{body['asset']} = {str(digest)[:12]}"
-        case EntryKind.PASS_REVOKED:
-            digest = str(body["subject_digest"])[:12]
-            return f"{body['gate_id']} on {digest}, {body['blocked']} blocked: {body['reason']}"
-        case EntryKind.ARTIFACT_BLOCKED:
-            return f"{body['asset']} {str(body['manifest_fingerprint'])[:12]}"
-        case EntryKind.GATE_SET_DECLARED:
-            return f"{body['asset']}: {_gates(body['gates'])}"
-        case EntryKind.RUN_REGISTERED:
-            return f"{body['workload']} {str(body['manifest_fingerprint'])[:12]}"
-        case EntryKind.ARTIFACT_ERASED:
-            return f"{str(body['digest'])[:12]}: {body['reason']}"
-        case EntryKind.SEGMENT_ARCHIVED:
-            return f"{body['count']} entries from {body['first']}"
-        case EntryKind.ADMIN_EVENT:
-            return f"{body['action_type']} {entry.subject}: {body['reason']}"
-        case _:
-            return entry.subject
-
-
-def _gates(rules: object) -> str:
-    names = [str(rule["gate_id"]) for rule in rules] if isinstance(rules, list) else []
-    return ", ".join(names) or "no gates"
 
 
 for part in (archive, checkpoint, checkpoints, grant, key, migrate, verify):

@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.text import Text
 
 from ro_platform.contracts import ErrorResponse
-from ro_platform.errors import RunOperateError
+from ro_platform.errors import AccessDeniedError, RunOperateError
 
 F = TypeVar("F", bound=Callable[..., Any])
 Cell = str | Text
@@ -133,9 +133,23 @@ def fails_clearly(command: F) -> F:
             return command(*args, **kwargs)
         except RunOperateError as error:
             say_error(error, as_json=bool(kwargs.get("as_json")))
+            _record_refusal(error)
             raise click.exceptions.Exit(error.exit_code) from None
 
     return run  # type: ignore[return-value]  # the same signature
+
+
+def _record_refusal(error: RunOperateError) -> None:
+    """Have a refusal on record, unless it is; where that cannot be done, say so."""
+    if not isinstance(error, AccessDeniedError) or error.recorded:
+        return
+    # Imported where it is used: most commands are refused nothing.
+    from ro_platform.cli.admin_refusals import record_refusal
+
+    try:
+        record_refusal(error)
+    except RunOperateError as failed:
+        err.print(f"The refusal could not be recorded: {failed}", style="yellow", markup=False)
 
 
 def _text(cell: Cell) -> Text:

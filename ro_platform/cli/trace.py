@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import click
 
-from ro_platform.cli.ledger import entry_words
 from ro_platform.cli.output import fails_clearly, json_option, moment, out, say_json, table, word
 from ro_platform.config.settings import Settings
+from ro_platform.ledger.words import entry_words
 from ro_platform.plane import shared_plane
 from ro_platform.runs.trace import Trace, TraceKind
 

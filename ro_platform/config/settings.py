@@ -144,6 +144,11 @@ def use_dagster_home(settings: Settings) -> Path:
     return home
 
 
+def forget_token() -> None:
+    """Take ``RO_TOKEN`` out of this process's environment, and so out of its later children's."""
+    os.environ.pop("RO_TOKEN", None)
+
+
 def _root(env: Mapping[str, str], cwd: Path) -> Path:
     if env.get("RO_ROOT"):
         return _folder(env, "RO_ROOT", cwd)

@@ -11,6 +11,9 @@ class AccessDeniedError(RunOperateError):
     code = "RO_ACCESS_DENIED"
     exit_code = 11
 
+    recorded = False
+    """Whether whoever refused has put that on record, so that nobody does it a second time."""
+
 
 class NotAuthenticatedError(AccessDeniedError):
     """Nobody is known to act: no token, or one that is expired, revoked or not genuine."""

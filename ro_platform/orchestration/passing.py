@@ -26,7 +26,6 @@ from ro_platform.orchestration.resource import PlaneResource
 from ro_platform.plane import Plane
 from ro_platform.runs.readiness import Bounds, Look, Passed, Position, Readiness
 
-PASSING_ACTOR = "SYSTEM::when-passed"
 PASSED_TAG = "ro/passed"
 _SHORT = 12
 _REFUSALS_SHOWN = 3
@@ -250,7 +249,7 @@ def _request(consumer: _Consumer, passed: Passed) -> dg.RunRequest:
     return dg.RunRequest(
         run_key=launch,
         partition_key=passed.fingerprint,
-        tags={"ro/actor": PASSING_ACTOR, PASSED_TAG: launch[:_SHORT]},
+        tags={PASSED_TAG: launch[:_SHORT]},
     )
 
 

@@ -14,7 +14,7 @@ what it holds, and whoever publishes after it finds the file gone and is refused
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from pydantic import ValidationError
@@ -105,11 +105,13 @@ class Erasures:
         actor: str,
         all_bindings: bool = False,
         commission: Commission | None = None,
+        require: Callable[[LedgerReader], None] | None = None,
     ) -> Erasure:
         """Erase the bytes with that SHA-256, of whatever they are bound to or an input of.
 
         Erasing them again completes what a crash left, and answers what is on record. Of an
-        administrative action the ``commission`` drafts the outcome. Raises
+        administrative action the ``commission`` drafts the outcome, and ``require`` raises, within
+        the commit that decides it, if it must not be. Raises
         :class:`ArtifactNotFoundError` where nothing is bound to them and no manifest names them,
         :class:`InvalidInputError` where several do and not ``all_bindings`` are meant, and
         :class:`ContractError` for a blank reason or an actor that is none: all of it before
@@ -125,6 +127,8 @@ class Erasures:
             def build(log: LedgerReader) -> Sequence[EntryDraft]:
                 if log.latest(EntryKind.ARTIFACT_ERASED, digest_mention(digest)):
                     return []  # somebody else was faster by a moment
+                if require:
+                    require(log)
                 bound = _bindings(log, digest)
                 _require_meant(digest, [*bound, *inputs], all_bindings=all_bindings)
                 drafts = self._decision(digest, bound, inputs, members, reason, actor, commission)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 from starlette.routing import BaseRoute
@@ -13,7 +13,7 @@ from starlette.routing import BaseRoute
 from ro_platform.access.acting import acting
 from ro_platform.access.keys import access_key
 from ro_platform.access.policy import Access
-from ro_platform.config.settings import Settings
+from ro_platform.config.settings import Settings, settings_in_force
 from ro_platform.errors import RunOperateError, SettingsError
 from ro_platform.orchestration.instances import Instance, open_instance
 from ro_platform.plane import Plane, shared_plane
@@ -62,9 +62,12 @@ def face(
 ) -> Iterator[OpenFace]:
     """The face of a deployment that listens there, while the block runs.
 
+    For so long this process has no token of its own: who acts is whose request is served, and a
+    thread that lost its request acts as nobody.
     Raises :class:`SettingsError` for settings that contradict each other, and for an address that
     is not loopback while the plane is in its single-user mode.
     """
+    settings = replace(settings, token="")
     plane, web = shared_plane(settings), WebSettings.of(settings, host=host, port=port)
     single = plane.access.in_force is None
     if single and not web.loopback:
@@ -74,12 +77,15 @@ def face(
             "on 127.0.0.1.",
         )
     routes = operations(plane, settings) if operations else ()
-    with opened_webserver(
-        instance or open_instance(settings),
-        settings.root / "workspace.yaml",
-        lambda: explained(plane.access, acting()),
-        partial(_strip, plane.access, operations=bool(routes)),
-    ) as webserver:
+    with (
+        settings_in_force(settings),
+        opened_webserver(
+            instance or open_instance(settings),
+            settings.root / "workspace.yaml",
+            lambda: explained(plane.access, acting()),
+            partial(_strip, plane.access, operations=bool(routes)),
+        ) as webserver,
+    ):
         key = secrets.token_urlsafe(32)
         guards = _guards(plane, settings, web, key, Targets(webserver, partial(_workload, plane)))
         try:

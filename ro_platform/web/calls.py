@@ -17,10 +17,11 @@ from graphql.pyutils import Undefined
 from graphql.utilities import value_from_ast_untyped
 
 from ro_platform.errors import RequestRefusedError
+from ro_platform.orchestration.launches import STAMPED
 from ro_platform.web.documents import Operation, read_document, refused
 
 _KNOWN = {"query", "variables", "operationName", "extensions", "operation_name"}
-RESERVED_TAGS = frozenset({"ro/actor", "ro/grant", "ro/worker"})
+RESERVED_TAGS = STAMPED
 """Tags of runs and backfills that only the server may set."""
 
 
@@ -115,14 +116,16 @@ def call_of(said: Any) -> Call:
         raise refused("The request is not one GraphQL operation.", status=400)
     if not isinstance(name, str | None):
         raise refused("The operation's name is no text.", status=400)
+    operations = read_document(query)
+    names = [operation.name for operation in operations]
+    if name not in names and not (name is None and len(names) == 1):
+        raise refused("It is not clear which operation is meant.", status=400)
+    if all(operation.kind != "mutation" for operation in operations):
+        return Call(query, variables or {}, name)  # to search by such a tag sets none
     dropped: list[tuple[str, str]] = []
     kept = _without_reserved(variables or {}, dropped)
     assert isinstance(kept, dict)
-    call = Call(query, kept, name, tuple(dropped))
-    names = [operation.name for operation in call.operations]
-    if name not in names and not (name is None and len(names) == 1):
-        raise refused("It is not clear which operation is meant.", status=400)
-    return call
+    return Call(query, kept, name, tuple(dropped))
 
 
 def json_of(body: bytes) -> Any:

@@ -87,7 +87,8 @@ class Guards:
 
 class Face:
     """The ASGI application. ``dagster`` is what it guards; ``operations`` are routes of its own,
-    mounted at ``/operations``, which find ``visitor`` and ``form_token`` in ``request.state``."""
+    mounted at ``/operations``, which find ``visitor``, ``form_token`` and ``refused`` (which
+    records an error that refused an operation) in ``request.state``."""
 
     def __init__(
         self, dagster: ASGIApp, guards: Guards, operations: Sequence[BaseRoute] = ()
@@ -246,7 +247,13 @@ class Face:
                 raise refused("The form is not one that was shown to you.", status=403)
             receive = replayed(body, receive)
         scope = self._bare(arrival)
-        state = {"visitor": visitor, "form_token": sessions.form_token(bound)}
+        state = {
+            "visitor": visitor,
+            "form_token": sessions.form_token(bound),
+            "refused": lambda error, what: self._record(
+                arrival, error.code, error.message, operation=what
+            ),
+        }
         return app, {**scope, "state": {**scope.get("state", {}), **state}}, receive
 
     def _signing_out(self, arrival: Arrival) -> ASGIApp:

@@ -89,7 +89,7 @@ def refusal_page(words: str, next_step: str | None, actor: str | None) -> str:
 def strip(actor: str | None, *, single_user: bool, operations: bool) -> str:
     """What each page of the Dagster UI shows in its corner."""
     mode = "Single-user mode, " if single_user else ""
-    pages = f'<a style="{_LINK}" href="/operations">Operations</a>' if operations else ""
+    pages = f'<a style="{_LINK}" href="/operations/">Operations</a>' if operations else ""
     return (
         f'<div id="ro-face" role="contentinfo" style="{_STRIP}">{mode}{escape(actor or "nobody")}'
         f'{pages}<a style="{_LINK}" href="/signout">Sign out</a></div>'

@@ -30,6 +30,12 @@ def explained(access: Access, actor: str | None) -> dict[str, tuple[bool, str]]:
     }
 
 
+def anywhere(access: Access, actor: str | None, action: Action) -> tuple[bool, str]:
+    """Whether the actor may do that anywhere in this environment, and otherwise why not. For
+    display, as :func:`explained`."""
+    return _decided(access, access.in_force, actor, action)
+
+
 def _decided(
     access: Access, found: PolicyInForce | None, actor: str | None, action: Action
 ) -> tuple[bool, str]:

@@ -3,8 +3,9 @@
 The first refusal of an actor (or of a source, where nobody is known), an operation and a minute is
 recorded at once; those that follow within the minute are counted, and recorded as one entry when
 the minute is over. So an attacker writes at most two entries a minute for each of a limited number
-of kinds, and what exceeds that number is counted under one. A kill loses at most the counts of the
-minute that it struck.
+of kinds, and what exceeds that number is counted under one. Each actor has that number, and
+strangers have it together, so a flood hides nobody who is known. What the ledger does not take
+waits for the next one. A kill loses at most the counts of the minute that it struck.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from datetime import datetime
 
 from ro_platform.contracts.access import AccessRefused
 from ro_platform.contracts.ledger import EntryKind
+from ro_platform.errors import RunOperateError
 from ro_platform.kernel.clock import Clock, utc_text
 from ro_platform.ledger.entry import EntryDraft
 from ro_platform.ledger.log import Ledger
@@ -52,37 +54,56 @@ class Refusals:
         self._lock = threading.Lock()
         self._minute: datetime | None = None
         self._counted: dict[tuple[str | None, str, str], _Counted] = {}
+        self._waiting: list[EntryDraft] = []
 
     def record(self, refusal: Refusal) -> None:
         """Record a refusal, or count it. Raises the ledger's errors."""
         minute = self._clock().replace(second=0, microsecond=0)
         with self._lock:
-            drafts = [] if minute == self._minute else self._over()
+            if minute != self._minute:
+                self._over()
             self._minute = minute
-            drafts += self._count(refusal)
-        self._ledger.append_many(drafts)
+            self._count(refusal)
+        self._write()
 
     def flush(self) -> None:
         """Record what is counted and not recorded yet."""
         with self._lock:
-            drafts = self._over()
-        self._ledger.append_many(drafts)
+            self._over()
+        self._write()
 
-    def _count(self, refusal: Refusal) -> list[EntryDraft]:
+    def _write(self) -> None:
+        """Append what waits; what the ledger did not take goes on waiting."""
+        with self._lock:
+            drafts, self._waiting = self._waiting, []
+        try:
+            self._ledger.append_many(drafts)
+        except RunOperateError:
+            with self._lock:
+                self._waiting = [*drafts, *self._waiting]
+            raise
+
+    def _count(self, refusal: Refusal) -> None:
         kind = _kind(refusal)
-        if kind not in self._counted and len(self._counted) >= _MOST_KINDS:
-            refusal = replace(refusal, actor=None, source=_OTHERS, operation=_OTHERS)
+        if kind not in self._counted and self._kinds_of(refusal.actor) >= _MOST_KINDS:
+            source = refusal.source if refusal.actor else _OTHERS
+            refusal = replace(refusal, source=source, operation=_OTHERS)
             kind = _kind(refusal)
         found = self._counted.get(kind)
         if found is not None:
             found.further += 1
-            return []
+            return
         self._counted[kind] = _Counted(refusal)
-        return [self._draft(refusal, 1)]
+        self._waiting.append(self._draft(refusal, 1))
 
-    def _over(self) -> list[EntryDraft]:
+    def _kinds_of(self, actor: str | None) -> int:
+        # Each actor has a number of their own, and strangers one together: a flood by the ones
+        # hides nothing of the others.
+        return sum(1 for known, _, _ in self._counted if known == actor)
+
+    def _over(self) -> None:
         counted, self._counted = self._counted, {}
-        return [
+        self._waiting += [
             self._draft(item.refusal, item.further) for item in counted.values() if item.further
         ]
 

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import uvicorn
 
-from ro_platform.config.settings import Settings, use_dagster_home
+from ro_platform.config.settings import Settings, forget_token, use_dagster_home
 from ro_platform.errors import RunFailedError
 from ro_platform.web.app import OpenFace, OperationsPage, face
 from ro_platform.web.sockets import MAX_MESSAGE_CHARS
@@ -42,6 +42,7 @@ def serve(
     """
     # The daemon first: to fork is safe only while no other threads run here.
     with _daemon(settings) if daemon else nullcontext() as child:
+        forget_token()  # it is the daemon's; code servers of the face act for nobody
         with face(settings, host=host, port=port, operations=operations) as opened:
             server = uvicorn.Server(_config(opened, host, port))
             if child is not None:

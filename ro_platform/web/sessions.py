@@ -24,18 +24,19 @@ from ro_platform.kernel.clock import Clock, moment_of, utc_text
 from ro_platform.ledger.entry import EntryDraft, body_of
 from ro_platform.ledger.log import Ledger
 
-_FIELDS = {"actor", "token_id", "issued_by", "session_id", "expires"}
+_FIELDS = {"actor", "token_id", "session_id", "expires", "local"}
 
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """Somebody who signed in. ``expires`` is UTC."""
+    """Somebody who signed in. ``expires`` is UTC. ``local`` says that it was by the key of the
+    sign-in link, which is worth nothing once a policy is in force."""
 
     actor: str
     token_id: str | None
-    issued_by: str
     session_id: str
     expires: str
+    local: bool
 
 
 class Sessions:
@@ -58,13 +59,13 @@ class Sessions:
         self.cookie = "__Host-ro_session" if secure else "ro_session"
         """The cookie's name: browsers take one with that prefix by TLS from this host only."""
 
-    def open(self, actor: str, token_id: str | None, issued_by: str) -> str:
+    def open(self, actor: str, token_id: str | None, *, local: bool = False) -> str:
         """The cookie's value of a new session, which lasts no longer than its token. Nothing is
         recorded."""
         expires = utc_text(self._clock() + self._lifetime)
         if token_id is not None:
             expires = min(expires, self._token_expiry(token_id))
-        session = Session(actor, token_id, issued_by, secrets.token_hex(16), expires)
+        session = Session(actor, token_id, secrets.token_hex(16), expires, local)
         fields = {name: getattr(session, name) for name in _FIELDS}
         return str(self._signer().dumps(fields))
 

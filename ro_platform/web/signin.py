@@ -109,7 +109,7 @@ class SignIn:
         provider = self._provider()
         try:
             actor = await provider.finish(request)
-            visitor = Visitor(actor, None, actor, ambient=True)
+            visitor = Visitor(actor, None, ambient=True)
             return await run_in_threadpool(self._signed_in, request, visitor)
         except NotAuthenticatedError as error:
             return await self._wrong(request, error)
@@ -120,7 +120,7 @@ class SignIn:
         return self.provider
 
     def _signed_in(self, request: Request, visitor: Visitor) -> Response:
-        cookie = self.sessions.open(visitor.actor, visitor.token_id, visitor.issued_by)
+        cookie = self.sessions.open(visitor.actor, visitor.token_id, local=visitor.local)
         wanted = local_path(request.session.get("next", "")) or "/"
         request.session.clear()
         answer = RedirectResponse(wanted, 303)

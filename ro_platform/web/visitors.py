@@ -26,15 +26,15 @@ _ACTOR: TypeAdapter[str] = TypeAdapter(Actor)
 
 @dataclass(frozen=True, slots=True)
 class Visitor:
-    """An authenticated actor. ``issued_by`` is who vouched for them by issuing the token;
-    ``ambient`` is true where a browser sends the credential by itself, so that another site's page
-    could make it act."""
+    """An authenticated actor. ``ambient`` is true where a browser sends the credential by itself,
+    so that another site's page could make it act; ``local`` where it comes from the key of this
+    process's sign-in link."""
 
     actor: str
     token_id: str | None
-    issued_by: str
     ambient: bool
     session_id: str | None = None
+    local: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,13 +74,18 @@ class Visitors:
         is_local = hmac.compare_digest(text.encode(), self.local_key.encode())
         if is_local and self.access.in_force is None:
             actor = self.access.single_user
-            return Visitor(actor, None, actor, ambient=False)
+            return Visitor(actor, None, ambient=False, local=True)
         found = self.tokens.authenticate(text)
-        return Visitor(found.actor, found.token_id, found.issued_by, ambient=False)
+        return Visitor(found.actor, found.token_id, ambient=False)
 
     def _by_session(self, cookie: str) -> Visitor:
         session = self.sessions.read(cookie)
-        return Visitor(session.actor, session.token_id, session.issued_by, True, session.session_id)
+        if session.local and self.access.in_force is not None:
+            raise NotAuthenticatedError(
+                "The single-user mode is over, and the session with it.",
+                next_step="Sign in with a token.",
+            )
+        return Visitor(session.actor, session.token_id, True, session.session_id, session.local)
 
     def _is_from_proxy(self, headers: Headers, peer: str) -> bool:
         if self.proxy is None:
@@ -93,7 +98,7 @@ class Visitors:
         if len(names) != 1:
             raise NotAuthenticatedError("The proxy names more than one person.")
         actor = person(names[0])
-        return Visitor(actor, None, actor, ambient=True)
+        return Visitor(actor, None, ambient=True)
 
 
 def person(name: str) -> str:

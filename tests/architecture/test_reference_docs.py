@@ -76,7 +76,11 @@ def first_column(text: str, heading: str) -> set[str]:
 
 def test_the_table_of_errors_is_the_hierarchy(repository: Path) -> None:
     """Each error stands there with its family, exit code, retryability and meaning; no other."""
-    rows = [error_row(kind) for kind in all_errors() if kind.__module__.startswith("ro_platform.errors.")]
+    rows = [
+        error_row(kind)
+        for kind in all_errors()
+        if kind.__module__.startswith("ro_platform.errors.")
+    ]
     written = re.findall(r"^\| `RO_.*$", page(repository, "errors.md"), re.MULTILINE)
     assert written == rows, "\n".join(rows)
 

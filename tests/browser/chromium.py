@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Browser, Page, sync_playwright
 
 from tests.acceptance.product import Deployment, stop
 
@@ -47,7 +47,7 @@ def webserver(deployment: Deployment, port: int, log: Path) -> Iterator[str]:
     )
     try:
         deadline = time.monotonic() + PATIENCE_SECONDS
-        while not _answers(url):
+        while not answers(f"{url}/server_info"):
             assert time.monotonic() < deadline, log.read_text()[-5000:]
             time.sleep(0.5)
         yield url
@@ -56,14 +56,21 @@ def webserver(deployment: Deployment, port: int, log: Path) -> Iterator[str]:
 
 
 @contextmanager
-def new_page() -> Iterator[Page]:
-    """A new page. Without Chromium this fails: it was asked for."""
+def new_browser() -> Iterator[Browser]:
+    """A browser, for several people. Without Chromium this fails: it was asked for."""
     executable = shutil.which("chromium") or str(CHROMIUM)
     assert Path(executable).exists(), "install Chromium: apt-get install -y chromium"
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=executable, args=FLAGS)
-        yield browser.new_page(viewport={"width": 1440, "height": 1000})
+        yield browser
         browser.close()
+
+
+@contextmanager
+def new_page() -> Iterator[Page]:
+    """A new page."""
+    with new_browser() as browser:
+        yield browser.new_page(viewport={"width": 1440, "height": 1000})
 
 
 def picture(page: Page, name: str) -> None:
@@ -74,9 +81,10 @@ def picture(page: Page, name: str) -> None:
         page.screenshot(path=Path(folder) / f"{name}.png")
 
 
-def _answers(url: str) -> bool:
+def answers(url: str) -> bool:
+    """Whether something is served there."""
     try:
-        with urllib.request.urlopen(f"{url}/server_info", timeout=5):
+        with urllib.request.urlopen(url, timeout=5):
             return True
     except OSError:
         return False

@@ -280,7 +280,7 @@ def test_the_single_user_mode_is_for_one_user_on_this_machine(tmp_path: Path) ->
             assert answer.json()["data"]["launchRun"]["__typename"] == "LaunchRunSuccess"
             assert world.submitted()[-1][1] == world.settings.actor
             published_people(world.plane, world.settings.actor)
-            assert client.get("/server_info").status_code == 403
+            assert client.get("/server_info").status_code == 401
         with world.client(headers={"Authorization": f"Bearer {world.opened.local_key}"}) as late:
             assert late.get("/server_info").status_code == 401
 

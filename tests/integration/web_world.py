@@ -26,7 +26,7 @@ from ro_platform.orchestration.instances import Instance, open_instance
 from ro_platform.orchestration.registration import register_manifest
 from ro_platform.plane import Plane, shared_plane
 from ro_platform.runs.manifest import ManifestFile
-from ro_platform.web.app import OpenFace, face
+from ro_platform.web.app import OpenFace, OperationsPage, face
 
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = ROOT / "tests" / "acceptance" / "small_deployment" / "definitions.py"
@@ -165,7 +165,11 @@ def form_token(page: str) -> str:
 
 @contextmanager
 def served_world(
-    folder: Path, *, policy: bool = True, web: Mapping[str, str] | None = None
+    folder: Path,
+    *,
+    policy: bool = True,
+    web: Mapping[str, str] | None = None,
+    operations: OperationsPage | None = None,
 ) -> Iterator[World]:
     """A deployment in a folder, served until the block ends."""
     port = free_port()
@@ -180,18 +184,20 @@ def served_world(
     sys.path.insert(0, str(folder))
     try:
         with settings_in_force(settings):
-            yield from _served(settings, port, policy)
+            yield from _served(settings, port, policy, operations)
     finally:
         sys.path.remove(str(folder))
         sys.modules.pop("noting_coordinator", None)
 
 
-def _served(settings: Settings, port: int, policy: bool) -> Iterator[World]:
+def _served(
+    settings: Settings, port: int, policy: bool, operations: OperationsPage | None
+) -> Iterator[World]:
     plane = shared_plane(settings)
     tokens, token_ids = published_people(plane, settings.actor) if policy else ({}, {})
     with (
         open_instance(settings) as instance,
-        face(settings, port=port, instance=instance) as opened,
+        face(settings, port=port, instance=instance, operations=operations) as opened,
     ):
         manifest = RunManifest(
             kind="ro.run_manifest.v0",

@@ -14,6 +14,7 @@ from click.testing import CliRunner, Result
 
 from ro_platform.cli.main import ro
 from ro_platform.config.settings import Settings, settings_in_force
+from ro_platform.contracts import EntryKind
 from ro_platform.plane import shared_plane
 
 APPROVER, READER = "HUMAN::second", "HUMAN::reader"
@@ -193,7 +194,8 @@ def test_nobody_is_locked_out_by_the_first_policy(settings: Settings, tmp_path: 
 def test_under_a_policy_only_tokens_say_who_acts(
     settings: Settings, tokens: dict[str, str]
 ) -> None:
-    """Without one, with a wrong one, and with one whose holder may not: exit 11, nothing done."""
+    """Without one, with a wrong one, and with one whose holder may not: exit 11, nothing done, and
+    each of it on record."""
     size = shared_plane(settings).ledger.size()
     issue = ("token", "issue", "--for", READER, "--reason", "x")
     for command in (issue, ("token", "list"), ("access", "show"), ("access", "check")):
@@ -205,7 +207,9 @@ def test_under_a_policy_only_tokens_say_who_acts(
         assert denied["code"] == "RO_ACCESS_DENIED"
         assert denied["diagnostics"]["policy"] == _in_force(settings)
         assert facts("token", "list", code=11)
-    assert shared_plane(settings).ledger.size() == size
+    added = list(shared_plane(settings).ledger.scan(start=size))
+    assert {entry.kind for entry in added} == {EntryKind.ACCESS_REFUSED}
+    assert [entry.actor for entry in added] == ["SYSTEM::ro"] * 5 + [READER] * 2
 
 
 def test_an_admin_issues_and_lists_and_a_reader_looks(

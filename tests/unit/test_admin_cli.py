@@ -11,12 +11,12 @@ import pytest
 from click.testing import CliRunner, Result
 
 from ro_platform.access.policy import POLICY_CONFIG
+from ro_platform.admin.differences import diff_lines
 from ro_platform.admin.orchestrator import RunUnderWay
 from ro_platform.cli import admin
-from ro_platform.cli.directive import diff_lines
 from ro_platform.cli.main import ro
 from ro_platform.config.settings import Settings, settings_in_force
-from ro_platform.contracts import Role
+from ro_platform.contracts import EntryKind, Role
 from ro_platform.plane import Plane
 from tests.unit.access_world import binding, policy, token_for
 from tests.unit.admin_world import FakeOrchestrator
@@ -180,11 +180,12 @@ def test_no_command_changes_anything_without_authentication(
     filled = [part.format(**known) for part in line]
     size = office.plane.ledger.size()
     assert office.ask(*filled).exit_code == 11
-    assert office.plane.ledger.size() == size
     refused = office.ask(*filled, who=BOB)
     assert refused.exit_code == 11, refused.output
-    added = list(office.plane.ledger.scan(start=size))
-    assert [entry.body.get("result") for entry in added] in ([], ["refused"])
+    nobodys, bobs = office.plane.ledger.scan(start=size)
+    assert (nobodys.kind, nobodys.actor) == (EntryKind.ACCESS_REFUSED, "SYSTEM::ro")
+    assert bobs.actor == BOB
+    assert bobs.kind is EntryKind.ACCESS_REFUSED or bobs.body["result"] == "refused"
     assert office.world.read(office.ref) == b"orders"
     assert not office.settings.signing_key.exists()
 

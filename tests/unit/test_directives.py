@@ -396,3 +396,16 @@ class DirectivesMachine(RuleBasedStateMachine):
 
 TestDirectivesMachine = DirectivesMachine.TestCase
 TestDirectivesMachine.settings = settings(max_examples=40, stateful_step_count=25, deadline=None)
+
+
+def test_who_may_not_act_records_no_end_of_a_directive() -> None:
+    """A reader who reconciles leaves nothing behind, though a directive has expired."""
+    world = AdminWorld()
+    world.admin.directives.propose(
+        promote(world.made_two), actor=DEPLOYER, lifetime=-timedelta(hours=1)
+    )
+    size = world.plane.ledger.size()
+    assert list(world.admin.reconcile(actor=READER)) == []
+    assert world.plane.ledger.size() == size
+    assert list(world.admin.reconcile(actor=OPS)) == []
+    assert world.plane.ledger.size() == size + 1

@@ -129,7 +129,7 @@ class Signed:
 def test_a_session_lasts_its_time_and_not_longer() -> None:
     """By the injected clock, also in another process with the same key."""
     signed = Signed()
-    cookie = signed.sessions.open("HUMAN::a", None, "HUMAN::a")
+    cookie = signed.sessions.open("HUMAN::a", None)
     signed.clock.advance(8 * 3600 - 1)
     assert signed.under(b"k" * 32).read(cookie).actor == "HUMAN::a"
     signed.clock.advance(1)
@@ -140,9 +140,9 @@ def test_a_session_lasts_its_time_and_not_longer() -> None:
 def test_a_session_of_another_key_or_another_form_is_none() -> None:
     """Nobody makes one without the access key, and the signature covers the purpose."""
     signed = Signed()
-    cookie = signed.sessions.open("HUMAN::a", None, "HUMAN::a")
+    cookie = signed.sessions.open("HUMAN::a", None)
     for bad in (
-        signed.under(b"x" * 32).open("HUMAN::a", None, "HUMAN::a"),
+        signed.under(b"x" * 32).open("HUMAN::a", None),
         str(URLSafeSerializer(b"k" * 32, salt="ro/session/v0").dumps({"actor": "HUMAN::a"})),
         cookie[:-1],
         cookie.split(".")[0],
@@ -156,7 +156,7 @@ def test_a_session_of_another_key_or_another_form_is_none() -> None:
 def test_no_changed_character_of_a_cookie_is_taken(place: int, character: str) -> None:
     """Whatever is changed, it is nobody's, or still says the same."""
     signed = Signed()
-    cookie = signed.sessions.open("HUMAN::a", None, "HUMAN::a")
+    cookie = signed.sessions.open("HUMAN::a", None)
     at = place % len(cookie)
     changed = cookie[:at] + character + cookie[at + 1 :]
     before = signed.sessions.read(cookie)
@@ -169,7 +169,7 @@ def test_no_changed_character_of_a_cookie_is_taken(place: int, character: str) -
 def test_a_session_that_was_ended_stays_ended() -> None:
     """On record, so for every process, and again is the same."""
     signed = Signed()
-    cookie = signed.sessions.open("HUMAN::a", None, "HUMAN::a")
+    cookie = signed.sessions.open("HUMAN::a", None)
     session = signed.sessions.read(cookie)
     for _ in range(2):
         signed.sessions.end(session.session_id, "HUMAN::a")

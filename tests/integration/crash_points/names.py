@@ -14,7 +14,13 @@ _STATEMENTS = {
     "INSERT INTO mention": "INSERT mentions",
     "COMMIT": "COMMIT",
 }
-_KINDS = {"tmp": "temporary file", "blobs": "blob", "refs": "binding", "receipts": "receipt"}
+_KINDS = {
+    "tmp": "temporary file",
+    "blobs": "blob",
+    "refs": "binding",
+    "receipts": "receipt",
+    "erased": "tombstone",
+}
 
 
 def file_name(home: Path, path: str) -> str:

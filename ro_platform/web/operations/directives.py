@@ -1,0 +1,265 @@
+"""Directives: those that wait, and the page on which a second person looks and decides.
+
+A decision is made on a page of its own, with what would change now. The approval names the digest
+of the state that was shown: if that moved between the looking and the pressing, it is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+
+from ro_platform.admin.differences import diff_lines
+from ro_platform.admin.directives import MAX_LIFETIME, Directives
+from ro_platform.admin.moves import directive_subject
+from ro_platform.contracts import (
+    Action,
+    DirectiveMoved,
+    DirectiveRecord,
+    DirectiveStatus,
+    EntryKind,
+)
+from ro_platform.errors import AccessDeniedError, DirectiveRefusedError, RunOperateError
+from ro_platform.kernel.clock import moment_of
+from ro_platform.ledger.entry import body_of
+from ro_platform.plane import Plane
+from ro_platform.web.operations.desk import Desk, Visit
+from ro_platform.web.operations.forms import button, hidden, post_form, reason
+from ro_platform.web.operations.html import Html, Node, el
+from ro_platform.web.operations.layout import BASE, Page, said, section
+from ro_platform.web.operations.parts import facts, link, prose, table, when, whole, word
+
+MOST_OPEN = 20
+_MOST_LOOKED_AT = 200
+_OPEN = (DirectiveStatus.PROPOSED, DirectiveStatus.APPROVED)
+_MOVED = "The state has changed since then: what would change now is below."
+
+
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """A directive as it stands now: what it would change, and the digest of the state that this
+    was computed on; or why it cannot be done."""
+
+    found: DirectiveRecord
+    lines: tuple[str, ...]
+    state: str | None
+    why_not: RunOperateError | None
+
+
+def open_directives(plane: Plane) -> list[DirectiveRecord]:
+    """The newest directives that are open. None can be older than the longest lifetime."""
+    found = (plane.directives.get(name) for name in _moved_lately(plane))
+    return list(islice((item for item in found if item.status in _OPEN), MOST_OPEN))
+
+
+def directives_table(plane: Plane) -> Html:
+    """Those, each with the way to its page."""
+    rows = [
+        [
+            link(address_of(item.directive_id), item.request.action_type.replace("_", " ")),
+            prose(_targets(item)),
+            word(item.status.value),
+            item.proposer,
+            when(item.expires_at_utc),
+            prose(item.request.reason),
+        ]
+        for item in open_directives(plane)
+    ]
+    columns = ("Action", "On", "State", "Proposed by", "Expires (UTC)", "Why")
+    return table("Open directives, newest first", columns, rows, "No directive is open.")
+
+
+def address_of(name: str) -> str:
+    """The page of a directive."""
+    return f"{BASE}/directives/{name}"
+
+
+def directive_page(desk: Desk, visit: Visit, name: str, *, above: Node = None) -> Page:
+    """One directive: what it would change, and what the visitor may do with it.
+
+    Raises :class:`NotFoundError`.
+    """
+    found = desk.plane.directives.get(name)
+    directives = desk.administration(found.request.action_type).directives
+    looked = _looked(directives, found)
+    title = f"Directive: {found.request.action_type.replace('_', ' ')}"
+    body = [
+        above,
+        said("good" if found.status is DirectiveStatus.EXECUTED else "warn", _state(found)),
+        section("Directive", facts(_about(found)), anchor="about"),
+        _changes(looked) if found.status in _OPEN else None,
+        _decisions(desk, visit, looked) if found.status in _OPEN else None,
+    ]
+    return Page(title, body)
+
+
+def decide(desk: Desk, visit: Visit, name: str, move: str, form: dict[str, str]) -> None:
+    """Approve, reject or execute, as the services decide. Raises what they raise."""
+    found = desk.plane.directives.get(name)
+    directives = desk.administration(found.request.action_type).directives
+    words = form.get("reason", "")
+    try:
+        match move:
+            case "approve":
+                token = visit.visitor.token_id
+                vouched = desk.plane.tokens.vouched_by(token) if token else None
+                directives.approve(
+                    name,
+                    reason=words,
+                    actor=visit.actor,
+                    seen=form.get("seen", ""),
+                    vouched_by=vouched,
+                )
+            case "reject":
+                directives.reject(name, reason=words, actor=visit.actor)
+            case _:
+                directives.execute(name, actor=visit.actor)
+    except DirectiveRefusedError as error:
+        visit.refused(error, f"directive.{move}")
+        raise
+    except AccessDeniedError as error:
+        if move != "execute":  # the service recorded that it refused the action itself
+            visit.refused(error, f"directive.{move}")
+        raise
+
+
+def _moved_lately(plane: Plane) -> Iterator[str]:
+    oldest = plane.clock() - MAX_LIFETIME
+    seen: set[str] = set()
+    for entry in plane.ledger.scan(
+        kind=EntryKind.DIRECTIVE_MOVED, newest_first=True, limit=_MOST_LOOKED_AT
+    ):
+        if moment_of(entry.recorded_at_utc) < oldest:
+            return
+        name = entry.subject.removeprefix(directive_subject(""))
+        if name not in seen and body_of(entry, DirectiveMoved).status in _OPEN:
+            yield name
+        seen.add(name)
+
+
+def _looked(directives: Directives, found: DirectiveRecord) -> Looked:
+    if found.status not in _OPEN:
+        return Looked(found, (), None, None)
+    try:
+        state: str | None = directives.state_digest(found)
+        before, after = directives.difference(found)
+        if directives.state_digest(found) != state:
+            state = None  # it moves while we look
+    except RunOperateError as error:
+        return Looked(found, (), None, error)
+    return Looked(found, tuple(diff_lines(before, after)), state, None)
+
+
+def _about(found: DirectiveRecord) -> list[tuple[str, Node]]:
+    rows: list[tuple[str, Node]] = [
+        ("Action", found.request.action_type.replace("_", " ")),
+        ("On", prose(_targets(found))),
+        ("Why", found.request.reason),
+        ("Proposed", [found.proposer, ", ", when(found.proposed_at_utc), " UTC"]),
+        ("Expires", [when(found.expires_at_utc), " UTC"]),
+        ("Directive", whole(found.directive_id)),
+    ]
+    if found.approver:
+        rows.append(("Approved by", found.approver))
+    if found.words:
+        rows.append(("Last words", found.words))
+    return rows
+
+
+def _state(found: DirectiveRecord) -> Html:
+    match found.status:
+        case DirectiveStatus.PROPOSED:
+            words = "It waits for a second person."
+        case DirectiveStatus.APPROVED:
+            words = f"{found.approver} approved it: it can be executed."
+        case DirectiveStatus.EXECUTED:
+            words = "It was done."
+        case _:
+            words = found.words or "It has ended."
+    return el("p", word(found.status.value), f". {words}")
+
+
+def _changes(looked: Looked) -> Html:
+    found = looked.found
+    based_on = found.approved_digest or found.state_digest
+    moved = looked.state is not None and looked.state != based_on
+    return section(
+        "What would change",
+        said("warn", _MOVED) if moved else None,
+        el("p", "It cannot be done now: ", prose(looked.why_not.message))
+        if looked.why_not
+        else None,
+        _diff(looked.lines) if looked.lines else None,
+        facts([("State shown", whole(looked.state))]) if looked.state else None,
+        anchor="changes",
+    )
+
+
+def _diff(lines: tuple[str, ...]) -> Html:
+    """Each line begins with its sign, so that no colour is needed to read it."""
+    marked: list[Node] = []
+    for line in lines:
+        kind = {"+": "ins", "-": "del"}.get(line[:1])
+        marked += [el(kind, line) if kind else line, "\n"]
+    return el("pre", marked, class_="diff", tabindex="0", aria_label="Difference, before to after")
+
+
+def _decisions(desk: Desk, visit: Visit, looked: Looked) -> Html:
+    found = looked.found
+    parts: list[Node] = []
+    if found.status is DirectiveStatus.PROPOSED:
+        parts.append(_approval(desk, visit, looked))
+    else:
+        parts.append(_execution(desk, visit, looked))
+    parts.append(_rejection(desk, visit, found))
+    return section("Decide", parts, anchor="decide")
+
+
+def _approval(desk: Desk, visit: Visit, looked: Looked) -> Node:
+    found = looked.found
+    if visit.actor == found.proposer:
+        return el("p", "You proposed it, and nobody approves their own.", class_="note")
+    may, why_not = desk.may(visit.actor, Action.APPROVE)
+    if not may:
+        return el("p", why_not, class_="note")
+    if looked.state is None:
+        return el("p", "It cannot be approved while it cannot be done.", class_="note")
+    return post_form(
+        visit,
+        f"{address_of(found.directive_id)}/approve",
+        hidden("seen", looked.state),
+        reason(name="approve-reason", label="Why you approve it"),
+        el("div", button("Approve what is shown", main=True), class_="row"),
+        label="Approve",
+    )
+
+
+def _execution(desk: Desk, visit: Visit, looked: Looked) -> Node:
+    found = looked.found
+    may, why_not = desk.may(visit.actor, Action(found.request.action_type.value))
+    if not may:
+        return el("p", why_not, class_="note")
+    return post_form(
+        visit,
+        f"{address_of(found.directive_id)}/execute",
+        el("div", button("Execute it", main=True), class_="row"),
+        label="Execute",
+    )
+
+
+def _rejection(desk: Desk, visit: Visit, found: DirectiveRecord) -> Node:
+    own = visit.actor == found.proposer
+    if not own and not desk.may(visit.actor, Action.APPROVE)[0]:
+        return None
+    return post_form(
+        visit,
+        f"{address_of(found.directive_id)}/reject",
+        reason(name="reject-reason", label="Why it is not to be done"),
+        el("div", button("Withdraw it" if own else "Reject it"), class_="row"),
+        label="Reject",
+    )
+
+
+def _targets(found: DirectiveRecord) -> str:
+    return ", ".join(found.request.targets)

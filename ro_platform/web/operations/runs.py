@@ -1,0 +1,186 @@
+"""One run: its attempts, its gates, its entries, and its dossier to take away."""
+
+from __future__ import annotations
+
+from itertools import islice
+
+from ro_platform.checkpoints.keys import has_deployment_key
+from ro_platform.contracts import (
+    Action,
+    ArtifactBound,
+    EntryKind,
+    LedgerEntry,
+    RegisteredManifest,
+)
+from ro_platform.errors import NotFoundError
+from ro_platform.ledger.entry import body_of
+from ro_platform.ledger.sealing import run_subject
+from ro_platform.ledger.words import entry_words
+from ro_platform.plane import Plane
+from ro_platform.runs.attempt import project
+from ro_platform.web.operations.desk import Desk, Visit
+from ro_platform.web.operations.forms import button, post_form
+from ro_platform.web.operations.html import Html, Node, el
+from ro_platform.web.operations.layout import BASE, Page, section
+from ro_platform.web.operations.paging import before_of
+from ro_platform.web.operations.parts import (
+    dagster_link,
+    error_words,
+    facts,
+    link,
+    prose,
+    short,
+    table,
+    when,
+    whole,
+    word,
+)
+from ro_platform.web.operations.refusing import Refusing, standings
+
+_MOVES, _ARTIFACTS, _ENTRIES = 1000, 50, 50
+
+
+def registered(plane: Plane, run: str) -> LedgerEntry:
+    """The entry by which a run (32 hex) was registered. Raises :class:`NotFoundError`."""
+    entry = plane.ledger.latest(EntryKind.RUN_REGISTERED, run_subject(run))
+    if entry is None:
+        raise NotFoundError(
+            f"no run {run[:40]!r} is registered.", next_step="`ro trace ID` finds it by other ids."
+        )
+    return entry
+
+
+def fingerprint_of(entry: LedgerEntry) -> str:
+    """The fingerprint of the manifest that an entry registered."""
+    return body_of(entry, RegisteredManifest).manifest_fingerprint
+
+
+def run_page(desk: Desk, visit: Visit, run: str) -> Page:
+    """Everything about a run. Raises :class:`NotFoundError`."""
+    entry = registered(desk.plane, run)
+    fingerprint = fingerprint_of(entry)
+    workload = body_of(entry, RegisteredManifest).workload
+    body = [
+        section("Run", facts(_about(desk, entry, run, fingerprint)), anchor="about"),
+        section("Attempts", _attempts(desk.plane, run), anchor="attempts"),
+        section("Gates", _gates(desk, visit, run, fingerprint), anchor="gates"),
+        section("Dossier", _dossier(desk, visit, run, workload), anchor="dossier"),
+        section("Entries", _entries(desk, visit, run), anchor="entries"),
+    ]
+    return Page(f"{workload}, run {run[:12]}", body)
+
+
+def _about(desk: Desk, entry: LedgerEntry, run: str, fingerprint: str) -> list[tuple[str, Node]]:
+    body = body_of(entry, RegisteredManifest)
+    seal = desk.plane.seals.newest(fingerprint)
+    sealed = [when(seal.recorded_at_utc), f" UTC, entry {seal.seq:,}"] if seal else "not yet"
+    return [
+        ("Workload", body.workload),
+        ("Run", whole(run)),
+        ("Manifest", whole(fingerprint)),
+        ("Registered", [when(entry.recorded_at_utc), f" UTC by {entry.actor}"]),
+        ("Sealed", sealed),
+        (
+            "In Dagster",
+            link("/runs", "Its runs", **{"q[0]": f"tag:dagster/partition={fingerprint}"}),
+        ),
+    ]
+
+
+def _attempts(plane: Plane, run: str) -> Node:
+    moves = plane.ledger.scan(
+        run_id=run, kind=EntryKind.ATTEMPT_TRANSITION, newest_first=True, limit=_MOVES
+    )
+    newest = list(moves)
+    records = project(reversed(newest))
+    rows = [
+        [
+            f"{item.unit} #{item.number}",
+            word(item.status.value),
+            when(item.updated_at_utc),
+            dagster_link(item.correlation_ids.dagster_run_id),
+            error_words(item.error_code, item.error),
+        ]
+        for item in records
+    ]
+    columns = ("Work", "State", "Since (UTC)", "Dagster run", "Why")
+    note = f"Only the newest {_MOVES:,} moves are shown." if len(newest) == _MOVES else None
+    shown = table("Attempts, in the order in which they began", columns, rows, "Nothing ran yet.")
+    return [shown, el("p", note, class_="note") if note else None]
+
+
+def _gates(desk: Desk, visit: Visit, run: str, fingerprint: str) -> Html:
+    plane = desk.plane
+    made = plane.ledger.scan(run_id=run, kind=EntryKind.ARTIFACT_BOUND, newest_first=True)
+    assets = dict.fromkeys(body_of(entry, ArtifactBound).asset for entry in islice(made, _MOVES))
+    names = list(reversed(list(assets)))[:_ARTIFACTS]
+    found = [item for asset in names for item in standings(plane, asset, fingerprint)]
+    may_revoke, _ = desk.may(visit.actor, Action.REVOKE_PASS)
+    columns = ("Asset", "Artifact", "Gate", "State", "Why", *([""] if may_revoke else []))
+    caption = "How each gate stands towards the newest artifact"
+    rows = [[*_standing(item), *([_revoke(item)] if may_revoke else [])] for item in found]
+    return table(caption, columns, rows, "Nothing was made yet.")
+
+
+def _revoke(item: Refusing) -> Node:
+    if item.standing.refusal is not None or item.ref is None:
+        return None
+    gate = item.standing.gate_id
+    words = ["Revoke", el("span", f" the PASS of {gate}", class_="hidden"), " …"]
+    return link(f"{BASE}/act/revoke-pass", words, gate_id=gate, ref=item.ref.ref)
+
+
+def _standing(item: Refusing) -> list[Node]:
+    refusal = item.standing.refusal
+    return [
+        item.asset,
+        short(item.ref.digest) if item.ref else None,
+        item.standing.gate_id,
+        word(item.standing.word),
+        prose(f"{refusal.code}: {refusal.message} {refusal.next_step}") if refusal else None,
+    ]
+
+
+def _dossier(desk: Desk, visit: Visit, run: str, workload: str) -> Node:
+    access = desk.plane.access
+    target = access.target(f"run {run}", workload=workload)
+    decision = access.decide(visit.actor, Action.AUDIT, target)
+    if not decision.allowed:
+        words = f"{visit.actor} may not audit it: {decision.why}"
+        return el("p", words, class_="note")
+    if not has_deployment_key(desk.settings):
+        return el(
+            "p", "There is no signing key yet: `ro ledger key --create` makes one.", class_="note"
+        )
+    return [
+        el("p", "One file that proves the run to anybody. A run that ended is sealed for it."),
+        post_form(
+            visit,
+            f"{BASE}/runs/{run}/dossier",
+            el("div", button("Download the dossier"), class_="row"),
+        ),
+    ]
+
+
+def _entries(desk: Desk, visit: Visit, run: str) -> Node:
+    found = list(
+        desk.plane.ledger.scan(
+            run_id=run, end=before_of(visit.query), newest_first=True, limit=_ENTRIES
+        )
+    )
+    rows = [
+        [
+            str(entry.seq),
+            when(entry.recorded_at_utc),
+            entry.kind.value.replace("_", " "),
+            entry.actor,
+            prose(entry_words(entry)),
+        ]
+        for entry in found
+    ]
+    columns = ("Entry", "When (UTC)", "Kind", "Who", "What")
+    shown = table("What the ledger says of the run, newest first", columns, rows, "Nothing more.")
+    if len(found) < _ENTRIES:
+        return shown
+    onward = link(f"{BASE}/runs/{run}", "Older ones", before=str(found[-1].seq))
+    return [shown, el("p", onward)]
