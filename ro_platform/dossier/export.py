@@ -46,6 +46,7 @@ from ro_platform.kernel.digest import sha256_hex
 from ro_platform.kernel.identity import admin_event_id, run_id
 from ro_platform.kernel.signing import SigningKey, open_note, sign_note
 from ro_platform.ledger.checkpoints import Checkpoint
+from ro_platform.ledger.entry import body_of
 from ro_platform.ledger.log import Ledger
 from ro_platform.ledger.sealing import touched_mention
 from ro_platform.runs.registry import RunRegistry
@@ -69,16 +70,16 @@ class _Gathered:
     note: bytes
     checkpoint: Checkpoint
 
-    def bodies(self, kind: EntryKind) -> Iterator[bytes]:
-        return (canonical_bytes(entry.body) for entry in self.own if entry.kind is kind)
+    def of_kind(self, kind: EntryKind) -> Iterator[LedgerEntry]:
+        return (entry for entry in self.own if entry.kind is kind)
 
     @property
     def bound(self) -> list[ArtifactBound]:
-        return [ArtifactBound.from_json(body) for body in self.bodies(EntryKind.ARTIFACT_BOUND)]
+        return [body_of(entry, ArtifactBound) for entry in self.of_kind(EntryKind.ARTIFACT_BOUND)]
 
     @property
     def recorded(self) -> list[ReceiptRecorded]:
-        return [ReceiptRecorded.from_json(body) for body in self.bodies(EntryKind.GATE_RECEIPT)]
+        return [body_of(entry, ReceiptRecorded) for entry in self.of_kind(EntryKind.GATE_RECEIPT)]
 
 
 class DossierExport:
@@ -132,8 +133,8 @@ class DossierExport:
         if seal is None:
             raise _still_open(fingerprint)
         own = list(self._ledger.scan(run_id=run, end=seal.seq + 1))
-        touching = [entry.seq for entry in self._ledger.scan(mention=touched_mention(run))]
-        note = self._notes(max([seal.seq, *touching]) + 1)
+        newest = self._ledger.scan(mention=touched_mention(run), newest_first=True, limit=1)
+        note = self._notes(max(seal.seq, *(entry.seq for entry in newest), 0) + 1)
         checkpoint = Checkpoint.parse(open_note(note, [self._key.verifier]))
         context = self._context(manifest, run, own, checkpoint.size)
         return _Gathered(manifest, fingerprint, own, context, note, checkpoint)

@@ -28,7 +28,13 @@ TIMEOUT_SECONDS = 120
 LAUNCH = """
 mutation Launch($parameters: ExecutionParams!) {
   launchRun(executionParams: $parameters) {
-    __typename ... on LaunchRunSuccess { run { runId status } }
+    __typename ... on LaunchRunSuccess { run { runId status } } ... on PythonError { message }
+  }
+}"""
+BACKFILL = """
+mutation Backfill($parameters: LaunchBackfillParams!) {
+  launchPartitionBackfill(backfillParams: $parameters) {
+    __typename ... on LaunchBackfillSuccess { backfillId } ... on PythonError { message }
   }
 }"""
 

@@ -27,7 +27,7 @@ from typing import Any
 import psutil
 import pytest
 
-from tests.acceptance.product import ROOT, Deployment, small_deployment, small_manifest
+from tests.acceptance.product import LAUNCH, ROOT, Deployment, small_deployment, small_manifest
 
 pytestmark = pytest.mark.timeout(900)  # one scene of some 100 seconds, and of more under load
 
@@ -48,9 +48,6 @@ load_from:
   - python_module:
       {{module_name: definitions, working_directory: {root}/fragile, location_name: fragile}}
 """
-LAUNCH = """
-mutation Launch($parameters: ExecutionParams!) { launchRun(executionParams: $parameters) {
-  __typename ... on LaunchRunSuccess { run { runId } } ... on PythonError { message } } }"""
 RERUN = """
 mutation Rerun($parameters: ReexecutionParams!) {
   launchRunReexecution(reexecutionParams: $parameters) {

@@ -60,3 +60,12 @@ def test_ci_calls_the_test_command_of_the_readme(repository: Path) -> None:
     assert "make test" in repository.joinpath("README.md").read_text()
     assert script.rstrip().endswith("make test")
     assert "set -euo pipefail" in script
+
+
+def test_no_folder_of_tests_is_left_out(repository: Path) -> None:
+    """`make test` names each folder that holds tests, but the browser's, once."""
+    found = {path.parent for path in (repository / "tests").rglob("test_*.py")}
+    folders = {path.relative_to(repository).as_posix() for path in found} - {"tests/browser"}
+    text = (repository / "Makefile").read_text()
+    named = re.findall(r"^(?:FAST|SLOW)_TESTS := (.*)$", text, re.MULTILINE)
+    assert sorted(" ".join(named).split()) == sorted(folders)

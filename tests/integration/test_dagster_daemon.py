@@ -19,6 +19,8 @@ from typing import Any
 import pytest
 
 from tests.acceptance.product import (
+    BACKFILL,
+    LAUNCH,
     ROOT,
     TUTORIAL,
     Deployment,
@@ -33,18 +35,6 @@ load_from:
   - python_module: {{module_name: definitions, working_directory: {root}, location_name: reference}}
   - python_module: {{module_name: definitions, working_directory: {small}, location_name: small}}
 """
-LAUNCH = """
-mutation Launch($parameters: ExecutionParams!) {
-  launchRun(executionParams: $parameters) {
-    __typename ... on LaunchRunSuccess { run { runId } } ... on PythonError { message }
-  }
-}"""
-BACKFILL = """
-mutation Backfill($parameters: LaunchBackfillParams!) {
-  launchPartitionBackfill(backfillParams: $parameters) {
-    __typename ... on LaunchBackfillSuccess { backfillId } ... on PythonError { message }
-  }
-}"""
 
 
 @dataclass(frozen=True)

@@ -18,25 +18,20 @@ from typing import Any
 
 import pytest
 
-from tests.acceptance.product import Deployment, small_deployment, small_manifest, stop
+from tests.acceptance.product import (
+    BACKFILL,
+    LAUNCH,
+    Deployment,
+    small_deployment,
+    small_manifest,
+    stop,
+)
 from tests.servers import PostgresServer, TcpProxy, free_port, postgres_server
 
 ROOT = Path(__file__).parents[2]
 PATIENCE_SECONDS = 200
 UNITS = ["numbers", "numbers#few_enough", "sums", "sums#not_negative"]
 LEDGER, DAGSTER = "ledger", "dagster"
-LAUNCH = """
-mutation Launch($parameters: ExecutionParams!) {
-  launchRun(executionParams: $parameters) {
-    __typename ... on LaunchRunSuccess { run { runId } } ... on PythonError { message }
-  }
-}"""
-BACKFILL = """
-mutation Backfill($parameters: LaunchBackfillParams!) {
-  launchPartitionBackfill(backfillParams: $parameters) {
-    __typename ... on LaunchBackfillSuccess { backfillId } ... on PythonError { message }
-  }
-}"""
 RUN = "query Run($id: ID!) { runOrError(runId: $id) { ... on Run { status startTime endTime } } }"
 
 APPENDING = """

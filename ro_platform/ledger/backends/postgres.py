@@ -265,6 +265,10 @@ class PostgresLedgerBackend(_PostgresRows, LedgerBackend):
     def census(self) -> Census:
         """See :class:`LedgerRows`."""
         with self._reader.lock, translated(self.address):
+            # Asked before the snapshot is taken: one from before the ledger's creation would find
+            # its tables, since the catalogue is read as it is now, and nothing in them.
+            if not holds_ledger(self._reader.get(), self.address):
+                return Census(0, 0)
             session, _ = self._reader.first(_CENSUS)
             try:
                 return _census(session) if holds_ledger(session, self.address) else Census(0, 0)
