@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
 
-from ro_platform.access.policy import POLICY_CONFIG, Target, covers, four_eyes_of, said
+from ro_platform.access.policy import POLICY_CONFIG, Target, covers, four_eyes_of, is_person, said
 from ro_platform.access.roles import actions_of
 from ro_platform.contracts.access import AccessPolicy, Action, RoleBinding, Scope
 
@@ -20,8 +20,8 @@ _FIELDS = ("environment", "workload", "stream")
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that is wrong. ``code`` is alone, nobody, no-admin or duplicate; ``actor`` is whom
-    it concerns, if one person."""
+    """One thing that is wrong. ``code`` is alone, nobody, no-admin, no-person, alike or duplicate;
+    ``actor`` is whom it concerns, if one."""
 
     code: str
     words: str
@@ -36,6 +36,8 @@ def findings(policy: AccessPolicy, *, environment: str) -> tuple[Finding, ...]:
         *_alone(policy),
         *_unapproved(policy),
         *_headless(policy, environment),
+        *_no_persons(policy),
+        *_alike(policy),
     )
 
 
@@ -94,6 +96,24 @@ def _headless(policy: AccessPolicy, environment: str) -> Iterator[Finding]:
     if not any(able):
         words = f"nobody is admin in the environment {environment}: nobody could change the policy."
         yield Finding("no-admin", words)
+
+
+def _no_persons(policy: AccessPolicy) -> Iterator[Finding]:
+    """Services that could approve: whoever runs one could be its second person."""
+    approvers = {one.actor: one for one in _approving(policy) if not is_person(one.actor)}
+    for actor, binding in sorted(approvers.items()):
+        words = f"{actor} could approve ({said(binding)}), and is not a person."
+        yield Finding("no-person", words, actor)
+
+
+def _alike(policy: AccessPolicy) -> Iterator[Finding]:
+    """Actors told apart by upper and lower case alone: the sign-in of one person can give both."""
+    seen: dict[str, str] = {}
+    for actor in sorted({binding.actor for binding in policy.bindings}):
+        other = seen.setdefault(actor.lower(), actor)
+        if other != actor:
+            words = f"{other} and {actor} differ in upper and lower case alone."
+            yield Finding("alike", words, actor)
 
 
 def _proposing(policy: AccessPolicy) -> Sequence[RoleBinding]:

@@ -8,17 +8,16 @@ verify, its public half beside it (``launch.key.pub``) is enough.
 
 from __future__ import annotations
 
-import os
 import secrets
 from collections.abc import Sequence
 from pathlib import Path
 
-from ro_platform.errors import RunOperateError, SettingsError
-from ro_platform.kernel.signing import SigningKey, VerifierKey, create_key_file, read_key_file
+from ro_platform.errors import InvalidInputError, RunOperateError, SettingsError
+from ro_platform.kernel.secret_files import create_secret_file, read_secret_file
+from ro_platform.kernel.signing import SigningKey, VerifierKey, create_key_file
 
 _PREFIX = "RO+ACCESS+KEY+"
 _KEY_BYTES = 32
-_MODE = 0o600
 
 
 def access_key(path: Path) -> bytes:
@@ -28,17 +27,16 @@ def access_key(path: Path) -> bytes:
     leaves the file whole or not at all. Raises :class:`SettingsError` where it cannot be made or
     read, is no key, or can be read by others than its owner.
     """
+    if not _is_there(path):
+        _make(path)
+    text = _read(path, "access key")
     try:
-        return _read(path)
-    except FileNotFoundError:
-        pass
-    except OSError as error:
-        raise _unusable(path, f"cannot be read: {error.strerror or error}") from None
-    try:
-        _create(path)
-        return _read(path)
-    except OSError as error:
-        raise _unusable(path, f"cannot be made: {error.strerror or error}") from None
+        key = bytes.fromhex(text.removeprefix(_PREFIX))
+    except ValueError:
+        raise _unusable(path, "holds no access key") from None
+    if len(key) != _KEY_BYTES or text != _text(key):
+        raise _unusable(path, "holds no access key")
+    return key
 
 
 def launch_key(path: Path, name: str) -> SigningKey:
@@ -46,13 +44,13 @@ def launch_key(path: Path, name: str) -> SigningKey:
 
     Raises :class:`SettingsError` where it cannot be made or read, or is not safe.
     """
-    if not path.exists():
+    if not _is_there(path):
         try:
             return create_key_file(path, name)
         except SettingsError:
-            if not path.exists():
-                raise
-    return read_key_file(path)
+            if not _is_there(path):
+                raise  # and otherwise somebody else made it meanwhile, and theirs stands
+    return _launch_key(path)
 
 
 def launch_verifiers(path: Path) -> Sequence[VerifierKey]:
@@ -62,50 +60,42 @@ def launch_verifiers(path: Path) -> Sequence[VerifierKey]:
     try:
         return (VerifierKey.parse(public.read_text("utf-8").removesuffix("\n")),)
     except FileNotFoundError:
-        return (read_key_file(path).verifier,) if path.exists() else ()
+        return (_launch_key(path).verifier,) if _is_there(path) else ()
     except (OSError, UnicodeDecodeError, RunOperateError):
         raise _unusable(public, "is not the public half of a launch key") from None
 
 
-def _read(path: Path) -> bytes:
-    with path.open("rb") as file:
-        mode, data = os.fstat(file.fileno()).st_mode & 0o077, file.read(1 << 10)
-    if mode:
-        raise SettingsError(
-            f"The access key {path} can be read or written by others than its owner.",
-            next_step=f"Take it for stolen if others could read it; otherwise `chmod 600 {path}`.",
-            key_file=path,
-        )
+def _launch_key(path: Path) -> SigningKey:
+    text = _read(path, "launch key")
     try:
-        text = data.decode("ascii").removesuffix("\n")
-        key = bytes.fromhex(text.removeprefix(_PREFIX))
-    except ValueError:
-        raise _unusable(path, "holds no access key") from None
-    if len(key) != _KEY_BYTES or text != _text(key):
-        raise _unusable(path, "holds no access key")
-    return key
+        return SigningKey.parse(text)
+    except InvalidInputError:
+        raise _unusable(path, "holds no launch key") from None
 
 
-def _create(path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    fresh = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _MODE)
+def _is_there(path: Path) -> bool:
     try:
-        with os.fdopen(handle, "w", encoding="ascii") as file:
-            file.write(f"{_text(secrets.token_bytes(_KEY_BYTES))}\n")
-            file.flush()
-            os.fsync(file.fileno())
-        try:
-            os.link(fresh, path)
-        except FileExistsError:
-            return  # somebody else made it meanwhile, and theirs stands
-    finally:
-        fresh.unlink(missing_ok=True)
-    folder = os.open(path.parent, os.O_RDONLY)
+        return path.exists()
+    except OSError as error:
+        raise _unusable(path, f"cannot be read: {error.strerror or error}") from None
+
+
+def _make(path: Path) -> None:
     try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+        create_secret_file(path, _text(secrets.token_bytes(_KEY_BYTES)))
+    except FileExistsError:
+        return  # somebody else made it meanwhile, and theirs stands
+    except OSError as error:
+        raise _unusable(path, f"cannot be made: {error.strerror or error}") from None
+
+
+def _read(path: Path, what: str) -> str:
+    try:
+        return read_secret_file(path, what)
+    except UnicodeDecodeError:
+        raise _unusable(path, f"holds no {what}") from None
+    except OSError as error:
+        raise _unusable(path, f"cannot be read: {error.strerror or error}") from None
 
 
 def _text(key: bytes) -> str:

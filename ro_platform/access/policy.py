@@ -153,6 +153,11 @@ def _why_not(own: list[RoleBinding], able: list[RoleBinding]) -> str:
     return f"they could elsewhere ({places}), not there."
 
 
+def is_person(actor: str) -> bool:
+    """Whether the actor is a person, and no service."""
+    return actor.startswith("HUMAN::")
+
+
 def said(binding: RoleBinding) -> str:
     """A binding's role and where it holds, in words."""
     scope = ", ".join(f"{key} {value}" for key, value in binding.scope.to_json_value().items())

@@ -98,10 +98,12 @@ class Tokens:
     def renew(self, text: str, *, lifetime: timedelta, reason: str) -> IssuedToken:
         """A new token for the holder of that one, which ends in the same commit.
 
-        Whoever vouched for the old one vouches for the new one (:meth:`vouched_by`). Raises what
-        :meth:`authenticate` and :meth:`issue` raise.
+        It is good for at most as long as the old one was issued for: who issues a token for a week
+        decides that. Whoever vouched for the old one vouches for the new one (:meth:`vouched_by`).
+        Raises what :meth:`authenticate` and :meth:`issue` raise.
         """
         old = self.authenticate(text)
+        lifetime = min(lifetime, self._lifetime(old.token_id))
         issued, draft = self._drawn(old.actor, lifetime, reason, old.actor, renews=old.token_id)
         ended = revocation(old.token_id, f"renewed as {issued.token_id}", old.actor)
 
@@ -121,18 +123,12 @@ class Tokens:
         anybody else, for a holder who is no admin, and as long as some admin has a token or no
         policy is in force.
         """
-        what = self._access.target(f"a token of {holder}")
-        admins = {
-            one
-            for one in (*self.holders(), holder)
-            if self._access.decide(one, Action.ISSUE_TOKEN, what).allowed
-        }
         if actor != self._access.single_user or self._access.in_force is None:
             raise _no_recovery(f"{actor} is not the user of a deployment that is locked out")
-        if holder not in admins:
+        if not self._may_issue(holder):
             raise _no_recovery(f"{holder} is no admin")
-        if standing := admins & self.holders():
-            raise _no_recovery(f"{', '.join(sorted(standing))} can issue tokens")
+        if standing := sorted(one for one in self.holders() if self._may_issue(one)):
+            raise _no_recovery(f"{', '.join(standing)} can issue tokens")
         issued, draft = self._drawn(holder, lifetime, reason, actor)
         self._ledger.append(draft)
         return issued
@@ -241,6 +237,12 @@ class Tokens:
         draft = EntryDraft(EntryKind.TOKEN_ISSUED, subject, actor, body, key=subject)
         return IssuedToken(f"ro1_{token_id}_{secret}", token_id, expires), draft
 
+    def _lifetime(self, token_id: str) -> timedelta:
+        """For how long a token was issued."""
+        entry = self._entry(token_id)
+        expires = body_of(entry, TokenIssued).expires_at_utc
+        return moment_of(expires) - moment_of(entry.recorded_at_utc)
+
     def _entry(self, token_id: str) -> LedgerEntry:
         entry = self._ledger.find(token_subject(token_id)) if is_token_id(token_id) else None
         if entry is None:
@@ -249,6 +251,10 @@ class Tokens:
                 next_step="`ro token list` prints the ids of all tokens.",
             )
         return entry
+
+    def _may_issue(self, actor: str) -> bool:
+        target = self._access.target("a token")
+        return self._access.decide(actor, Action.ISSUE_TOKEN, target).allowed
 
     def _require(self, actor: str, action: Action, holder: str) -> None:
         self._access.require(actor, action, self._access.target(f"a token of {holder}"))
@@ -276,7 +282,8 @@ def _no_recovery(why: str) -> AccessDeniedError:
 def _unknown() -> NotAuthenticatedError:
     return NotAuthenticatedError(
         "That is no token of this deployment.",
-        next_step="Check that it is whole; an admin issues a new one with `ro token issue`.",
+        next_step="Check that it is whole, and that RO_ACCESS_KEY is the deployment's; an admin "
+        "issues a new one with `ro token issue`.",
     )
 
 

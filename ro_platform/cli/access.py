@@ -6,32 +6,32 @@ from pathlib import Path
 from typing import Any
 
 import click
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 from rich.text import Text
 
-from ro_platform.access.check import Finding, findings
-from ro_platform.access.explain import Explanation, explain
+from ro_platform.access.check import findings
+from ro_platform.access.explain import explain
 from ro_platform.access.policy import PolicyInForce, Target, said
+from ro_platform.cli.access_explained import explanation_facts, say_explanation, scope_words
 from ro_platform.cli.access_starter import starter_policy, write_starter
 from ro_platform.cli.output import (
     fails_clearly,
-    fields,
     json_option,
     out,
     say_json,
-    short,
     table,
 )
 from ro_platform.config.files import document_bytes
 from ro_platform.config.policies import policy_of
 from ro_platform.config.settings import Settings
 from ro_platform.contracts import AccessPolicy, Action
-from ro_platform.contracts.base import contract_error
+from ro_platform.contracts.base import Actor, contract_error
 from ro_platform.errors import AccessDeniedError, InvalidInputError, NotFoundError
 from ro_platform.kernel.documents import parse_document
 from ro_platform.plane import Plane, shared_plane
 
 _FILE = click.Path(path_type=Path)
+_ACTOR: TypeAdapter[str] = TypeAdapter(Actor)
 
 
 @click.group()
@@ -60,13 +60,19 @@ def init(file: Path, approver: str, daemon: str, as_json: bool) -> None:
     """Write a first policy to FILE (access-policy.yaml), to be edited: you as admin, and others.
 
     Nothing is published. An existing file is left alone.
+
+    \b
+    ro access init --approver HUMAN::ben
     """
     settings = Settings.load()
     try:
         policy = starter_policy(settings.actor, approver, daemon)
     except ValidationError as error:
         raise contract_error(error, kind="RoleBinding", where="access init") from None
-    _refuse(findings(policy, environment=settings.environment))
+    if found := findings(policy, environment=settings.environment):
+        raise InvalidInputError(
+            f"That would be no policy: {found[0].words}", next_step="Name a second person."
+        )
     write_starter(file, policy)
     if as_json:
         say_json({"file": str(file), "policy": policy.to_json_value()})
@@ -85,6 +91,10 @@ def publish(file: Path, reason: str, as_json: bool) -> None:
 
     A policy that fails `ro access check` is refused, and so is one none of whose admins has a token
     yet: nobody could act any more. Later changes are directives, which a second person approves.
+
+    \b
+    ro token issue --for HUMAN::ann --reason "The first admin"
+    ro access publish access-policy.yaml --reason "We are two now"
     """
     plane = shared_plane(Settings.load())
     policy = _policy_in(file)
@@ -113,7 +123,10 @@ def show(as_json: bool) -> None:
     out.print(f"access-policy version {found.version}, sha256:{found.digest}")
     table(
         ["actor", "role", "scope"],
-        [[one.actor, one.role.value, _scope(one.scope.to_json_value())] for one in _sorted(found)],
+        [
+            [one.actor, one.role.value, scope_words(one.scope.to_json_value())]
+            for one in _sorted(found)
+        ],
         empty="",
     )
     if found.policy.four_eyes:
@@ -128,7 +141,8 @@ def check(file: Path | None, as_json: bool) -> None:
     """Check the policy in FILE, or the one in force: exit 3 and every finding, or nothing found.
 
     It fails if somebody could both propose and approve, if nobody else could approve what somebody
-    may propose, if nobody could change the policy, or if something is said twice.
+    may propose, if nobody could change the policy, if a service could approve, if two names differ
+    in upper and lower case alone, or if something is said twice.
     """
     settings = Settings.load()
     policy = _policy_in(file) if file else _policy_in_force(shared_plane(settings))
@@ -160,18 +174,34 @@ def explain_command(
 
     TARGET is plane, workload/NAME, stream/NAME, or another name, with --workload or --stream where
     it is part of one. The exit code is 0 for yes and 11 for no.
+
+    \b
+    ro access explain HUMAN::cleo launch workload/purchases
+    ro access explain HUMAN::cleo cancel_run a-run --workload purchases
     """
+    actor = _actor(actor)
     plane = shared_plane(Settings.load())
     if plane.access.in_force is not None and plane.identity.actor() != actor:
         plane.identity.require(Action.VIEW, plane.access.target("access-policy"))
     place = _target(plane, target, workload, stream)
     found = explain(plane.access, actor, Action(action), place)
     if as_json:
-        say_json(_explained(found))
+        say_json(explanation_facts(found))
     else:
-        _say(found)
+        say_explanation(found)
     if not found.decision.allowed:
         raise click.exceptions.Exit(AccessDeniedError.exit_code)
+
+
+def _actor(text: str) -> str:
+    try:
+        return _ACTOR.validate_python(text, strict=True)
+    except ValidationError:
+        raise InvalidInputError(
+            f"{text[:80]!r} is no actor.",
+            next_step="Name one as HUMAN::id or SYSTEM::service; the policy tells upper from lower "
+            "case.",
+        ) from None
 
 
 def _policy_in(file: Path) -> AccessPolicy:
@@ -189,75 +219,11 @@ def _policy_in_force(plane: Plane) -> AccessPolicy:
     return found.policy
 
 
-def _refuse(found: tuple[Finding, ...]) -> None:
-    if found:
-        raise InvalidInputError(
-            f"That would be no policy: {found[0].words}",
-            next_step="Name a second person.",
-        )
-
-
 def _target(plane: Plane, text: str, workload: str | None, stream: str | None) -> Target:
     kind, _, name = text.partition("/")
     workload = workload or (name if kind == "workload" and name else None)
     stream = stream or (name if kind == "stream" and name else None)
     return plane.access.target(text, workload=workload, stream=stream)
-
-
-def _say(found: Explanation) -> None:
-    decision = found.decision
-    answer = Text("yes", style="green") if decision.allowed else Text("no", style="red")
-    fields(
-        [
-            ("may", Text.assemble(answer, f": {decision.why}")),
-            ("actor", decision.actor),
-            ("action", decision.action.value),
-            ("target", f"{decision.target.name} ({_scope(_place(decision.target))})"),
-            ("policy", _version(found)),
-        ]
-    )
-    for one in found.considered:
-        out.print(f"  {'+' if one.allows else '-'} {one.why}", markup=False)
-    if decision.needs_second:
-        out.print(f"needs a second person: {', '.join(found.approvers) or 'there is none'}")
-
-
-def _version(found: Explanation) -> str:
-    if found.version is None:
-        return "none: single-user mode"
-    return f"version {found.version}, sha256:{short(found.decision.policy_digest)}"
-
-
-def _explained(found: Explanation) -> dict[str, Any]:
-    decision = found.decision
-    return {
-        "actor": decision.actor,
-        "action": decision.action.value,
-        "target": {"name": decision.target.name, **_place(decision.target)},
-        "allowed": decision.allowed,
-        "why": decision.why,
-        "by": decision.by.to_json_value() if decision.by else None,
-        "policy": {"version": found.version, "digest": decision.policy_digest},
-        "needs_second": decision.needs_second,
-        "approvers": list(found.approvers),
-        "considered": [
-            {"binding": one.binding.to_json_value(), "allows": one.allows, "why": one.why}
-            for one in found.considered
-        ],
-    }
-
-
-def _place(target: Target) -> dict[str, str]:
-    said_of = {
-        "environment": target.environment,
-        "workload": target.workload,
-        "stream": target.stream,
-    }
-    return {key: value for key, value in said_of.items() if value is not None}
-
-
-def _scope(fields_of: dict[str, str]) -> str:
-    return ", ".join(f"{key} {value}" for key, value in fields_of.items()) or "everywhere"
 
 
 def _sorted(found: PolicyInForce) -> list[Any]:

@@ -2,19 +2,38 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict
 from datetime import timedelta
+from typing import Any, TypeVar
 
 import click
 
-from ro_platform.access.tokens import IssuedToken
+from ro_platform.access.tokens import MAX_LIFETIME, IssuedToken
 from ro_platform.cli.output import err, fails_clearly, json_option, moment, out, say_json, table
 from ro_platform.config.settings import Settings
 from ro_platform.contracts import Action
+from ro_platform.errors import NotAuthenticatedError
 from ro_platform.plane import shared_plane
 
-_DAYS = 90
-_LONG = "For how long it is good."
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def _holder_option(words: str) -> Callable[[F], F]:
+    return click.option("--for", "holder", metavar="ACTOR", required=True, help=words)
+
+
+def _reason_option(words: str) -> Callable[[F], F]:
+    return click.option("--reason", required=True, help=f"{words}; it is recorded.")
+
+
+_days_option = click.option(
+    "--days",
+    type=click.IntRange(1, MAX_LIFETIME.days),
+    default=90,
+    show_default=True,
+    help="For how long it is good.",
+)
 
 
 @click.group()
@@ -23,9 +42,9 @@ def command() -> None:
 
 
 @command.command()
-@click.option("--for", "holder", metavar="ACTOR", required=True, help="HUMAN::id or SYSTEM::name.")
-@click.option("--days", type=click.IntRange(1, 366), default=_DAYS, show_default=True, help=_LONG)
-@click.option("--reason", required=True, help="What it is for; it is recorded.")
+@_holder_option("HUMAN::id or SYSTEM::service.")
+@_days_option
+@_reason_option("What it is for")
 @json_option
 @fails_clearly
 def issue(holder: str, days: int, reason: str, as_json: bool) -> None:
@@ -33,6 +52,10 @@ def issue(holder: str, days: int, reason: str, as_json: bool) -> None:
 
     Standard output holds the token alone. It carries only who its bearer is; what they may do, the
     access policy says. Keep it out of command lines and shell histories.
+
+    \b
+    ro token issue --for HUMAN::ann --reason "The first admin"
+    (umask 077; ro token issue --for SYSTEM::daemon --reason "The daemon" > daemon.token)
     """
     plane = shared_plane(Settings.load())
     issued = plane.tokens.issue(
@@ -42,28 +65,42 @@ def issue(holder: str, days: int, reason: str, as_json: bool) -> None:
 
 
 @command.command()
-@click.option("--days", type=click.IntRange(1, 366), default=_DAYS, show_default=True, help=_LONG)
+@_days_option
 @click.option("--reason", default="renewed by its holder", show_default=True, help="Recorded.")
 @json_option
 @fails_clearly
 def renew(days: int, reason: str, as_json: bool) -> None:
-    """Print a new token in place of the one in RO_TOKEN, which ends. It needs no role."""
+    """Print a new token in place of the one in RO_TOKEN, which ends. It needs no role.
+
+    It is good for at most as long as the one before was issued for.
+
+    \b
+    (umask 077; RO_TOKEN="$(cat daemon.token)" ro token renew > daemon.token.new)
+    """
     settings = Settings.load()
+    if not settings.token:
+        raise NotAuthenticatedError(
+            "There is no token to renew: RO_TOKEN is not set.",
+            next_step="Set it to the token that is to be renewed, for this one command.",
+        )
     tokens = shared_plane(settings).tokens
     issued = tokens.renew(settings.token, lifetime=timedelta(days=days), reason=reason)
     _say(issued, tokens.authenticate(issued.text).actor, as_json=as_json)
 
 
 @command.command()
-@click.option("--for", "holder", metavar="ACTOR", required=True, help="An admin of the policy.")
-@click.option("--days", type=click.IntRange(1, 366), default=_DAYS, show_default=True, help=_LONG)
-@click.option("--reason", required=True, help="How it came to this; it is recorded.")
+@_holder_option("An admin of the policy.")
+@_days_option
+@_reason_option("How it came to this")
 @json_option
 @fails_clearly
 def recover(holder: str, days: int, reason: str, as_json: bool) -> None:
     """Print a token for an admin, where no admin has one that is taken any more.
 
     It needs no token, but the access key: only the deployment's own user can do it, on record.
+
+    \b
+    ro token recover --for HUMAN::ann --reason "All tokens expired over the summer"
     """
     settings = Settings.load()
     issued = shared_plane(settings).tokens.recover(
@@ -76,7 +113,10 @@ def recover(holder: str, days: int, reason: str, as_json: bool) -> None:
 @json_option
 @fails_clearly
 def list_tokens(as_json: bool) -> None:
-    """List all tokens, oldest first: whose, by whom, until when, and whether they are taken."""
+    """List all tokens, oldest first: whose, by whom, until when, and whether they are taken.
+
+    A token is standing, expired, revoked, or lost: issued under another access key than today's.
+    """
     plane = shared_plane(Settings.load())
     plane.identity.require(Action.AUDIT, plane.access.target("the list of tokens"))
     found = list(plane.tokens.list())
@@ -103,11 +143,17 @@ def list_tokens(as_json: bool) -> None:
 
 @command.command()
 @click.argument("token_id", metavar="ID")
-@click.option("--reason", required=True, help="Why it is not taken any more; it is recorded.")
+@_reason_option("Why it is not taken any more")
 @json_option
 @fails_clearly
 def revoke(token_id: str, reason: str, as_json: bool) -> None:
-    """Revoke the token with that ID, at once and for good. Its holder may always do that."""
+    """Revoke the token with that ID, at once and for good. Its holder may always do that.
+
+    The ID is the 32 hex digits after `ro1_`, as `ro token list` prints it.
+
+    \b
+    ro token revoke a14decd2d1c327f4c08512e17226dcc0 --reason "A lost laptop"
+    """
     plane = shared_plane(Settings.load())
     record = plane.tokens.revoke(token_id, reason=reason, actor=plane.identity.actor())
     if as_json:

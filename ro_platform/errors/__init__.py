@@ -41,6 +41,7 @@ from ro_platform.errors.missing import (
 )
 from ro_platform.errors.refused import (
     ArtifactBlockedError,
+    ArtifactErasedError,
     ArtifactUnrecordedError,
     EngineGateFailedError,
     GateAbsentError,
@@ -63,7 +64,6 @@ from ro_platform.errors.serving import (
 )
 from ro_platform.errors.stored import (
     AddressConflictError,
-    ArtifactErasedError,
     AttemptEndedError,
     BindingCorruptError,
     CheckpointRefusedError,

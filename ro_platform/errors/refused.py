@@ -48,6 +48,12 @@ class ArtifactBlockedError(GateRefusedError):
     code = "RO_ARTIFACT_BLOCKED"
 
 
+class ArtifactErasedError(GateRefusedError):
+    """The artifact's bytes were erased by a recorded decision, and only its tombstone is left."""
+
+    code = "RO_ARTIFACT_ERASED"
+
+
 class ArtifactUnrecordedError(GateRefusedError):
     """The store binds an artifact that no entry of the ledger says anybody made."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from ro_platform.errors.base import RunOperateError
-from ro_platform.errors.refused import GateRefusedError
 
 
 class IntegrityError(RunOperateError):
@@ -23,12 +22,6 @@ class BindingCorruptError(IntegrityError):
     """A stored binding is unreadable, not canonical, or not the one its address names."""
 
     code = "RO_BINDING_CORRUPT"
-
-
-class ArtifactErasedError(GateRefusedError):
-    """The artifact's bytes were erased by a recorded decision, and only its tombstone is left."""
-
-    code = "RO_ARTIFACT_ERASED"
 
 
 class CheckpointRefusedError(IntegrityError):

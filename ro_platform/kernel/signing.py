@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -25,6 +24,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from ro_platform.errors import CheckpointRefusedError, InvalidInputError, SettingsError
+from ro_platform.kernel.secret_files import create_secret_file, read_secret_file, sync_folder
 
 MAX_NOTE_BYTES = 1 << 20
 MAX_SIGNATURES = 100
@@ -32,7 +32,6 @@ MAX_SIGNATURES = 100
 _ED25519 = b"\x01"
 _PRIVATE = "PRIVATE+KEY+"
 _DASH = "\N{EM DASH} "
-_KEY_FILE_MODE = 0o600
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,17 +118,10 @@ def create_key_file(path: Path, name: str) -> SigningKey:
     perhaps without its ``.pub``, which :attr:`SigningKey.verifier` says again.
     """
     key = SigningKey.generate(name)
-    fresh = path.with_name(f".{path.name}.{key.verifier.key_id.hex()}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        try:
-            _write_new(fresh, key.secret_text())
-            os.link(fresh, path)
-        finally:
-            fresh.unlink(missing_ok=True)
-        public = path.with_name(f"{path.name}.pub")
-        public.write_text(f"{key.verifier}\n", "utf-8")
-        _sync_folder(path.parent)
+        create_secret_file(path, key.secret_text())
+        path.with_name(f"{path.name}.pub").write_text(f"{key.verifier}\n", "utf-8")
+        sync_folder(path.parent)
     except FileExistsError:
         raise SettingsError(
             f"There is a key at {path} already.",
@@ -145,8 +137,7 @@ def read_key_file(path: Path) -> SigningKey:
     """The key in that file. Raises :class:`SettingsError` if it is missing, readable by others than
     its owner, or not a key."""
     try:
-        with path.open("rb") as file:
-            mode, data = os.fstat(file.fileno()).st_mode & 0o077, file.read(1 << 16)
+        text = read_secret_file(path, "signing key")
     except FileNotFoundError:
         raise SettingsError(
             f"There is no signing key at {path}.",
@@ -155,15 +146,11 @@ def read_key_file(path: Path) -> SigningKey:
         ) from None
     except OSError as error:
         raise _unusable(path, f"cannot be read: {error.strerror or error}") from None
-    if mode:
-        raise SettingsError(
-            f"The signing key {path} can be read or written by others than its owner.",
-            next_step=f"Take it for stolen if others could read it; otherwise `chmod 600 {path}`.",
-            key_file=path,
-        )
+    except UnicodeDecodeError:
+        raise _unusable(path, "holds no signing key") from None
     try:
-        return SigningKey.parse(data.decode("utf-8").removesuffix("\n"))
-    except (UnicodeDecodeError, InvalidInputError):
+        return SigningKey.parse(text)
+    except InvalidInputError:
         raise _unusable(path, "holds no signing key") from None
 
 
@@ -296,22 +283,6 @@ def _from_base64(text: str) -> bytes | None:
     except (binascii.Error, ValueError):
         return None
     return data if _base64(data) == text else None
-
-
-def _write_new(path: Path, text: str) -> None:
-    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _KEY_FILE_MODE)
-    with os.fdopen(handle, "w", encoding="utf-8") as file:
-        file.write(f"{text}\n")
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _bad_key(kind: str, why: str) -> InvalidInputError:

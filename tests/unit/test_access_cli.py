@@ -108,7 +108,9 @@ def test_a_token_is_revoked_by_its_id(settings: Settings) -> None:
 def test_a_token_is_renewed_by_its_holder(settings: Settings) -> None:
     """The one in RO_TOKEN ends; without one there is nothing to renew."""
     old = facts("token", "issue", "--for", READER, "--reason", "a laptop")["token"]
-    assert facts("token", "renew", code=11)["error"]["code"] == "RO_NOT_AUTHENTICATED"
+    without = facts("token", "renew", code=11)["error"]
+    assert without["code"] == "RO_NOT_AUTHENTICATED"
+    assert "RO_TOKEN is not set" in without["message"]
     with signed_in(settings, old):
         new = facts("token", "renew", "--days", 5)
         assert new["holder"] == READER
@@ -254,6 +256,13 @@ def test_somebody_without_a_role_may_ask_why_they_may_not(
         own = facts("access", "explain", "HUMAN::new", "view", "plane", code=11)
         assert own["why"] == "the policy gives them no role."
         assert "error" in facts("access", "explain", READER, "view", "plane", code=11)
+
+
+@pytest.mark.parametrize("actor", ["second", "HUMAN:second", "human::second", "HUMAN::s\u0435cond"])
+def test_who_cannot_be_anybody_is_said_to_be_no_actor(settings: Settings, actor: str) -> None:
+    """Rather than that the policy gives them no role, which would hide a slip of the finger."""
+    said = facts("access", "explain", actor, "launch", "plane", code=3)
+    assert "is no actor" in said["error"]["message"]
 
 
 def test_the_policy_is_not_published_twice_nor_by_another_command(

@@ -221,6 +221,16 @@ def test_a_launch_key_that_others_can_read_signs_nothing(tmp_path: Path) -> None
         launch_key(path, "ro-platform/local/launch")
 
 
+def test_a_launch_key_that_is_none_says_which_file_it_is_about(tmp_path: Path) -> None:
+    """Not the key of the ledger's checkpoints, which is made and set by other words."""
+    path = tmp_path / "launch.key"
+    path.write_text("nonsense")
+    path.chmod(0o600)
+    with pytest.raises(SettingsError, match="holds no launch key") as refused:
+        launch_key(path, "ro-platform/local/launch")
+    assert "RO_LAUNCH_KEY" in refused.value.next_step
+
+
 def test_a_public_half_that_is_none_is_an_error_of_the_settings(tmp_path: Path) -> None:
     """It is not skipped in favour of another one."""
     path = tmp_path / "launch.key"

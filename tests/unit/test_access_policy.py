@@ -13,6 +13,7 @@ from ro_platform.access.check import Finding, findings
 from ro_platform.access.explain import explain, explain_policy
 from ro_platform.access.policy import (
     POLICY_CONFIG,
+    Access,
     PolicyInForce,
     Target,
     covers,
@@ -21,7 +22,7 @@ from ro_platform.access.policy import (
 )
 from ro_platform.access.roles import ALWAYS_FOUR_EYES, ROLE_ACTIONS
 from ro_platform.contracts import AccessPolicy, Action, AdminActionType, Role, RoleBinding, Scope
-from ro_platform.errors import ConflictError, NotFoundError
+from ro_platform.errors import AccessDeniedError, ConflictError, NotFoundError
 from tests.unit.access_world import (
     BOSS,
     READER,
@@ -138,6 +139,23 @@ def test_explaining_and_deciding_agree(
         assert may(content, approver, Action.APPROVE, target)
 
 
+@given(st.one_of(st.none(), policies), actors, actions, targets)
+def test_what_is_explained_is_what_is_required(
+    content: AccessPolicy | None, actor: str, action: Action, target: Target
+) -> None:
+    """In both modes: `ro access explain` says yes exactly where the action is let through."""
+    found = in_force(content) if content else None
+    access = Access(lambda: found, environment="local", single_user=ACTORS[0])
+    explained = explain(access, actor, action, target)
+    assert (explained.version is None) == (explained.decision.policy_digest is None)
+    if explained.decision.allowed:
+        assert access.require(actor, action, target) == explained.decision
+    else:
+        with pytest.raises(AccessDeniedError) as refused:
+            access.require(actor, action, target)
+        assert explained.decision.why in refused.value.message
+
+
 @given(policies, actors, actions, targets)
 def test_every_decision_of_a_policy_names_its_digest(
     content: AccessPolicy, actor: str, action: Action, target: Target
@@ -186,6 +204,9 @@ def _naively(content: AccessPolicy, environment: str) -> set[tuple[str, str | No
     here = Target(POLICY_CONFIG, environment)
     if not any(may(content, actor, Action.GRANT_ROLE, here) for actor in ACTORS):
         found.add(("no-admin", None))
+    for actor in ACTORS[2:]:
+        if any(may(content, actor, Action.APPROVE, place) for place in _places()):
+            found.add(("no-person", actor))
     for one in content.bindings:
         if content.bindings.count(one) > 1:
             found.add(("duplicate", one.actor))
@@ -264,6 +285,23 @@ def test_an_action_that_the_policy_adds_to_the_four_eyes_counts() -> None:
     assert _codes(content) == []
     stricter = content.model_copy(update={"four_eyes": (AdminActionType.CANCEL_RUN,)})
     assert _codes(stricter) == ["nobody"]
+
+
+def test_a_service_is_no_second_person() -> None:
+    """Whoever runs it would approve; and that it is one of several approvers does not help."""
+    content = sound_policy(binding("SYSTEM::ci", Role.APPROVER, workload="purchases"))
+    [found] = findings(content, environment="local")
+    assert (found.code, found.actor) == ("no-person", "SYSTEM::ci")
+    assert "SYSTEM::ci could approve (approver in workload purchases)" in found.words
+
+
+def test_people_who_differ_only_in_case_are_found() -> None:
+    """An identity provider may send one person's name in either form, who would be two."""
+    content = policy(
+        binding("HUMAN::Ann@x.org", Role.ADMIN), binding("HUMAN::ann@x.org", Role.APPROVER)
+    )
+    assert _codes(content) == ["alike"]
+    assert _codes(sound_policy(binding(f"SYSTEM::{BOSS[7:]}", Role.READER))) == []
 
 
 def test_what_is_said_twice_is_found() -> None:

@@ -17,6 +17,7 @@ from ro_platform.contracts import (
     Action,
     AdminActionType,
     CodeRef,
+    ConfigPublished,
     EntryKind,
     JsonObject,
     PinnedConfigRef,
@@ -35,7 +36,7 @@ from ro_platform.kernel.clock import ManualClock
 from ro_platform.kernel.digest import sha256_hex
 from ro_platform.kernel.identity import manifest_fingerprint
 from ro_platform.ledger.backends.memory import MemoryLedgerBackend
-from ro_platform.ledger.entry import EntryDraft
+from ro_platform.ledger.entry import EntryDraft, body_of
 from ro_platform.ledger.events import admin_event_draft, outcome_key
 from ro_platform.ledger.reader import LedgerReader
 from ro_platform.plane import Plane
@@ -54,13 +55,25 @@ from tests.unit.access_world import (
 
 
 class Ordered:
-    """An administrative action whose intent is on record: what a commission is."""
+    """An administrative action whose intent, on that version of the policy, is on record."""
 
     event_id = "e" * 32
+
+    def __init__(self, upon: str) -> None:
+        self.upon = upon
 
     def is_closed(self, log: LedgerReader) -> bool:
         """Whether its outcome is on record."""
         return log.find(outcome_key(self.event_id)) is not None
+
+    def may_begin(self, log: LedgerReader) -> bool:
+        """Whether it is to be done in this commit."""
+        newest = log.latest(EntryKind.CONFIG_PUBLISHED, f"config/{POLICY_CONFIG}")
+        if self.is_closed(log):
+            return False
+        if newest is None or body_of(newest, ConfigPublished).version.digest != self.upon:
+            raise ConflictError("it has another version since.")
+        return True
 
     def outcome(
         self, after: JsonObject, *, subject: str | None = None, mentions: Sequence[str] = ()
@@ -85,8 +98,7 @@ def replaced(plane: Plane, content: AccessPolicy, upon: str) -> None:
         content.to_json_value(),
         reason="why",
         actor=BOSS,
-        commission=Ordered(),
-        upon=upon,
+        commission=Ordered(upon),
     )
 
 
@@ -257,7 +269,7 @@ def test_a_config_that_is_no_policy_is_not_put_in_force() -> None:
     for content in ({}, sound_policy().to_json_value() | {"more": 1}, {"kind": "x"}):
         with pytest.raises(ContractError):
             plane.configs.publish(
-                POLICY_CONFIG, content, reason="why", actor=BOSS, commission=Ordered()
+                POLICY_CONFIG, content, reason="why", actor=BOSS, commission=Ordered(found.digest)
             )
     assert plane.access.in_force == found
 

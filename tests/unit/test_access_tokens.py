@@ -33,7 +33,7 @@ from ro_platform.errors import (
     SettingsError,
 )
 from ro_platform.kernel.canonical import canonical_bytes
-from ro_platform.kernel.clock import ManualClock
+from ro_platform.kernel.clock import ManualClock, utc_text
 from ro_platform.ledger.backends.memory import MemoryLedgerBackend
 from ro_platform.ledger.entry import EntryDraft, body_of
 from ro_platform.plane import Plane
@@ -176,6 +176,11 @@ def test_no_token_with_one_character_changed_is_taken(place: int, character: str
         lambda text: "Bearer " + text,
         lambda text: text.replace("ro1_", "ro2_"),
         lambda text: "",
+        lambda text: text * 100_000,
+        lambda text: text[:-1] + "\u0660",
+        lambda text: text.replace("ro1_", "\uff52o1_"),
+        lambda text: text[:10] + "\x00" + text[11:],
+        lambda text: text[:10] + "\ud800" + text[11:],
     ],
 )
 def test_a_token_has_one_form(changed: Callable[[str], str]) -> None:
@@ -304,6 +309,12 @@ def test_a_holder_may_revoke_their_own_and_no_other() -> None:
         ("somebody", DAY, "why", ContractError),
         ("HUMAN::", DAY, "why", ContractError),
         ("HUMAN::a\nSYSTEM::b", DAY, "why", ContractError),
+        ("HUMAN::ann\n", DAY, "why", ContractError),
+        (" HUMAN::ann", DAY, "why", ContractError),
+        ("human::ann", DAY, "why", ContractError),
+        ("HUMAN::SYSTEM::a", DAY, "why", ContractError),
+        ("HUMAN::\u0430nn", DAY, "why", ContractError),
+        ("HUMAN::" + "a" * 250, DAY, "why", ContractError),
         (READER, DAY, "", ContractError),
         (READER, DAY, "  ", ContractError),
         (READER, timedelta(0), "why", InvalidInputError),
@@ -338,13 +349,25 @@ def test_a_renewed_token_ends_and_the_new_one_is_its_holders() -> None:
     plane = plane_of()
     published(plane, sound_policy())
     old = token_for(plane, READER)
-    new = plane.tokens.renew(old.text, lifetime=9 * DAY, reason="in time")
+    new = plane.tokens.renew(old.text, lifetime=DAY, reason="in time")
     assert plane.tokens.authenticate(new.text).actor == READER
     assert "was revoked" in refusal(plane, old.text)
     ended = next(item for item in plane.tokens.list() if item.token_id == old.token_id)
     assert (ended.revoked_by, ended.revoked_because) == (READER, f"renewed as {new.token_id}")
     with pytest.raises(NotAuthenticatedError):
         plane.tokens.renew(old.text, lifetime=DAY, reason="again")
+
+
+def test_a_renewed_token_lasts_no_longer_than_the_one_before_it_was_issued_for() -> None:
+    """A token of a day does not become one of a year; asked for less, it is less."""
+    plane = plane_of(clock := ManualClock())
+    token = token_for(plane, READER, days=1)
+    for _ in range(3):
+        clock.advance(DAY.total_seconds() / 2)
+        token = plane.tokens.renew(token.text, lifetime=366 * DAY, reason="in time")
+        assert token.expires_at_utc == utc_text(clock() + DAY)
+    short = plane.tokens.renew(token.text, lifetime=DAY / 4, reason="in time")
+    assert short.expires_at_utc == utc_text(clock() + DAY / 4)
 
 
 def test_of_two_who_renew_a_token_at_once_one_has_the_new_one() -> None:

@@ -16,6 +16,7 @@ from functools import cache
 from pathlib import Path
 
 from ro_platform.errors import BackendUnavailableError, StoreNotWritableError
+from ro_platform.kernel.secret_files import sync_folder
 from ro_platform.ledger.backends.forking import close_before_forks
 from ro_platform.ledger.backends.sqlite_errors import not_a_ledger, outdated, translated
 
@@ -129,7 +130,7 @@ def create(path: Path) -> None:
                 _build(fresh)
             with contextlib.suppress(FileExistsError):
                 os.link(fresh, path)
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
     except OSError as error:
         raise StoreNotWritableError(
             f"The ledger {path} cannot be created: {error.strerror or error}.",
@@ -194,12 +195,4 @@ def _make_folder(folder: Path) -> None:
     missing = [place for place in (folder, *folder.parents) if not place.exists()]
     folder.mkdir(parents=True, exist_ok=True)
     for place in missing:
-        _sync_folder(place.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+        sync_folder(place.parent)
