@@ -17,7 +17,7 @@ from ro_platform.access.policy import Access
 from ro_platform.access.tokens import Tokens
 from ro_platform.admin.administration import Administration, Rooms
 from ro_platform.admin.directives import Directives
-from ro_platform.admin.intents import require_free
+from ro_platform.admin.intents import require_free, require_free_key
 from ro_platform.admin.pauses import Pauses
 from ro_platform.admin.service import AdminService
 from ro_platform.artifacts.backends.base import BlobBackend
@@ -229,10 +229,11 @@ class Plane:
 
         Raises :class:`ContractError` for a blank reason or an actor that is none,
         :class:`EntryConflictError` if the key is on record for another action, and
-        :class:`InvalidInputError` for a subject whose entries are facts that only the
+        :class:`InvalidInputError` for a subject whose entries are facts, or a key, that only the
         administrative service may record.
         """
         require_free(subject)
+        require_free_key(key)
         concern = concern_of(self.ledger, (subject, *targets))
 
         def build(log: LedgerReader) -> list[EntryDraft]:

@@ -8,28 +8,35 @@ from typing import Any, ClassVar, Generic, TypeVar
 from ro_platform.access.policy import Target
 from ro_platform.admin.intents import Intent
 from ro_platform.contracts import Action, AdminActionType, AdminRequest, Contract, JsonObject
+from ro_platform.errors import ContractError
 from ro_platform.kernel.canonical import canonical_bytes
 from ro_platform.ledger.reader import LedgerReader
 
 P = TypeVar("P", bound=Contract)
 
 
-class AdminAction(ABC, Generic[P]):
-    """One action of the closed set.
+def typed(kind: AdminActionType) -> str:
+    """The action as it is typed."""
+    short = {AdminActionType.ERASE_ARTIFACT: "erase", AdminActionType.REPLAY_REQUEST: "replay"}
+    return short.get(kind, kind.value.replace("_", "-"))
 
-    ``at_once`` says that it happens in the same commit as its outcome: then nothing of it has
-    happened while the outcome is not on record. One that is not is idempotent, and completed by
-    doing it again.
-    """
+
+class AdminAction(ABC, Generic[P]):
+    """One action of the closed set."""
 
     action_type: ClassVar[AdminActionType]
-    at_once: ClassVar[bool] = True
     parameters: type[P]
 
     def asked(self, request: AdminRequest) -> P:
         """The request's parameters. Raises :class:`ContractError`."""
         where = f"{self.action_type} parameters"
-        return self.parameters.from_json(canonical_bytes(request.parameters), where=where)
+        try:
+            return self.parameters.from_json(canonical_bytes(request.parameters), where=where)
+        except ContractError as error:
+            raise ContractError(
+                error.message,
+                next_step=f"`ro admin {typed(self.action_type)} --help` says what it takes.",
+            ) from None
 
     def right(self, request: AdminRequest) -> Action:  # noqa: ARG002 - most ask for their own
         """What an actor must be allowed to do."""
@@ -67,6 +74,10 @@ class AdminAction(ABC, Generic[P]):
         """What is so already, where nothing is left to do and nothing is recorded; else None."""
         return None
 
+    def gives(self, request: AdminRequest, log: LedgerReader) -> frozenset[str]:  # noqa: ARG002
+        """The actors who get a right by it: none of them is the second person for it."""
+        return frozenset()
+
     def ready(self) -> None:
         """Raise where this process cannot do it at all; then nothing is recorded or closed."""
 
@@ -74,6 +85,7 @@ class AdminAction(ABC, Generic[P]):
     def act(self, intent: Intent, request: AdminRequest) -> None:
         """Do it, and leave ``intent``'s outcome in the last commit, unless it is closed.
 
-        Safe to repeat and to do twice at once. Raises a :class:`RunOperateError`: a retryable one
+        The first commit of what cannot be repeated asks :meth:`Intent.may_begin`. Safe to repeat
+        and to do twice at once. Raises a :class:`RunOperateError`: a retryable one
         or :class:`OutcomeUnknownError` leaves the intent open, any other is the outcome.
         """

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
 from ro_platform.access.policy import Access, Target
 from ro_platform.admin.action import AdminAction
-from ro_platform.admin.approvals import SelfGrants
+from ro_platform.admin.approvals import SecondPeople
 from ro_platform.admin.directives import Directives
 from ro_platform.admin.evidence import EraseArtifactAction, RevokePassAction
 from ro_platform.admin.intents import Intent
@@ -24,6 +24,7 @@ from ro_platform.admin.retention import ChangeRetentionAction, Retentions
 from ro_platform.admin.running import CancelRunAction
 from ro_platform.admin.service import AdminService
 from ro_platform.artifacts.store import ArtifactStore
+from ro_platform.config.policies import policy_of
 from ro_platform.config.versions import ConfigVersions
 from ro_platform.contracts import Action
 from ro_platform.errors import RunOperateError
@@ -77,14 +78,14 @@ class Administration:
         retentions = Retentions(ledger, clock)
         actions = {action.action_type: action for action in _actions(rooms, retentions)}
         service = AdminService(ledger, rooms.access, clock, actions)
-        self_grants = SelfGrants(_content(rooms.configs))
+        second = SecondPeople(rooms.access, lambda digest: policy_of(rooms.configs.kept(digest)))
         return cls(
             rooms,
             Pauses(ledger),
             Channels(ledger),
             retentions,
             service,
-            Directives(ledger, rooms.access, service, self_grants, clock),
+            Directives(ledger, rooms.access, service, second, clock),
         )
 
     def reconcile(self, *, actor: str) -> Iterator[Reconciled]:
@@ -138,7 +139,3 @@ def _actions(rooms: Rooms, retentions: Retentions) -> list[AdminAction[Any]]:
         ChangeRetentionAction(ledger, retentions),
         ReplayAction(ledger, rooms.runs, None),
     ]
-
-
-def _content(configs: ConfigVersions) -> Callable[[str], object]:
-    return configs.kept

@@ -18,20 +18,21 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
 from typing import Any
 
-from ro_platform.access.policy import Access, Decision
-from ro_platform.admin.approvals import SelfGrants
-from ro_platform.admin.intents import DONE, canonical_digest
+from ro_platform.access.policy import Access
+from ro_platform.admin.action import AdminAction
+from ro_platform.admin.approvals import SecondPeople
+from ro_platform.admin.intents import canonical_digest
 from ro_platform.admin.moves import (
     directive_key,
     directive_subject,
     move_draft,
-    projected,
+    moved,
     refused_move,
     require_status,
-    words_of,
 )
 from ro_platform.admin.outcomes import Outcome
 from ro_platform.admin.service import AdminService, Approved
+from ro_platform.admin.standing import OPEN, StandingDirectives
 from ro_platform.contracts import (
     Action,
     AdminRequest,
@@ -39,16 +40,14 @@ from ro_platform.contracts import (
     DirectiveRecord,
     DirectiveStatus,
     EntryKind,
-    LedgerEntry,
 )
 from ro_platform.errors import (
     AccessDeniedError,
     DirectiveRefusedError,
     EntryConflictError,
-    NotFoundError,
     RunOperateError,
 )
-from ro_platform.kernel.clock import Clock, moment_of, utc_text
+from ro_platform.kernel.clock import Clock, utc_text
 from ro_platform.kernel.identity import directive_id
 from ro_platform.ledger.entry import EntryDraft
 from ro_platform.ledger.log import Ledger
@@ -57,7 +56,6 @@ from ro_platform.ledger.reader import LedgerReader
 LIFETIME = timedelta(hours=24)
 """How long a directive may be acted upon, unless its proposer says otherwise."""
 MAX_LIFETIME = timedelta(days=14)
-_OPEN = (DirectiveStatus.PROPOSED, DirectiveStatus.APPROVED)
 
 
 class Directives:
@@ -68,18 +66,19 @@ class Directives:
         ledger: Ledger,
         access: Access,
         service: AdminService,
-        self_grants: SelfGrants,
+        second: SecondPeople,
         clock: Clock,
     ) -> None:
         self._ledger = ledger
         self._access = access
         self._service = service
-        self._self_grants = self_grants
+        self._second = second
         self._clock = clock
+        self._standing = StandingDirectives(ledger, service, clock)
 
     def over(self, service: AdminService) -> Directives:
         """The same directives, executed by a service that can do more."""
-        return Directives(self._ledger, self._access, service, self._self_grants, self._clock)
+        return Directives(self._ledger, self._access, service, self._second, self._clock)
 
     def propose(
         self,
@@ -115,7 +114,7 @@ class Directives:
                 state_digest=self._state(request, log),
                 expires_at_utc=expires,
             )
-            return [move_draft(move, actor)]
+            return [move_draft(log, move, actor, request)]
 
         self._ledger.append_with(build)
         found = self.get(name)
@@ -135,25 +134,26 @@ class Directives:
         seen: str | None = None,
         vouched_by: str | None = None,
     ) -> DirectiveRecord:
-        """Approve it on the state as it is now; ``seen`` is the state digest that was looked at,
-        and ``vouched_by`` who issued the token that says who the actor is
+        """Approve it on the state whose digest is ``seen``, by default that of the proposal;
+        ``vouched_by`` is who issued the token that says who the actor is
         (:meth:`Tokens.vouched_by`).
 
         Raises :class:`AccessDeniedError` for who may not approve there, and
-        :class:`DirectiveRefusedError` for one's own, by a role given to oneself or a token that the
-        proposer issued, where what was seen is not so any more, and for a directive that is not
-        proposed, or expired.
+        :class:`DirectiveRefusedError` for who is no second person (:mod:`.approvals`), by a token
+        that the proposer issued, where what was seen is not so any more, and for a directive that
+        is not proposed, or expired.
         """
 
         def draft(log: LedgerReader, found: DirectiveRecord) -> DirectiveMoved:
             require_status(found, DirectiveStatus.PROPOSED)
-            self.require_second(found, actor, log)
+            self._second.require(found, actor, self._action(found), log)
             if vouched_by == found.proposer:
                 raise refused_move(found, f"{vouched_by}, who proposed it, issued that token")
             state = self._state(found.request, log)
-            if seen is not None and seen != state:
-                raise refused_move(found, "what it would change has changed since you looked")
-            return self._move(found, DirectiveStatus.APPROVED, reason, state=state)
+            if state != (found.state_digest if seen is None else seen):
+                since = "it was proposed" if seen is None else "you looked"
+                raise refused_move(found, f"what it would change has changed since {since}")
+            return moved(found, DirectiveStatus.APPROVED, reason, state=state)
 
         return self._moved(name, actor, draft)
 
@@ -161,12 +161,12 @@ class Directives:
         """End it unexecuted: by who may approve there, or by its proposer, who withdraws it."""
 
         def draft(log: LedgerReader, found: DirectiveRecord) -> DirectiveMoved:
-            require_status(found, *_OPEN)
-            if self._has_begun(found, log):
+            require_status(found, *OPEN)
+            if self._standing.has_begun(found, log):
                 raise refused_move(found, "it is being executed")
             if actor != found.proposer:
-                self._may_approve(found, actor)
-            return self._move(found, DirectiveStatus.REJECTED, reason)
+                self._second.require_right(found, actor, self._action(found))
+            return moved(found, DirectiveStatus.REJECTED, reason)
 
         return self._moved(name, actor, draft)
 
@@ -179,33 +179,26 @@ class Directives:
         """
         found = self.get(name)
         self._service.authorised(found.request, actor)
-        key = directive_key(name)
         if found.status is not DirectiveStatus.EXECUTED:
             require_status(found, DirectiveStatus.APPROVED)
         approved = Approved(name, lambda log: self._require_standing(name, log))
         try:
             outcome = self._service.perform_approved(
-                found.request, actor=actor, key=key, approved=approved
+                found.request, actor=actor, key=directive_key(name), approved=approved
             )
         except RunOperateError as error:
             self._settle(name, actor, error)
             raise
-        self._record_end(name, actor, outcome)
+        self._standing.record_outcome(found, outcome, actor=actor)
         return outcome
 
     def get(self, name: str) -> DirectiveRecord:
         """One directive as it stands. Raises :class:`NotFoundError`."""
-        return self._get(name, self._ledger)
+        return self._standing.get(name)
 
     def list(self, *, only_open: bool = False) -> Iterator[DirectiveRecord]:
         """Every directive as it stands, newest first."""
-        names: dict[str, None] = {}
-        for entry in self._ledger.scan(kind=EntryKind.DIRECTIVE_MOVED, newest_first=True):
-            names.setdefault(entry.subject.removeprefix(directive_subject("")))
-        for name in names:
-            found = self.get(name)
-            if not only_open or found.status in _OPEN:
-                yield found
+        return (item for item in self._standing.list() if not only_open or item.status in OPEN)
 
     def difference(self, found: DirectiveRecord) -> tuple[Any, Any]:
         """What it would change now: the JSON value before, and after."""
@@ -220,25 +213,19 @@ class Directives:
         done before a crash. Those that the actor has no right to are left to somebody else."""
         ended = []
         for found in tuple(self.list()):
-            recorded = projected(self._moves(found.directive_id, self._ledger))
-            if found.status is not recorded.status and self._may_end(found, actor):
-                outcome = self._service.find(
-                    found.request.action_type, directive_key(found.directive_id)
-                )
-                if outcome:
-                    self._record_end(found.directive_id, actor, outcome)
-                else:
-                    self._end(found, DirectiveStatus.EXPIRED, "its time is over", actor)
-                ended.append(self.get(found.directive_id))
+            recorded = self._standing.recorded(found.directive_id, self._ledger)
+            if found.status is recorded.status or not self._may_end(found, actor):
+                continue
+            outcome = self._standing.outcome(found)
+            if outcome:
+                self._standing.record_outcome(found, outcome, actor=actor)
+            else:
+                self._standing.record_expiry(found, actor=actor)
+            ended.append(self.get(found.directive_id))
         return ended
 
-    def require_second(self, found: DirectiveRecord, actor: str, log: LedgerReader) -> None:
-        """Raise unless that actor is a second person for it: not its proposer, allowed to approve
-        there, and not by a role given to themselves."""
-        if actor == found.proposer:
-            raise refused_move(found, f"{actor} proposed it, and nobody approves their own")
-        decision = self._may_approve(found, actor)
-        self._self_grants.require_granted(actor, decision, log)
+    def _action(self, found: DirectiveRecord) -> AdminAction[Any]:
+        return self._service.action(found.request.action_type)
 
     def _may_end(self, found: DirectiveRecord, actor: str) -> bool:
         """Whether the actor may automate, or do the action themselves."""
@@ -246,28 +233,23 @@ class Directives:
         if access.decide(actor, Action.AUTOMATE, access.target("directives")).allowed:
             return True
         try:
-            action = self._service.action(found.request.action_type)
+            action = self._action(found)
             target = action.target(found.request, access.environment)
         except RunOperateError:
             return False  # this process cannot say what it is about
         return access.decide(actor, action.right(found.request), target).allowed
 
-    def _may_approve(self, found: DirectiveRecord, actor: str) -> Decision:
-        action = self._service.action(found.request.action_type)
-        target = action.target(found.request, self._access.environment)
-        return self._access.require(actor, Action.APPROVE, target)
-
     def _require_standing(self, name: str, log: LedgerReader) -> None:
         """Raise unless, in this commit, it is approved, its people may still do what they did, and
         nothing moved."""
-        found = self._get(name, log)
+        found = self._standing.get(name, log)
         require_status(found, DirectiveStatus.APPROVED)
         assert found.approver is not None
-        action = self._service.action(found.request.action_type)
+        action = self._action(found)
         target = action.target(found.request, self._access.environment)
         try:
             self._access.require(found.proposer, action.right(found.request), target)
-            self.require_second(found, found.approver, log)
+            self._second.require(found, found.approver, action, log)
         except AccessDeniedError as error:
             raise refused_move(found, f"its approval does not stand: {error.message}") from None
         if found.approved_digest != self._state(found.request, log):
@@ -284,93 +266,28 @@ class Directives:
         draft: Callable[[LedgerReader, DirectiveRecord], DirectiveMoved],
     ) -> DirectiveRecord:
         """Append a move that ``draft`` decides on the state as nobody else can change it."""
-        if self.get(name).status is DirectiveStatus.EXPIRED:
-            self._end(self.get(name), DirectiveStatus.EXPIRED, "its time is over", actor)
+        found = self.get(name)
+        if found.status is DirectiveStatus.EXPIRED:
+            self._standing.record_expiry(found, actor=actor)
 
         def build(log: LedgerReader) -> Sequence[EntryDraft]:
-            return [move_draft(draft(log, self._get(name, log)), actor)]
+            standing = self._standing.get(name, log)
+            return [move_draft(log, draft(log, standing), actor, standing.request)]
 
         try:
             self._ledger.append_with(build)
         except AccessDeniedError as error:
-            raise self._service.refused(self.get(name).request, actor, error) from None
+            raise self._service.refused(found.request, actor, error) from None
         return self.get(name)
-
-    def _move(
-        self,
-        found: DirectiveRecord,
-        status: DirectiveStatus,
-        reason: str,
-        *,
-        state: str | None = None,
-        event: str | None = None,
-    ) -> DirectiveMoved:
-        return DirectiveMoved(
-            directive_id=found.directive_id,
-            status=status,
-            reason=words_of(reason),
-            state_digest=state,
-            admin_event_id=event,
-        )
 
     def _settle(self, name: str, actor: str, error: RunOperateError) -> None:
         """After an execution that raised: the end it has, if it has one."""
         found = self.get(name)
-        outcome = self._service.find(found.request.action_type, directive_key(name))
+        outcome = self._standing.outcome(found)
         if outcome:
-            self._record_end(name, actor, outcome)
+            self._standing.record_outcome(found, outcome, actor=actor)
         elif found.status is DirectiveStatus.APPROVED and isinstance(error, DirectiveRefusedError):
-            self._end(found, DirectiveStatus.FAILED, error.message, actor)
-
-    def _record_end(self, name: str, actor: str, outcome: Outcome) -> None:
-        done = outcome.result == DONE
-        words = "done" if done else str(outcome.after.get("error", "failed"))
-        status = DirectiveStatus.EXECUTED if done else DirectiveStatus.FAILED
-        self._end(self.get(name), status, words, actor, event=outcome.event_id)
-
-    def _end(
-        self,
-        found: DirectiveRecord,
-        status: DirectiveStatus,
-        words: str,
-        actor: str,
-        event: str | None = None,
-    ) -> None:
-        def build(log: LedgerReader) -> Sequence[EntryDraft]:
-            recorded = projected(self._moves(found.directive_id, log))
-            expires = status is DirectiveStatus.EXPIRED
-            if recorded.status not in _OPEN or (expires and self._has_begun(found, log)):
-                return []
-            return [move_draft(self._move(found, status, words, event=event), actor)]
-
-        self._ledger.append_with(build)
-
-    def _get(self, name: str, log: LedgerReader) -> DirectiveRecord:
-        found = projected(self._moves(name, log))
-        if found.status not in _OPEN:
-            return found
-        outcome = self._service.find(found.request.action_type, directive_key(name))
-        if outcome is not None:
-            done = outcome.result == DONE
-            status = DirectiveStatus.EXECUTED if done else DirectiveStatus.FAILED
-            return found.model_copy(update={"status": status})
-        over = moment_of(found.expires_at_utc) <= self._clock()
-        if over and not self._has_begun(found, log):
-            return found.model_copy(update={"status": DirectiveStatus.EXPIRED})
-        return found
-
-    def _has_begun(self, found: DirectiveRecord, log: LedgerReader) -> bool:
-        """Whether its execution has begun: then it has the outcome of that, and no other end."""
-        key = directive_key(found.directive_id)
-        return self._service.has_begun(found.request.action_type, key, log)
-
-    def _moves(self, name: str, log: LedgerReader) -> Sequence[LedgerEntry]:
-        found = tuple(log.scan(kind=EntryKind.DIRECTIVE_MOVED, subject=directive_subject(name)))
-        if not found:
-            raise NotFoundError(
-                f"there is no directive {name!r}.", next_step="See `ro directive list --all`."
-            )
-        return found
+            self._standing.record_end(found, DirectiveStatus.FAILED, error.message, actor=actor)
 
     def _require_policy(self) -> None:
         if self._access.in_force is None:

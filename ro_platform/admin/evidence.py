@@ -10,7 +10,6 @@ from ro_platform.artifacts.addressing import parse_binding
 from ro_platform.contracts import AdminActionType, AdminRequest, Contract, JsonObject
 from ro_platform.contracts.artifact import Locator
 from ro_platform.contracts.base import Hex64, Name
-from ro_platform.errors import ConflictError
 from ro_platform.gates.revocation import Revocations
 from ro_platform.ledger.reader import LedgerReader
 from ro_platform.runs.erasure import Erasures
@@ -87,7 +86,6 @@ class EraseArtifactAction(AdminAction[EraseParameters]):
     """Bytes go for good, and a tombstone stays. It takes several steps, each of them on record."""
 
     action_type = AdminActionType.ERASE_ARTIFACT
-    at_once = False
     parameters = EraseParameters
 
     def __init__(self, erasures: Erasures, artifacts: Artifacts, retentions: Retentions) -> None:
@@ -133,14 +131,4 @@ class EraseArtifactAction(AdminAction[EraseParameters]):
             actor=event.actor,
             all_bindings=asked.all_bindings,
             commission=intent,
-            require=lambda log: self._require_unmoved(intent, request, log),
         )
-
-    def _require_unmoved(self, intent: Intent, request: AdminRequest, log: LedgerReader) -> None:
-        """What was intended, or approved, is not done to more, or to less, after a crash."""
-        if self.before(request, log) != (intent.event.before or {}):
-            raise ConflictError(
-                "The bytes are held elsewhere than when their erasure was intended.",
-                next_step="Look at where they are held now, and ask for the erasure again.",
-                digest=self.asked(request).digest,
-            )

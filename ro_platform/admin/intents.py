@@ -7,8 +7,8 @@ computed from the action and the idempotency key.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from pydantic import ValidationError
@@ -18,9 +18,9 @@ from ro_platform.contracts import (
     AdminAuthority,
     AdminEvent,
     AdminRequest,
+    CorrelationIds,
     EntryKind,
     JsonObject,
-    LedgerEntry,
 )
 from ro_platform.contracts.base import contract_error
 from ro_platform.errors import EntryConflictError, InvalidInputError
@@ -28,19 +28,27 @@ from ro_platform.kernel.canonical import canonical_bytes
 from ro_platform.kernel.clock import Clock, utc_text
 from ro_platform.kernel.digest import sha256_hex
 from ro_platform.kernel.identity import admin_event_id
-from ro_platform.ledger.entry import EntryDraft, body_of
+from ro_platform.ledger.entry import EntryDraft
 from ro_platform.ledger.events import intent_key, outcome_key
 from ro_platform.ledger.reader import LedgerReader
 
 INTENDED, DONE, FAILED, REFUSED = "intended", "done", "failed", "refused"
 INTENTS = "admin/intents"
 """Mentioned by every intent, so that those without an outcome are found without a full scan."""
-
-
-REFUSALS = "refused/"
-"""The beginning of the keys of refusals."""
-
+DIRECTIVES, REFUSALS = "directive/", "refused/"
+"""How the keys begin under which a directive's action, and a refusal, are recorded."""
 _FACTS = ("pauses", "registry/", "retention/", "admin/")
+
+
+def require_free_key(key: str) -> None:
+    """Raise :class:`InvalidInputError` for a key under which only this room records: another event
+    would be taken for the execution of a directive, or hide a refusal."""
+    if key.startswith((DIRECTIVES, REFUSALS)):
+        raise InvalidInputError(
+            f"The key {key!r} is one that directives and refusals have.",
+            next_step="Give another key, or none.",
+            key=key,
+        )
 
 
 def require_free(subject: str) -> None:
@@ -68,16 +76,16 @@ def admin_request(kind: AdminActionType, *, reason: str, parameters: JsonObject)
 @dataclass(frozen=True, slots=True)
 class Intent:
     """An action whose intent is on record. It is the :class:`~ro_platform.ledger.events.Commission`
-    that whoever does it is given. ``by`` is who completes it; the event stays its actor's."""
+    that whoever does it is given. ``by`` is who completes it; the event stays its actor's.
+    ``stands`` raises where, in that log, what was intended is not to be done any more. The outcome
+    concerns whom the intent's entry does: ``correlation_ids`` and ``concerned`` are that one's."""
 
     event: AdminEvent
     by: str
     clock: Clock
-
-    @classmethod
-    def of(cls, entry: LedgerEntry, *, by: str, clock: Clock) -> Intent:
-        """The intent that an entry records."""
-        return cls(body_of(entry, AdminEvent), by, clock)
+    correlation_ids: CorrelationIds
+    concerned: tuple[str, ...]
+    stands: Callable[[LedgerReader], None] = field(compare=False, repr=False)
 
     @property
     def event_id(self) -> str:
@@ -109,6 +117,13 @@ class Intent:
         """Whether the outcome is on record."""
         return log.find(outcome_key(self.event_id)) is not None
 
+    def may_begin(self, log: LedgerReader) -> bool:
+        """See :class:`~ro_platform.ledger.events.Commission`."""
+        if self.is_closed(log):
+            return False
+        self.stands(log)
+        return True
+
     def outcome(
         self, after: JsonObject, *, subject: str | None = None, mentions: Sequence[str] = ()
     ) -> EntryDraft:
@@ -131,7 +146,8 @@ class Intent:
             key=outcome_key(self.event_id),
             actor=self.by,
             body=self.event.model_copy(update=changes),
-            mentions=(intent_key(self.event_id), *mentions),
+            correlation_ids=self.correlation_ids,
+            mentions=(intent_key(self.event_id), *self.concerned, *mentions),
         )
 
 

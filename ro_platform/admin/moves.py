@@ -1,10 +1,12 @@
-"""The moves of a directive: entries of the ledger, and what they amount to. Pure."""
+"""The moves of a directive: entries of the ledger, and what they amount to."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ro_platform.admin.intents import DIRECTIVES
 from ro_platform.contracts import (
+    AdminRequest,
     DirectiveMoved,
     DirectiveRecord,
     DirectiveStatus,
@@ -13,30 +15,35 @@ from ro_platform.contracts import (
 )
 from ro_platform.errors import DirectiveRefusedError
 from ro_platform.ledger.entry import EntryDraft, body_of
+from ro_platform.ledger.reader import LedgerReader
+from ro_platform.runs.concerned import concerning
 
 _MAX_WORDS = 2000
 
 
 def directive_subject(name: str) -> str:
     """What the moves of a directive are about."""
-    return f"directive/{name}"
+    return f"{DIRECTIVES}{name}"
 
 
 def directive_key(name: str) -> str:
     """The idempotency key under which its action is done."""
-    return f"directive/{name}"
+    return f"{DIRECTIVES}{name}"
 
 
-def move_draft(move: DirectiveMoved, actor: str) -> EntryDraft:
-    """The entry of a move; each state is reached at most once."""
+def move_draft(
+    log: LedgerReader, move: DirectiveMoved, actor: str, request: AdminRequest
+) -> EntryDraft:
+    """The entry of a move; each state is reached at most once. It concerns whom its action does."""
     subject = directive_subject(move.directive_id)
-    return EntryDraft(
+    draft = EntryDraft(
         kind=EntryKind.DIRECTIVE_MOVED,
         subject=subject,
         key=f"{subject}/{move.status}",
         actor=actor,
         body=move,
     )
+    return concerning(log, draft, request.targets)
 
 
 def projected(entries: Sequence[LedgerEntry]) -> DirectiveRecord:
@@ -89,6 +96,19 @@ def refused_move(found: DirectiveRecord, why: str) -> DirectiveRefusedError:
     )
 
 
-def words_of(text: str) -> str:
-    """Words that fit into a reason."""
-    return text[:_MAX_WORDS]
+def moved(
+    found: DirectiveRecord,
+    status: DirectiveStatus,
+    reason: str,
+    *,
+    state: str | None = None,
+    event: str | None = None,
+) -> DirectiveMoved:
+    """The next move of a directive, its words cut to what a reason can hold."""
+    return DirectiveMoved(
+        directive_id=found.directive_id,
+        status=status,
+        reason=reason[:_MAX_WORDS],
+        state_digest=state,
+        admin_event_id=event,
+    )

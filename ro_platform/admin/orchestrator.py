@@ -53,5 +53,8 @@ class Orchestrator(Protocol):
         Raises :class:`NotFoundError` for one that never was.
         """
 
+    def launched(self, replay_id: str) -> str | None:
+        """The id of the backfill that a replay is; None while it was not launched."""
+
     def launch_replay(self, launch: ReplayLaunch) -> str:
         """Launch, once for each ``replay_id``; answers the backfill's id."""

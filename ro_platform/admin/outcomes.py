@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ro_platform.admin.action import typed
 from ro_platform.admin.intents import FAILED
 from ro_platform.contracts import (
-    AdminActionType,
     AdminEvent,
     AdminRequest,
     JsonObject,
@@ -74,16 +74,10 @@ def may_pass(error: RunOperateError) -> bool:
     return error.retryable or isinstance(error, OutcomeUnknownError)
 
 
-def _typed(kind: AdminActionType) -> str:
-    """The action as it is typed."""
-    short = {AdminActionType.ERASE_ARTIFACT: "erase", AdminActionType.REPLAY_REQUEST: "replay"}
-    return short.get(kind, kind.value.replace("_", "-"))
-
-
 def second_person(request: AdminRequest) -> SecondPersonRequiredError:
     """The error for what nobody does alone."""
     return SecondPersonRequiredError(
         f"{request.action_type} of {', '.join(request.targets)} needs a second person.",
-        next_step=f"Propose it: `ro directive propose {_typed(request.action_type)} ...`.",
+        next_step=f"Propose it: `ro directive propose {typed(request.action_type)} ...`.",
         action=request.action_type.value,
     )

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import Annotated
 
-from pydantic import Field, StringConstraints
+from pydantic import AfterValidator, Field
 
 from ro_platform.admin.action import AdminAction
 from ro_platform.admin.intents import Intent
@@ -17,13 +18,19 @@ from ro_platform.ledger.entry import EntryDraft
 from ro_platform.ledger.log import Ledger
 from ro_platform.ledger.reader import LedgerReader
 
+_TARGET = re.compile(
+    r"plane|workload/[A-Za-z0-9_.\-]{1,128}|asset/[A-Za-z0-9_\-]+(/[A-Za-z0-9_\-]+)*"
+)
+
+
+def _is_target(text: str) -> str:
+    if len(text) > 512 or not _TARGET.fullmatch(text):
+        raise ValueError("a target is plane, workload/NAME or asset/KEY")
+    return text
+
+
 PauseTarget = Annotated[
-    str,
-    StringConstraints(
-        pattern=r"^(plane|workload/[A-Za-z0-9_.\-]{1,128}|asset/[A-Za-z0-9_\-]+(/[A-Za-z0-9_\-]+)*)$",
-        max_length=512,
-    ),
-    Field(description="plane, workload/<name> or asset/<key>."),
+    str, AfterValidator(_is_target), Field(description="plane, workload/<name> or asset/<key>.")
 ]
 
 
@@ -66,7 +73,7 @@ class _Pausing(AdminAction[PauseParameters]):
         """The new list, in one commit with the event."""
 
         def build(log: LedgerReader) -> Sequence[EntryDraft]:
-            if intent.is_closed(log):
+            if not intent.may_begin(log):
                 return []
             name = self.asked(request).target
             others = [pause for pause in standing_in(log) if pause.target != name]

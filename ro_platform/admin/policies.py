@@ -52,13 +52,13 @@ class PublishConfigAction(AdminAction[ConfigParameters]):
         is_policy = self.asked(request).name == POLICY_CONFIG
         return Action.GRANT_ROLE if is_policy else Action.PUBLISH_CONFIG
 
-    def before(self, request: AdminRequest, log: LedgerReader) -> JsonObject:  # noqa: ARG002
+    def before(self, request: AdminRequest, log: LedgerReader) -> JsonObject:
         """The newest version. Raises what a missing or an unacceptable content raises."""
         asked = self.asked(request)
         content = self._configs.kept(asked.digest)
-        newest = self._configs.newest_pin(asked.name)
+        newest = self._configs.newest_pin(asked.name, log)
         if asked.name == POLICY_CONFIG:
-            policy_of(content)
+            self._configs.require_sound(content)
             if newest is None:
                 raise InvalidInputError(
                     "The first access policy ends the single-user mode, and has its own command.",
@@ -66,12 +66,22 @@ class PublishConfigAction(AdminAction[ConfigParameters]):
                 )
         return _version(newest)
 
-    def preview(self, request: AdminRequest, log: LedgerReader) -> tuple[Any, Any]:  # noqa: ARG002
+    def preview(self, request: AdminRequest, log: LedgerReader) -> tuple[Any, Any]:
         """Both contents."""
         asked = self.asked(request)
-        newest = self._configs.newest_pin(asked.name)
+        newest = self._configs.newest_pin(asked.name, log)
         before = self._configs.kept(newest.digest) if newest else None
         return before, self._configs.kept(asked.digest)
+
+    def gives(self, request: AdminRequest, log: LedgerReader) -> frozenset[str]:
+        """Of the access policy: those with a binding that the newest one has not."""
+        asked = self.asked(request)
+        newest = self._configs.newest_pin(POLICY_CONFIG, log)
+        if asked.name != POLICY_CONFIG or newest is None:
+            return frozenset()
+        before = policy_of(self._configs.kept(newest.digest)).bindings
+        after = policy_of(self._configs.kept(asked.digest)).bindings
+        return frozenset(binding.actor for binding in after if binding not in before)
 
     def settled(self, request: AdminRequest) -> JsonObject | None:
         """The newest version, if it has that content."""
@@ -80,17 +90,14 @@ class PublishConfigAction(AdminAction[ConfigParameters]):
         return _version(newest) if newest and newest.digest == asked.digest else None
 
     def act(self, intent: Intent, request: AdminRequest) -> None:
-        """Publish, on what a second person approved if one did."""
+        """Publish."""
         asked, event = self.asked(request), intent.event
-        approved = bool(event.authority and event.authority.directive_id)
-        upon = (event.before or {}).get("digest") if approved else None
         self._configs.publish(
             asked.name,
             self._configs.kept(asked.digest),
             reason=event.reason,
             actor=event.actor,
             commission=intent,
-            upon=str(upon) if upon else None,
         )
 
 
@@ -115,15 +122,17 @@ class _Binding(AdminAction[RoleBinding]):
         """The workload that the role is narrowed to: an admin of it is enough."""
         return self.asked(request).scope.workload
 
-    def before(self, request: AdminRequest, log: LedgerReader) -> JsonObject:  # noqa: ARG002
-        """The policy in force, by version and digest: any other change of it is a change."""
-        pin = self._in_force()
-        self.changed(self._policy(pin), self.asked(request))
+    def before(self, request: AdminRequest, log: LedgerReader) -> JsonObject:
+        """The policy in force, by version and digest: any other change of it is a change. Raises
+        where the one that follows would fail its check."""
+        pin = self._in_force(log)
+        changed = self.changed(self._policy(pin), self.asked(request))
+        self._configs.require_sound(changed.to_json_value())
         return _version(pin)
 
-    def preview(self, request: AdminRequest, log: LedgerReader) -> tuple[Any, Any]:  # noqa: ARG002
+    def preview(self, request: AdminRequest, log: LedgerReader) -> tuple[Any, Any]:
         """Both policies."""
-        policy = self._policy(self._in_force())
+        policy = self._policy(self._in_force(log))
         changed = self.changed(policy, self.asked(request))
         return policy.to_json_value(), changed.to_json_value()
 
@@ -137,11 +146,10 @@ class _Binding(AdminAction[RoleBinding]):
             reason=intent.event.reason,
             actor=intent.event.actor,
             commission=intent,
-            upon=upon,
         )
 
-    def _in_force(self) -> PinnedConfigRef:
-        pin = self._configs.newest_pin(POLICY_CONFIG)
+    def _in_force(self, log: LedgerReader) -> PinnedConfigRef:
+        pin = self._configs.newest_pin(POLICY_CONFIG, log)
         if pin is None:
             raise DirectiveRefusedError(
                 "No access policy is in force, so there are no roles yet.",
@@ -161,6 +169,10 @@ class GrantRoleAction(_Binding):
     def changed(self, policy: AccessPolicy, binding: RoleBinding) -> AccessPolicy:
         """With the binding."""
         return with_binding(policy, binding)
+
+    def gives(self, request: AdminRequest, log: LedgerReader) -> frozenset[str]:  # noqa: ARG002
+        """Whose role it is."""
+        return frozenset({self.asked(request).actor})
 
 
 class RevokeRoleAction(_Binding):

@@ -26,11 +26,9 @@ from ro_platform.contracts.artifact import Locator
 from ro_platform.contracts.base import Actor, Hex64, Name, Reason, UtcTimestamp
 from ro_platform.errors import GateAbsentError
 from ro_platform.gates.guard import Guard
-from ro_platform.kernel.identity import run_id
 from ro_platform.ledger.entry import EntryDraft, body_of
 from ro_platform.ledger.log import Ledger
 from ro_platform.ledger.reader import LedgerReader
-from ro_platform.ledger.sealing import touched_mention
 
 _MENTION = "registry"
 
@@ -98,8 +96,14 @@ class PromoteAction(AdminAction[PromoteParameters]):
         return (channel_subject(asked.name, asked.channel), asked.ref)
 
     def workload(self, request: AdminRequest) -> str | None:
-        """That of the artifact's manifest."""
-        return self._artifacts.named(self.asked(request).ref).manifest.workload
+        """That of the artifact's manifest, and of what the channel points to if it points to
+        anything: a role in one workload takes no channel of another."""
+        asked = self.asked(request)
+        now = Channels(self._ledger).current(asked.name, asked.channel)
+        refs = (asked.ref, now.ref) if now else (asked.ref,)
+        return self._artifacts.workload_of(
+            self._artifacts.named(ref).address.fingerprint for ref in refs
+        )
 
     def before(self, request: AdminRequest, log: LedgerReader) -> JsonObject:
         """What the channel points to, and the evidence that stands for the artifact.
@@ -123,12 +127,11 @@ class PromoteAction(AdminAction[PromoteParameters]):
         named = self._artifacts.named(asked.ref)
 
         def build(log: LedgerReader) -> Sequence[EntryDraft]:
-            if intent.is_closed(log):
+            if not intent.may_begin(log):
                 return []
             after = self._after(named, self._receipts(named, log))
-            touched = touched_mention(run_id(named.address.fingerprint))
             subject = channel_subject(asked.name, asked.channel)
-            return [intent.outcome(after, subject=subject, mentions=(_MENTION, touched))]
+            return [intent.outcome(after, subject=subject, mentions=(_MENTION,))]
 
         self._ledger.append_with(build)
 

@@ -14,7 +14,7 @@ from typing import Any
 from pydantic import Field, model_validator
 
 from ro_platform.admin.action import AdminAction
-from ro_platform.admin.intents import Intent
+from ro_platform.admin.intents import Intent, canonical_digest
 from ro_platform.admin.orchestrator import Orchestrator, ReplayLaunch
 from ro_platform.contracts import (
     AdminActionType,
@@ -33,7 +33,11 @@ from ro_platform.ledger.reader import LedgerReader
 from ro_platform.runs.registry import RunRegistry
 
 MAX_RUNS = 1000
-"""Manifests in one request; more are several requests."""
+"""Runs of one request; more are several requests."""
+MAX_LISTED = 100
+"""Manifests that one request lists; more are a query, or several requests."""
+_NAMED = 20
+"""Manifests that a plan names; the rest it counts, under the digest of them all."""
 
 
 class ReplayBasis(StrEnum):
@@ -48,7 +52,7 @@ class ReplayParameters(Contract):
     """Manifests by fingerprint, or a query (every registered manifest of a workload, and of a
     scenario where one is named); why, and on what basis."""
 
-    manifests: tuple[Hex64, ...] = Field(default=(), max_length=MAX_RUNS)
+    manifests: tuple[Hex64, ...] = Field(default=(), max_length=MAX_LISTED)
     workload: Name | None = None
     scenario_id: Name | None = None
     purpose: Reason
@@ -79,11 +83,19 @@ class ReplayPlan:
     workload: str
     runs: tuple[PlannedRun, ...]
 
+    @property
+    def fingerprints(self) -> tuple[str, ...]:
+        """The manifests of its runs."""
+        return tuple(run.fingerprint for run in self.runs)
+
     def facts(self) -> JsonObject:
-        """What and how much, as JSON."""
+        """What and how much, as JSON of bounded size: the first manifests by name, all of them by
+        the SHA-256 of their canonical list."""
         return {
             "workload": self.workload,
-            "manifests": [run.fingerprint for run in self.runs],
+            "runs": len(self.runs),
+            "manifests": [*self.fingerprints[:_NAMED]],
+            "manifests_digest": canonical_digest([*self.fingerprints]),
             "artifacts": sum(run.artifacts for run in self.runs),
             "size_bytes": sum(run.size_bytes for run in self.runs),
         }
@@ -93,7 +105,6 @@ class ReplayAction(AdminAction[ReplayParameters]):
     """Runs are executed again, as one backfill, each to be proved identical."""
 
     action_type = AdminActionType.REPLAY_REQUEST
-    at_once = False
     parameters = ReplayParameters
 
     def __init__(
@@ -136,16 +147,28 @@ class ReplayAction(AdminAction[ReplayParameters]):
             )
 
     def act(self, intent: Intent, request: AdminRequest) -> None:
-        """Launch what was planned at the intent, then record the backfill."""
+        """Launch what was planned at the intent, and nothing else; then record the backfill."""
         assert self.orchestrator is not None, "ready() was asked"
         if intent.is_closed(self._ledger):
             return
-        planned, asked = intent.event.before or {}, self.asked(request)
-        manifests = planned.get("manifests")
-        launch = ReplayLaunch(
+        backfill = self.orchestrator.launched(intent.event_id)
+        if backfill is None:
+            if not intent.may_begin(self._ledger):
+                return
+            backfill = self.orchestrator.launch_replay(self._launch(intent, request))
+        after: JsonObject = {**(intent.event.before or {}), "backfill_id": backfill}
+
+        def build(log: LedgerReader) -> Sequence[EntryDraft]:
+            return [] if intent.is_closed(log) else [intent.outcome(after)]
+
+        self._ledger.append_with(build)
+
+    def _launch(self, intent: Intent, request: AdminRequest) -> ReplayLaunch:
+        plan, asked = self.plan(request), self.asked(request)
+        return ReplayLaunch(
             replay_id=intent.event_id,
-            workload=str(planned.get("workload")),
-            fingerprints=tuple(map(str, manifests if isinstance(manifests, list) else ())),
+            workload=plan.workload,
+            fingerprints=plan.fingerprints,
             actor=intent.event.actor,
             tags=(
                 ("ro/replay_request", intent.event_id),
@@ -153,12 +176,6 @@ class ReplayAction(AdminAction[ReplayParameters]):
                 ("ro/basis", asked.basis.value),
             ),
         )
-        after: JsonObject = {"backfill_id": self.orchestrator.launch_replay(launch)}
-
-        def build(log: LedgerReader) -> Sequence[EntryDraft]:
-            return [] if intent.is_closed(log) else [intent.outcome({**planned, **after})]
-
-        self._ledger.append_with(build)
 
     def _planned(self, asked: ReplayParameters, log: LedgerReader) -> ReplayPlan:
         registered = {item.manifest_fingerprint: item for item in self._runs.registered()}
@@ -202,7 +219,7 @@ def _require_sensible(
     if len(runs) > MAX_RUNS:
         raise InvalidInputError(
             f"{len(runs)} runs are more than the {MAX_RUNS} of one request.",
-            next_step="Name a scenario, or list manifests.",
+            next_step=f"Name a scenario, or list up to {MAX_LISTED} manifests.",
             purpose=asked.purpose,
         )
 

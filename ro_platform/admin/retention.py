@@ -89,7 +89,7 @@ class Retentions:
                 raise RetentionError(
                     f"sha256:{digest} of asset {asset!r} is kept until {utc_text(until)}: "
                     f"{days} days from when it was made.",
-                    next_step="Wait, or change the period first: `ro admin change-retention`.",
+                    next_step="Wait, or propose another: `ro directive propose change-retention`.",
                     asset=asset,
                     days=days,
                 )
@@ -140,7 +140,7 @@ class ChangeRetentionAction(AdminAction[RetentionParameters]):
         asked = self.asked(request)
 
         def build(log: LedgerReader) -> Sequence[EntryDraft]:
-            if intent.is_closed(log):
+            if not intent.may_begin(log):
                 return []
             after = _days(asked.days)
             return [intent.outcome(after, subject=_subject(asked.target), mentions=(_MENTION,))]

@@ -32,7 +32,6 @@ class CancelRunAction(AdminAction[CancelParameters]):
     """A run under way is ended."""
 
     action_type = AdminActionType.CANCEL_RUN
-    at_once = False
     parameters = CancelParameters
 
     def __init__(self, ledger: Ledger, orchestrator: Orchestrator) -> None:
@@ -54,7 +53,7 @@ class CancelRunAction(AdminAction[CancelParameters]):
         if found is None:
             raise NotFoundError(
                 f"no run {self.asked(request).dagster_run_id!r} is under way.",
-                next_step="`ro admin status` lists those that are.",
+                next_step="`ro admin status --runs` lists those that are.",
             )
         return {"started": found.started, "workload": found.workload, "assets": [*found.assets]}
 

@@ -12,12 +12,12 @@ event names. Refusals are recorded too: who was refused the same thing all day i
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ro_platform.access.policy import Access, Decision
 from ro_platform.admin.action import AdminAction
-from ro_platform.admin.authority import authority_by, require_free_key, require_same_policy
+from ro_platform.admin.authority import authority_by, require_same_policy
 from ro_platform.admin.intents import (
     FAILED,
     INTENTS,
@@ -25,6 +25,7 @@ from ro_platform.admin.intents import (
     canonical_digest,
     intent_draft,
     refusal_draft,
+    require_free_key,
 )
 from ro_platform.admin.outcomes import (
     Outcome,
@@ -35,6 +36,7 @@ from ro_platform.admin.outcomes import (
 )
 from ro_platform.contracts import (
     AdminActionType,
+    AdminEvent,
     AdminRequest,
     EntryKind,
     LedgerEntry,
@@ -47,10 +49,11 @@ from ro_platform.errors import (
 )
 from ro_platform.kernel.clock import Clock, utc_text
 from ro_platform.kernel.identity import admin_event_id
-from ro_platform.ledger.entry import EntryDraft
+from ro_platform.ledger.entry import EntryDraft, body_of
 from ro_platform.ledger.events import intent_key, outcome_key
 from ro_platform.ledger.log import Ledger
 from ro_platform.ledger.reader import LedgerReader
+from ro_platform.runs.concerned import concerning
 
 Actions = Mapping[AdminActionType, AdminAction[Any]]
 
@@ -165,7 +168,9 @@ class AdminService:
         )
         key = str(draft.key)
         if self._ledger.find(key) is None:
-            self._ledger.append_with(lambda log: [] if log.find(key) else [draft])
+            self._ledger.append_with(
+                lambda log: [] if log.find(key) else [concerning(log, draft, request.targets)]
+            )
         error.recorded = True
         return error
 
@@ -182,26 +187,21 @@ class AdminService:
     def open_intents(self) -> Iterator[Intent]:
         """Intents without an outcome, oldest first: under way, or left by a crash."""
         for entry in self._ledger.scan(kind=EntryKind.ADMIN_EVENT, mention=INTENTS):
-            intent = Intent.of(entry, by=entry.actor, clock=self._clock)
+            intent = self._intent(entry, by=entry.actor)
             if not intent.is_closed(self._ledger):
                 yield intent
 
     def complete(self, intent: Intent, *, by: str) -> Outcome:
         """Bring an intent that a crash left to its one outcome.
 
-        What happens in one commit with its outcome has not happened: it is done now if the state is
-        still the one it was intended on, and fails otherwise, because what was meant for Monday
-        may be wrong on Wednesday. What takes several steps is completed. Never raises for what the
+        What has not begun is done now if the state and the access policy are still those it was
+        intended on, and fails otherwise, because what was meant for Monday may be wrong on
+        Wednesday. What has begun is completed. Never raises for what the
         action itself comes to; raises :class:`BackendUnavailableError` and the like, and
         :class:`InvalidInputError` for an action that this process cannot do: it stays open.
         """
-        intent = Intent(intent.event, by, self._clock)
-        action = self.action(intent.event.action_type)
-        action.ready()
-        if action.at_once and not intent.is_closed(self._ledger):
-            moved = self._moved(action, intent)
-            if moved is not None:
-                self._close(intent, moved)
+        intent = replace(intent, by=by)
+        self.action(intent.event.action_type).ready()
         try:
             return self._finish(intent)
         except RunOperateError as error:
@@ -226,10 +226,29 @@ class AdminService:
                 return Outcome(request, actor, so, so, "done")
             action.ready()
             found = self._intend(request, actor, key, decision, approved)
-        intent = Intent.of(found, by=actor, clock=self._clock)
+        intent = self._intent(found, by=actor)
         if approved is None:
             intent.require_same(request, actor)
         return self._finish(intent)
+
+    def _intent(self, entry: LedgerEntry, *, by: str) -> Intent:
+        """The intent that an entry records. It stands while the policy and the state are its own:
+        what a second person approved, or one person decided, is done on that or not at all."""
+        event = body_of(entry, AdminEvent)
+
+        def stands(log: LedgerReader) -> None:
+            require_same_policy(event.authority.policy if event.authority else None, log)
+            before = self.action(event.action_type).before(intent.request, log)
+            if before != (event.before or {}):
+                raise ConflictError(
+                    "What it was about to change has changed since it was intended.",
+                    next_step="Look at the state, and ask for the action again.",
+                    admin_event_id=event.admin_event_id,
+                )
+
+        concerned = tuple(name for name in entry.mentions or () if name != INTENTS)
+        intent = Intent(event, by, self._clock, entry.correlation_ids, concerned, stands)
+        return intent
 
     def _intend(
         self,
@@ -249,20 +268,14 @@ class AdminService:
         def build(log: LedgerReader) -> Sequence[EntryDraft]:
             if log.find(name):
                 return []  # somebody else was faster by a moment
-            require_same_policy(decision, log)
+            require_same_policy(decision.policy_digest, log)
             if approved:
                 approved.require(log)
             before = action.before(request, log)
-            return [
-                intent_draft(
-                    request,
-                    actor=actor,
-                    key=key,
-                    before=before,
-                    authority=authority,
-                    moment=moment,
-                )
-            ]
+            draft = intent_draft(
+                request, actor=actor, key=key, before=before, authority=authority, moment=moment
+            )
+            return [concerning(log, draft, request.targets)]
 
         entries = self._ledger.append_with(build)
         found = entries[0] if entries else self._ledger.find(name)
@@ -283,20 +296,6 @@ class AdminService:
                 return outcome  # somebody else was faster by a moment, and did it
             raise
         return raising(self._read(intent, new=True))
-
-    def _moved(self, action: AdminAction[Any], intent: Intent) -> RunOperateError | None:
-        try:
-            now = action.before(intent.request, self._ledger)
-        except RunOperateError as error:
-            if may_pass(error):
-                raise
-            return error
-        if now == (intent.event.before or {}):
-            return None
-        return ConflictError(
-            "It was interrupted, and what it was about to change has changed since.",
-            next_step="Look at the state, and ask for the action again.",
-        )
 
     def _close(self, intent: Intent, error: RunOperateError) -> None:
         def build(log: LedgerReader) -> Sequence[EntryDraft]:

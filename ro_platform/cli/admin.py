@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import click
@@ -11,10 +11,11 @@ import click
 from ro_platform.admin.administration import Administration, Reconciled
 from ro_platform.admin.outcomes import Outcome
 from ro_platform.admin.replay import ReplayAction
-from ro_platform.admin.running import Draining, drains
 from ro_platform.cli.admin_authority import acting, say_mode
+from ro_platform.cli.admin_dagster import drains_of, say_drain, with_orchestrator
 from ro_platform.cli.admin_forms import Form, Values, commands
 from ro_platform.cli.admin_proofs import proofs
+from ro_platform.cli.admin_status import status
 from ro_platform.cli.output import (
     Cell,
     err,
@@ -44,7 +45,7 @@ from ro_platform.plane import Plane, shared_plane
 
 _POLL_SECONDS = 1.0
 _OVERDUE = 9
-_LISTS = ("standing", "pause", "manifests")
+_LISTS = ("standing", "pause", "manifests", "manifests_digest")
 """What `ro admin status` shows better than a line could."""
 
 
@@ -60,6 +61,7 @@ def _perform(plane: Plane, form: Form, request: AdminRequest, values: Values) ->
         _plan(plane, administration, request, as_json=values["as_json"])
         return
     service = administration.service
+    _warn_of_a_new_name(plane, request)
     key = values["key"] or service.key_for(request)
     outcome = service.perform(request, actor=plane.identity.actor(), key=key)
     if values["as_json"]:
@@ -70,23 +72,24 @@ def _perform(plane: Plane, form: Form, request: AdminRequest, values: Values) ->
         _wait(plane, outcome, as_json=values["as_json"])
 
 
+def _warn_of_a_new_name(plane: Plane, request: AdminRequest) -> None:
+    """A pause may come before the first run; more often such a name is a slip of the pen."""
+    kind, _, name = str(request.parameters.get("target")).partition("/")
+    if request.action_type not in (AdminActionType.PAUSE, AdminActionType.DRAIN):
+        return
+    if kind == "workload" and all(name != item.workload for item in plane.runs.registered()):
+        err.print(f"No manifest of a workload {name} is registered yet.", style="yellow")
+
+
 def administration_for(plane: Plane, form: Form) -> Administration:
     """The plane's administration, with Dagster behind it where the action needs that."""
     return with_orchestrator(plane) if form.needs_orchestrator else plane.administration
 
 
-def with_orchestrator(plane: Plane) -> Administration:
-    """The plane's administration with Dagster behind it."""
-    with err.status("reaching Dagster ..."):
-        # Imported where it is used: Dagster would slow down every command.
-        from ro_platform.orchestration.operations import orchestrator
-
-        return plane.administration.over(orchestrator(Settings.load()))
-
-
 for part in commands(_perform, with_extra=True):
     command.add_command(part)
 command.add_command(proofs)
+command.add_command(status)
 
 
 @command.command()
@@ -158,25 +161,6 @@ def events(
     )
 
 
-@command.command()
-@click.option("--runs", is_flag=True, help="Also ask Dagster what runs where something is drained.")
-@json_option
-@fails_clearly
-def status(runs: bool, as_json: bool) -> None:
-    """Show what is paused, open directives, channels, retention and actions without an outcome."""
-    plane = shared_plane(Settings.load())
-    say_mode(plane)
-    acting(plane, Action.VIEW, "administration")
-    administration = with_orchestrator(plane) if runs else plane.administration
-    waits = _drains(plane, administration) if runs else None
-    if as_json:
-        say_json(_status_facts(administration, waits))
-        return
-    _say_status(administration)
-    for drain in waits or ():
-        _say_drain(drain)
-
-
 def _events(plane: Plane) -> Iterator[tuple[LedgerEntry, AdminEvent]]:
     for entry in plane.ledger.scan(kind=EntryKind.ADMIN_EVENT, newest_first=True):
         yield entry, body_of(entry, AdminEvent)
@@ -201,6 +185,8 @@ def say_outcome(outcome: Outcome) -> None:
         out.print(f"{kind} of {targets}: it is so already, nothing was recorded", markup=False)
         return
     again = "" if outcome.new else " (on record already)"
+    if kind is AdminActionType.RESUME and not outcome.before:
+        again = f"{again} (it had no pause of its own)"
     out.print(f"{kind} of {targets}: {outcome.result}{again}", markup=False)
     rows: list[tuple[str, Cell]] = [
         (name, plain(value)) for name, value in outcome.after.items() if name not in _LISTS
@@ -232,7 +218,7 @@ def _plan(
     service.authorised(service.normal(request), plane.identity.actor())
     plan = action.plan(request)
     if as_json:
-        say_json({"dry_run": True, **plan.facts()})
+        say_json({"dry_run": True, **plan.facts(), "manifests": [*plan.fingerprints]})
         return
     table(
         ["manifest", "artifacts", "size"],
@@ -244,104 +230,20 @@ def _plan(
     out.print(f"would replay {runs} of {plan.workload}: {size(total)} to prove", markup=False)
 
 
-def _drains(plane: Plane, administration: Administration) -> list[Draining]:
-    replay = administration.service.action(AdminActionType.REPLAY_REQUEST)
-    assert isinstance(replay, ReplayAction)
-    assert replay.orchestrator is not None
-    return drains(administration.pauses, replay.orchestrator, plane.clock)
-
-
 def _wait(plane: Plane, outcome: Outcome, *, as_json: bool) -> None:
     """Until nothing runs on the drained target any more, or its time is over."""
     administration = with_orchestrator(plane)
     (target,) = outcome.request.targets
     while True:
-        found = [item for item in _drains(plane, administration) if item.pause.target == target]
+        found = [item for item in drains_of(plane, administration) if item.pause.target == target]
         if not found or found[0].is_empty or found[0].overdue:
             break
         threading.Event().wait(_POLL_SECONDS)
     if not as_json:
         for drain in found:
-            _say_drain(drain)
+            say_drain(drain)
     if found and not found[0].is_empty:
         raise click.exceptions.Exit(_OVERDUE)
-
-
-def _say_drain(drain: Draining) -> None:
-    target = drain.pause.target
-    if drain.is_empty:
-        out.print(f"{target} is drained: nothing runs there", markup=False)
-        return
-    over = ", and its time is over" if drain.overdue else ""
-    out.print(f"{target}: {len(drain.running)} still run{over}", markup=False)
-    for run in drain.running:
-        out.print(f"  {run.dagster_run_id} of {run.workload or 'no workload'}", markup=False)
-
-
-def _say_status(administration: Administration) -> None:
-    table(
-        ["paused", "how", "by", "since (UTC)", "why"],
-        [
-            [
-                item.target,
-                "draining" if item.draining else "paused",
-                item.actor,
-                moment(item.since),
-                item.reason,
-            ]
-            for item in administration.pauses.standing()
-        ],
-        empty="Nothing is paused.",
-    )
-    table(
-        ["channel", "sha256", "by", "since (UTC)", "why"],
-        [
-            [
-                f"{item.name}/{item.channel}",
-                item.digest,
-                item.actor,
-                moment(item.since),
-                item.reason,
-            ]
-            for item in administration.channels.all()
-        ],
-        empty="Nothing was promoted yet.",
-    )
-    for name, days in administration.retentions.standing().items():
-        out.print(f"retention of {name}: {days} days", markup=False)
-    if due := administration.retentions.archive_due():
-        out.print(f"{due:,} entries are due for the archive: `ro ledger archive`")
-    waiting = len(list(administration.directives.list(only_open=True)))
-    open_ = len(list(administration.service.open_intents()))
-    out.print(f"{waiting} directives are open, {open_} actions have no outcome")
-
-
-def _status_facts(
-    administration: Administration, waits: Iterable[Draining] | None
-) -> dict[str, Any]:
-    facts: dict[str, Any] = {
-        "single_user": administration.rooms.access.in_force is None,
-        "paused": [item.to_json_value() for item in administration.pauses.standing()],
-        "channels": [item.to_json_value() for item in administration.channels.all()],
-        "retention": administration.retentions.standing(),
-        "archive_due": administration.retentions.archive_due(),
-        "directives": [
-            item.to_json_value() for item in administration.directives.list(only_open=True)
-        ],
-        "open_actions": [
-            item.event.to_json_value() for item in administration.service.open_intents()
-        ],
-    }
-    if waits is not None:
-        facts["drains"] = [
-            {
-                "target": item.pause.target,
-                "running": [run.dagster_run_id for run in item.running],
-                "overdue": item.overdue,
-            }
-            for item in waits
-        ]
-    return facts
 
 
 def _reconciled_facts(item: Reconciled) -> dict[str, Any]:

@@ -9,8 +9,9 @@ from rich.text import Text
 
 from ro_platform.admin.differences import diff_lines
 from ro_platform.admin.directives import LIFETIME, MAX_LIFETIME, Directives
-from ro_platform.cli.admin import outcome_facts, say_outcome, with_orchestrator
+from ro_platform.cli.admin import outcome_facts, say_outcome
 from ro_platform.cli.admin_authority import acting, say_mode
+from ro_platform.cli.admin_dagster import with_orchestrator
 from ro_platform.cli.admin_forms import FORMS, Form, Values, commands
 from ro_platform.cli.output import (
     Cell,
@@ -105,10 +106,12 @@ def show(directive: str, as_json: bool) -> None:
     if as_json:
         say_json({**found.to_json_value(), "diff": diff, "state_now": state})
         return
-    fields(_about(found))
-    if found.status in (DirectiveStatus.PROPOSED, DirectiveStatus.APPROVED):
-        moved = state not in (found.approved_digest or found.state_digest, None)
-        out.print("the state has changed since" if moved else "what would change:")
+    is_open = found.status in (DirectiveStatus.PROPOSED, DirectiveStatus.APPROVED)
+    fields(_about(found, state if is_open else None))
+    if is_open:
+        if state not in (found.approved_digest or found.state_digest, None):
+            out.print(f"the state has changed since it was {found.status}")
+        out.print("what would change:")
         for line in diff:
             out.print(_coloured(line))
 
@@ -116,11 +119,15 @@ def show(directive: str, as_json: bool) -> None:
 @command.command()
 @click.argument("directive")
 @_REASON
-@click.option("--state", help="The state digest that you looked at (`state_now` of show --json).")
+@click.option(
+    "--state",
+    help="The digest of the state that you looked at (`ro directive show`); by default that of "
+    "the proposal.",
+)
 @json_option
 @fails_clearly
 def approve(directive: str, reason: str, state: str | None, as_json: bool) -> None:
-    """Approve what somebody else proposed, on the state as it is now."""
+    """Approve what somebody else proposed, if what it would change has not changed since."""
     plane = shared_plane(Settings.load())
     found = _find(plane.directives, directive)
     directives = _directives(plane, found.request.action_type in _ORCHESTRATED)
@@ -214,7 +221,7 @@ def _row(item: DirectiveRecord) -> list[Cell]:
     ]
 
 
-def _about(item: DirectiveRecord) -> list[tuple[str, Cell]]:
+def _about(item: DirectiveRecord, state: str | None) -> list[tuple[str, Cell]]:
     rows: list[tuple[str, Cell]] = [
         ("directive", item.directive_id),
         ("status", word(item.status)),
@@ -224,6 +231,8 @@ def _about(item: DirectiveRecord) -> list[tuple[str, Cell]]:
         ("proposed by", f"{item.proposer}, {moment(item.proposed_at_utc)}"),
         ("until", moment(item.expires_at_utc)),
     ]
+    if state:
+        rows.append(("state now", state))
     if item.approver:
         rows.append(("approved by", item.approver))
     if item.ended_by:
@@ -236,3 +245,5 @@ def _say_moved(found: DirectiveRecord, *, as_json: bool) -> None:
         say_json(found.to_json_value())
     else:
         out.print(f"{found.directive_id} is {found.status}", markup=False)
+        if found.status is DirectiveStatus.APPROVED:
+            out.print(f"Who may do it: `ro directive execute {found.directive_id}`", markup=False)

@@ -26,7 +26,6 @@ from ro_platform.contracts import (
 from ro_platform.errors import (
     AccessDeniedError,
     ConfigNotFoundError,
-    ConflictError,
     ContractError,
     VersionNotPinnedError,
 )
@@ -71,15 +70,14 @@ class ConfigVersions:
         reason: str,
         actor: str,
         commission: Commission | None = None,
-        upon: str | None = None,
         founding: bool = False,
     ) -> PublishedConfig:
         """Publish content (any JSON value) as the next version of a config.
 
         Content equal to the newest version's is that version: nothing is recorded. A crash leaves
         either the whole version or, at worst, a blob that no entry names. Of an administrative
-        action the ``commission`` drafts the event, in the same commit. Raises
-        :class:`ConflictError` where ``upon`` is given and the newest version has another digest.
+        action the ``commission`` drafts the event, in the same commit, and raises where the newest
+        version is not the one that it was decided on.
 
         The access policy (:data:`POLICY_CONFIG`) is published by a ``commission`` only, but for its
         first version, which is ``founding``; otherwise this raises :class:`AccessDeniedError`. One
@@ -87,7 +85,9 @@ class ConfigVersions:
         """
         if name == POLICY_CONFIG:
             is_next = commission is not None and self.newest_pin(name) is not None
-            self._require_policy(content, ordered=founding or is_next)
+            if not (founding or is_next):
+                raise _not_like_others()
+            self.require_sound(content)
         data = canonical_bytes(content)
         digest = sha256_hex(data)
         _checked(name, digest, reason, actor, self._clock())
@@ -98,9 +98,8 @@ class ConfigVersions:
 
         def build(log: LedgerReader) -> Sequence[EntryDraft]:
             previous = self._newest(log, name)
-            if commission and commission.is_closed(log):
+            if commission and not commission.may_begin(log):
                 return []
-            _require_upon(previous, upon, name)
             if founding and previous and previous.version.digest != digest:
                 raise _founded(name, previous)
             if previous and previous.version.digest == digest:
@@ -124,9 +123,9 @@ class ConfigVersions:
         published = [item for item in entries if item.kind is EntryKind.CONFIG_PUBLISHED]
         return _published(published[0], new=True) if published else self.find(name)
 
-    def newest_pin(self, name: str) -> PinnedConfigRef | None:
+    def newest_pin(self, name: str, log: LedgerReader | None = None) -> PinnedConfigRef | None:
         """The newest version of a config; None where none was published. One indexed read."""
-        newest = self._newest(self._ledger, name)
+        newest = self._newest(log or self._ledger, name)
         return newest.version if newest else None
 
     def keep(self, content: Any) -> str:
@@ -186,13 +185,9 @@ class ConfigVersions:
                 config_name=pin.config_name,
             )
 
-    def _require_policy(self, content: Any, *, ordered: bool) -> None:
-        if not ordered:
-            raise AccessDeniedError(
-                f"config {POLICY_CONFIG!r} is not published like others: who could, could do all.",
-                next_step="The first one: `ro access publish`. Later changes: `ro directive`.",
-                config_name=POLICY_CONFIG,
-            )
+    def require_sound(self, content: Any) -> None:
+        """Raise :class:`ContractError` for content that is no access policy, and
+        :class:`InvalidInputError` for one that fails its check."""
         self._policy_rule(content)
 
     @staticmethod
@@ -203,16 +198,6 @@ class ConfigVersions:
 
 def _after(version: PinnedConfigRef) -> JsonObject:
     return {"version": version.config_version, "digest": version.digest}
-
-
-def _require_upon(previous: PublishedConfig | None, upon: str | None, name: str) -> None:
-    if upon is not None and (previous is None or previous.version.digest != upon):
-        raise ConflictError(
-            f"config {name!r} has another version since: sha256:"
-            f"{previous.version.digest if previous else '(none)'}, not sha256:{upon}.",
-            next_step="Look at the newest version, and ask for the change again.",
-            config_name=name,
-        )
 
 
 def _checked(name: str, digest: str, reason: str, actor: str, moment: datetime) -> None:
@@ -227,6 +212,14 @@ def _checked(name: str, digest: str, reason: str, actor: str, moment: datetime) 
             next_step="A name is letters, digits, '_', '.', '-'; a reason is a sentence; an actor "
             "is HUMAN::id or SYSTEM::service.",
         ) from None
+
+
+def _not_like_others() -> AccessDeniedError:
+    return AccessDeniedError(
+        f"config {POLICY_CONFIG!r} is not published like others: who could, could do all.",
+        next_step="The first one: `ro access publish`. Later changes: `ro directive`.",
+        config_name=POLICY_CONFIG,
+    )
 
 
 def _founded(name: str, newest: PublishedConfig) -> AccessDeniedError:

@@ -168,7 +168,7 @@ class Revocations:
 
         def build(log: LedgerReader) -> Sequence[EntryDraft]:
             nonlocal recorded, impact, drafts
-            if commission and commission.is_closed(log):
+            if commission and not commission.may_begin(log):
                 return []
             now = request.newest_pass(log)
             if exploration.catch_up(log) or now != recorded:
@@ -182,9 +182,7 @@ class Revocations:
         entries = self._ledger.append_with(build)
         if entries and entries[0].kind is EntryKind.PASS_REVOKED:
             return Revoked(entries[0], body_of(entries[0], PassRevoked), impact)
-        found = self._ledger.latest(EntryKind.PASS_REVOKED, request.subject(recorded))
-        assert found is not None  # somebody else was faster by a moment
-        return Revoked(found, body_of(found, PassRevoked), None)
+        return self.revoked(gate_id, ref)  # somebody else was faster by a moment
 
     def _origin(self, address: BindingAddress, digest: str) -> Origin:
         """All revisions that hold those bytes: a verdict speaks of bytes, not of revisions."""
@@ -236,8 +234,7 @@ class Revocations:
             body=body,
         )
         if request.commission:
-            outcome = request.commission.outcome(_after(body), mentions=touched)
-            return [draft, replace(outcome, correlation_ids=request.made)]
+            return [draft, request.commission.outcome(_after(body))]
         event = admin_event_draft(
             AdminActionType.REVOKE_PASS,
             key=subject,

@@ -72,6 +72,12 @@ class Commission(Protocol):
     def is_closed(self, log: LedgerReader) -> bool:
         """Whether the outcome is on record, so that nothing is left to do."""
 
+    def may_begin(self, log: LedgerReader) -> bool:
+        """Whether it is to be done in this commit: False where the outcome is on record.
+
+        Raises :class:`ConflictError` where the state, or the policy, is not the one of the intent.
+        """
+
     def outcome(
         self, after: JsonObject, *, subject: str | None = None, mentions: Sequence[str] = ()
     ) -> EntryDraft:

@@ -12,11 +12,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+from ro_platform.artifacts.addressing import parse_binding
 from ro_platform.contracts import CorrelationIds, EntryKind, LedgerEntry
+from ro_platform.gates.made import made_ids
 from ro_platform.gates.subjects import digest_mention
 from ro_platform.kernel.identity import run_id
+from ro_platform.ledger.entry import EntryDraft
 from ro_platform.ledger.reader import LedgerReader
 from ro_platform.ledger.sealing import run_subject, touched_mention
 from ro_platform.runs.correlation import bundle_mention, mentions_of, train_run_mention
@@ -68,6 +71,8 @@ def concern_of(log: LedgerReader, names: Iterable[str]) -> Concern:
         concern.runs |= {run_id(manifest) for manifest in manifests}
         concern.runs |= set(_SAID_TO_BE_A_RUN.findall(name))
         concern.targets |= {name} if manifests else set()
+        if parse_binding(name):
+            _take_made(concern, made_ids(log, [name]))
         for token in _HEX.findall(name):
             if len(token) == 32:
                 _take_work(log, concern, token)
@@ -76,6 +81,13 @@ def concern_of(log: LedgerReader, names: Iterable[str]) -> Concern:
         for candidate in {name, name.rpartition("/")[2]}:
             _take_dagster_run(log, concern, candidate)
     return concern
+
+
+def concerning(log: LedgerReader, draft: EntryDraft, names: Iterable[str]) -> EntryDraft:
+    """The draft as that of an entry about these targets: found by whom it concerns."""
+    concern = concern_of(log, names)
+    mentions = tuple(dict.fromkeys((*draft.mentions, *concern.mentions)))
+    return replace(draft, correlation_ids=concern.correlation_ids, mentions=mentions)
 
 
 def _manifests(log: LedgerReader, name: str) -> Iterator[str]:
@@ -104,8 +116,16 @@ def _take_bytes(log: LedgerReader, concern: Concern, digest: str) -> None:
     if holders:
         concern.targets.add(digest)
         concern.runs |= set(_runs_of(holders))
+    for holder in holders:
+        _take_made(concern, holder.correlation_ids)
     if next(log.scan(mention=bundle_mention(digest), limit=1), None):
         concern.bundles.add(digest)
+
+
+def _take_made(concern: Concern, ids: CorrelationIds) -> None:
+    """The training run that made an artifact, and the bundle that it is."""
+    concern.train_runs |= {ids.train_run_id} if ids.train_run_id else set()
+    concern.bundles |= {ids.bundle_id} if ids.bundle_id else set()
 
 
 def _take_dagster_run(log: LedgerReader, concern: Concern, name: str) -> None:

@@ -14,7 +14,7 @@ what it holds, and whoever publishes after it finds the file gone and is refused
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from pydantic import ValidationError
@@ -105,13 +105,12 @@ class Erasures:
         actor: str,
         all_bindings: bool = False,
         commission: Commission | None = None,
-        require: Callable[[LedgerReader], None] | None = None,
     ) -> Erasure:
         """Erase the bytes with that SHA-256, of whatever they are bound to or an input of.
 
         Erasing them again completes what a crash left, and answers what is on record. Of an
-        administrative action the ``commission`` drafts the outcome, and ``require`` raises, within
-        the commit that decides it, if it must not be. Raises
+        administrative action the ``commission`` drafts the outcome, and raises, within the commit
+        that decides it, if it must not be. Raises
         :class:`ArtifactNotFoundError` where nothing is bound to them and no manifest names them,
         :class:`InvalidInputError` where several do and not ``all_bindings`` are meant, and
         :class:`ContractError` for a blank reason or an actor that is none: all of it before
@@ -127,8 +126,8 @@ class Erasures:
             def build(log: LedgerReader) -> Sequence[EntryDraft]:
                 if log.latest(EntryKind.ARTIFACT_ERASED, digest_mention(digest)):
                     return []  # somebody else was faster by a moment
-                if require:
-                    require(log)
+                if commission and not commission.may_begin(log):
+                    return []
                 bound = _bindings(log, digest)
                 _require_meant(digest, [*bound, *inputs], all_bindings=all_bindings)
                 drafts = self._decision(digest, bound, inputs, members, reason, actor, commission)
@@ -137,8 +136,7 @@ class Erasures:
                 return drafts[:1] if commission else drafts
 
             entries = self._ledger.append_with(build)
-            found = entries[0] if entries else self.find(digest)
-            assert found is not None
+            found = entries[0] if entries else self.on_record(digest).entry
             return self._act(found, actor, new=bool(entries), commission=commission)
         return self._act(found, actor, new=False, commission=commission)
 
@@ -218,15 +216,12 @@ class Erasures:
                 after: JsonObject = {"blobs": blobs, "bytes": size_bytes, "kept": len(held)}
                 if not last:
                     return []
-                ids = made_ids(log, body.bindings)
                 if commission:
-                    closed, mentions = commission.is_closed(log), _touched(body)
-                    outcome = commission.outcome(after, mentions=mentions)
-                    return [] if closed else [replace(outcome, correlation_ids=ids)]
+                    return [] if commission.is_closed(log) else [commission.outcome(after)]
                 if _is_commissioned(body) or _has_outcome(body, log):
                     return []
                 event = self._event(body, actor, "done", after, log)
-                return [replace(event, correlation_ids=ids)]
+                return [replace(event, correlation_ids=made_ids(log, body.bindings))]
 
             self._ledger.append_with(build)
         return Erasure(entry, body, new, blobs, size_bytes, held)

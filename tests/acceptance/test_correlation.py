@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from getpass import getuser
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -26,12 +27,14 @@ class World(NamedTuple):
     trained: dict[str, str]
     bundles: dict[str, str]
     outside: set[str]
+    digests: dict[str, str]
 
 
 @pytest.fixture(scope="module")
 def world(first_run: tuple[Deployment, Any], tmp_path_factory: pytest.TempPathFactory) -> World:
     """The reference workload, in which a model is trained and bundled; an engine's bundle; and what
-    people do with all of it: a revocation, an erasure, an archive, a replay."""
+    people do with all of it: a revocation, an erasure, an archive, a replay, and, once there is a
+    policy, a promotion that a second person approved, and one that was refused."""
     folder = tmp_path_factory.mktemp("correlation")
     deployment = first_run[0].copied_to(folder / "home")
     (made,) = [
@@ -51,6 +54,7 @@ def world(first_run: tuple[Deployment, Any], tmp_path_factory: pytest.TempPathFa
     ):
         answer = deployment.ro(*command)
         assert answer.code in (0, 5), (command, answer.out, answer.err)
+    _administered(deployment, folder / "policy.yaml", f"scenario@{fingerprint}")
     entries = deployment.entries()
     bound = [entry for entry in entries if _is_bound(entry)]
     digests = {e["body"]["artifact"]["ref"]: e["body"]["artifact"]["digest"] for e in bound}
@@ -60,7 +64,35 @@ def world(first_run: tuple[Deployment, Any], tmp_path_factory: pytest.TempPathFa
         {e["body"]["artifact"]["ref"]: e["body"]["attempt_id"] for e in bound if _is(e, "model")},
         {ref: digests[ref] for ref in digests if ref.split("/")[1] in ("bundle", "engine_bundle")},
         {e["body"]["attempt_id"] for e in bound if _is(e, "engine_bundle")},
+        digests,
     )
+
+
+def _administered(deployment: Deployment, policy: Path, artifact: str) -> None:
+    """People get tokens and a policy; one proposes, the other approves, and is refused."""
+
+    def said(by: Deployment, *words: object) -> Any:
+        answer = by.ro(*words, "--json")
+        assert answer.code == 0, (words, answer.out, answer.err)
+        return answer.json()
+
+    because = ("--reason", "two of us")
+    admin = f"HUMAN::{getuser()}"
+    issued = {
+        who: said(deployment, "token", "issue", "--for", who, *because)
+        for who in (admin, "HUMAN::second", "HUMAN::gone")
+    }
+    said(deployment, "token", "revoke", issued["HUMAN::gone"]["token_id"], *because)
+    said(deployment, "access", "init", policy, "--approver", "HUMAN::second")
+    said(deployment, "access", "publish", policy, *because)
+    first = deployment.with_environment(RO_TOKEN=issued[admin]["token"])
+    second = deployment.with_environment(RO_TOKEN=issued["HUMAN::second"]["token"])
+    promote = ("promote", artifact, "--to", "purchases/champion", *because)
+    directive = said(first, "directive", "propose", *promote)["directive_id"]
+    said(second, "directive", "approve", directive, *because)
+    said(first, "directive", "execute", directive)
+    refused = [second.ro("admin", *promote), second.ro("token", "issue", "--for", admin, *because)]
+    assert [answer.code for answer in refused] == [11, 11]
 
 
 def _is_bound(entry: Entry) -> bool:
@@ -118,27 +150,40 @@ def _receipt(world: World, entry: Entry) -> set[str]:
 
 
 def _admin(world: World, entry: Entry) -> set[str]:
-    """Never a run's: it may be sealed. That it touched the run is in its mentions."""
+    """Never a run's: it may be sealed. That it touched the run is in its mentions: the intent's as
+    well as the outcome's, and a refusal's."""
     if entry["body"]["action_type"] == "publish_config":
         return set()
-    assert [name for name in entry["mentions"] if name.startswith("touched/")]
-    return _made(world, entry["body"]["targets"])
+    assert _touches(entry)
+    targets = [name.removeprefix("sha256:") for name in entry["body"]["targets"]]
+    held = [ref for ref, digest in world.digests.items() if digest in targets]
+    return _made(world, [*targets, *held])
+
+
+def _directive(_: World, entry: Entry) -> set[str]:
+    """Who proposed and who approved what is done to a run touched it, too."""
+    assert _touches(entry)
+    return set()
 
 
 def _revoked(world: World, entry: Entry) -> set[str]:
-    assert [name for name in entry["mentions"] if name.startswith("touched/")]
+    assert _touches(entry)
     asset = entry["body"]["asset"]
     return _made(world, [ref for ref in (*world.trained, *world.bundles) if f"/{asset}/" in ref])
 
 
 def _blocked(world: World, entry: Entry) -> set[str]:
-    assert [name for name in entry["mentions"] if name.startswith("touched/")]
+    assert _touches(entry)
     return _made(world, [entry["body"]["artifact"]["ref"]])
 
 
 def _erased(world: World, entry: Entry) -> set[str]:
-    assert [name for name in entry["mentions"] if name.startswith("touched/")]
+    assert _touches(entry)
     return _made(world, entry["body"]["bindings"])
+
+
+def _touches(entry: Entry) -> bool:
+    return any(name.startswith("touched/") for name in entry["mentions"])
 
 
 def _made(world: World, refs: list[str]) -> set[str]:
@@ -160,6 +205,10 @@ TABLE: dict[str, Callable[[World, Entry], set[str]]] = {
     "gate_set_declared": _none,  # an asset's, under whatever manifest
     "config_published": _none,  # whoever pins it
     "segment_archived": _none,  # the log's own
+    "token_issued": _none,  # a person's
+    "token_revoked": _none,
+    "access_refused": _none,  # here a command's; a launch's has the Dagster run that was refused
+    "directive_moved": _directive,
 }
 
 

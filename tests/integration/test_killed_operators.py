@@ -48,6 +48,18 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Template:
     return Template(home, requests)
 
 
+NOT_BUILT = {AdminActionType.ROTATE_SECRET, AdminActionType.APPLY_STREAMS, AdminActionType.DEPLOY}
+"""Names of the closed set that no action has yet."""
+
+
+def test_the_actions_that_are_killed_are_all_actions(template: Template) -> None:
+    """Whoever adds one adds it here: what is offered is what is killed, and nothing is left out."""
+    with administration_at(template.home) as administration:
+        offered = set(administration.service.offered)
+    assert offered == set(template.requests) == set(AdminActionType) - NOT_BUILT
+    assert set(ALONE) | ALWAYS_FOUR_EYES == offered
+
+
 ALONE = [kind for kind in CASES if kind not in ALWAYS_FOUR_EYES]
 
 

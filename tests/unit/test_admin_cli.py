@@ -13,7 +13,7 @@ from click.testing import CliRunner, Result
 from ro_platform.access.policy import POLICY_CONFIG
 from ro_platform.admin.differences import diff_lines
 from ro_platform.admin.orchestrator import RunUnderWay
-from ro_platform.cli import admin
+from ro_platform.cli import admin, admin_status
 from ro_platform.cli.main import ro
 from ro_platform.config.settings import Settings, settings_in_force
 from ro_platform.contracts import EntryKind, Role
@@ -209,7 +209,10 @@ def orchestrator(monkeypatch: pytest.MonkeyPatch) -> FakeOrchestrator:
     """Stands for Dagster, whose own adapter is tested over real instances."""
     found = FakeOrchestrator()
     found.runs.append(RunUnderWay("run-1", "w", ("orders",), OPS, True))
-    monkeypatch.setattr(admin, "with_orchestrator", lambda plane: plane.administration.over(found))
+    for module in (admin, admin_status):
+        monkeypatch.setattr(
+            module, "with_orchestrator", lambda plane: plane.administration.over(found)
+        )
     return found
 
 
@@ -239,10 +242,30 @@ def test_a_replay_is_shown_before_it_is_launched(
     plan = office.facts(*line, "--dry-run")
     assert (plan["dry_run"], plan["artifacts"], plan["size_bytes"]) == (True, 1, 6)
     assert "would replay 1 run of w: 6 B to prove" in office.ask(*line, "--dry-run").stdout
-    assert (office.plane.ledger.size(), orchestrator.launched) == (size, {})
+    assert (office.plane.ledger.size(), orchestrator.launches) == (size, {})
     done = office.facts(*line)
     assert done["after"]["manifests"] == [office.world.fingerprint]
-    assert len(orchestrator.launched) == 1
+    assert len(orchestrator.launches) == 1
+
+
+def test_what_is_said_to_a_person(office: Office, orchestrator: FakeOrchestrator) -> None:
+    """A name that nobody registered, a target that is none, a resume of nothing, and runs that are
+    under way: each in words that say what to do."""
+    assert [run.dagster_run_id for run in orchestrator.runs] == ["run-1"]
+    slip = office.ask("admin", "pause", "workload/slip", "--reason", "late")
+    assert "No manifest of a workload slip is registered yet." in slip.output
+    known = office.ask("admin", "pause", "workload/w", "--reason", "late")
+    assert "No manifest" not in known.output
+    wrong = office.ask("admin", "pause", "everything", "--reason", "late")
+    assert wrong.exit_code == 3
+    assert "a target is plane, workload/NAME or asset/KEY" in wrong.output
+    assert "`ro admin pause --help`" in wrong.output
+    nothing = office.ask("admin", "resume", "plane", "--reason", "late")
+    assert "it had no pause of its own" in nothing.output
+    shown = office.ask("admin", "status", "--runs").output
+    assert "run-1  running  w" in shown
+    running = office.facts("admin", "status", "--runs")["running"]
+    assert {run["dagster_run_id"] for run in running} == {"run-1"}
 
 
 def test_nothing_to_reconcile(office: Office) -> None:

@@ -6,9 +6,10 @@ from datetime import timedelta
 
 import pytest
 
+from ro_platform.admin.intents import canonical_digest
 from ro_platform.admin.replay import ReplayAction, ReplayPlan
 from ro_platform.admin.running import drains
-from ro_platform.contracts import AdminActionType, AdminRequest, GateStatus, JsonObject
+from ro_platform.contracts import AdminActionType, AdminRequest, EntryKind, GateStatus, JsonObject
 from ro_platform.errors import (
     BackendUnavailableError,
     ContractError,
@@ -20,12 +21,14 @@ from ro_platform.errors import (
     NotFoundError,
     RetentionError,
 )
+from ro_platform.kernel.canonical import canonical_bytes
 from ro_platform.kernel.clock import ManualClock
 from tests.unit.admin_world import (
     ADMIN,
     DEPLOYER,
     OPS,
     AdminWorld,
+    Killed,
     ask,
     erase,
     promote,
@@ -138,12 +141,56 @@ def test_a_replay_is_planned_and_launched_as_planned() -> None:
     assert plan.facts()["size_bytes"] == len(b"source") + len(b"report")
     assert world.plane.ledger.size() == size
     after = world.do(replay(world), OPS)
-    (launch,) = world.orchestrator.launched.values()
+    (launch,) = world.orchestrator.launches.values()
     assert launch.fingerprints == (world.fingerprint,)
     assert (launch.actor, dict(launch.tags)["ro/purpose"]) == (OPS, "an audit")
     assert after["backfill_id"] == f"backfill-{launch.replay_id[:8]}"
     world.do(replay(world), OPS)
-    assert len(world.orchestrator.launched) == 1
+    assert len(world.orchestrator.launches) == 1
+
+
+def test_what_is_stored_of_a_replay_is_bounded() -> None:
+    """Over many runs the plan names the first, counts all, and binds them by their digest; what is
+    launched is all of them, and a run more is another plan."""
+    world = AdminWorld()
+    prints = [world.register(str(number)) for number in range(100, 160)]
+    for number, print_ in enumerate(prints):
+        world.made("source", under=print_, data=b"%d" % number, passed=False)
+    request = ask(
+        AdminActionType.REPLAY_REQUEST,
+        {"workload": "w", "purpose": "p", "basis": "recorded"},
+    )
+    name = world.admin.directives.propose(request, actor=OPS).directive_id
+    (move,) = world.plane.ledger.scan(kind=EntryKind.DIRECTIVE_MOVED)
+    assert len(canonical_bytes(move.body)) < 4096
+    before = world.admin.directives.get(name).before
+    assert (before["runs"], before["artifacts"]) == (61, 62)
+    world.do(request, OPS)
+    (launch,) = world.orchestrator.launches.values()
+    assert launch.fingerprints == (world.fingerprint, *prints)
+    assert canonical_digest([*launch.fingerprints]) == before["manifests_digest"]
+    listed: JsonObject = {"manifests": [f"{number:064x}" for number in range(101)]}
+    too_many = ask(request.action_type, listed | {"purpose": "p", "basis": "recorded"})
+    with pytest.raises(ContractError):
+        world.do(too_many, OPS, "m")
+
+
+def test_a_replay_that_was_interrupted_launches_what_was_planned_or_nothing() -> None:
+    """A run more since the intent: not launched yet, it fails; launched already, it is done."""
+    request = ask(
+        AdminActionType.REPLAY_REQUEST,
+        {"workload": "w", "purpose": "p", "basis": "recorded"},
+    )
+    for dies_at, result, launches in ((2, "failed", 0), (4, "done", 1)):
+        world = AdminWorld()
+        world.steps.taken, world.steps.dies_at = 0, dies_at
+        with pytest.raises(Killed):
+            world.do(request, OPS)
+        world.steps.dies_at = None
+        world.made("source", under=world.register("2"), data=b"more", passed=False)
+        (item,) = world.admin.reconcile(actor=OPS)
+        assert item.outcome is not None
+        assert (item.outcome.result, len(world.orchestrator.launches)) == (result, launches)
 
 
 def test_a_query_means_what_was_made() -> None:
@@ -186,7 +233,7 @@ def test_without_an_orchestrator_nothing_is_launched_or_closed() -> None:
     (item,) = world.admin.reconcile(actor=OPS)
     assert item.outcome is not None
     assert item.outcome.result == "done"
-    assert len(world.orchestrator.launched) == 1
+    assert len(world.orchestrator.launches) == 1
 
 
 def test_a_drain_says_what_it_waits_for() -> None:
