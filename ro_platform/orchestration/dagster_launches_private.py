@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,6 @@ from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES
 from dagster._core.storage.runs import RunStorage, SqliteRunStorage
 from dagster._core.storage.sqlite_storage import _runs_directory
 from dagster._core.workspace.load_target import WorkspaceFileTarget
-from dagster._serdes import serialize_value
 
 __all__ = [
     "LaunchRunContext",
@@ -118,7 +117,8 @@ def backfill_covers(backfill: PartitionBackfill, run: dg.DagsterRun) -> bool:
     }
     if not backfill.is_asset_backfill:
         names = frozenset(backfill.partition_names or ())
-        return run.job_name == backfill.job_name and bool(partitions) and partitions <= names
+        same_job = run.job_name == backfill.job_name and _is_where(backfill, run)
+        return same_job and bool(partitions) and partitions <= names
     target = _target(backfill)
     selected = [key.to_user_string() for key in run.asset_selection or ()]
     same_config = dict(run.run_config or {}) == dict(backfill.run_config or {})
@@ -211,6 +211,19 @@ def job_backfill(
     )
 
 
+def _is_where(backfill: PartitionBackfill, run: dg.DagsterRun) -> bool:
+    """Whether a run's job is in the backfill's code location. One that is executed in process has
+    none."""
+    asked, origin = backfill.partition_set_origin, run.remote_job_origin
+    if asked is None or origin is None:
+        return origin is None
+    wanted, found = asked.repository_origin, origin.repository_origin
+    return (wanted.code_location_origin.location_name, wanted.repository_name) == (
+        found.code_location_origin.location_name,
+        found.repository_name,
+    )
+
+
 def _target(backfill: PartitionBackfill) -> dict[str, frozenset[str]]:
     """The partition keys of each asset of an asset backfill; none for an unpartitioned one."""
     data = backfill.asset_backfill_data
@@ -236,8 +249,7 @@ def _within(some: list[str] | None, whole: list[str] | None) -> bool:
 
 
 def _serialized(value: Any) -> str | None:
-    to_text: Callable[[Any], str] = serialize_value
-    return None if value is None else to_text(value)
+    return None if value is None else dg.serialize_value(value)
 
 
 def _names(keys: Iterable[Any] | None) -> list[str] | None:

@@ -57,9 +57,10 @@ class GovernedRunLauncher(dg.DefaultRunLauncher):
     def _require(self, plane: Plane, run: dg.DagsterRun) -> None:
         launches = Launches.of(plane, self._instance)
         launches.require(run)
-        if launches.has_begun(run.run_id):
+        if launches.is_used(run.run_id):
             raise GrantRefusedError(
-                "This run has been executed before, and a grant is for one execution.",
+                "This run has been executed, cancelled or refused before, and a grant is for one "
+                "execution.",
                 next_step="Execute it again as a new run.",
                 dagster_run_id=run.run_id,
             )

@@ -29,6 +29,7 @@ from ro_platform.errors import (
     PausedError,
     RunOperateError,
 )
+from ro_platform.kernel.clock import moment_of
 from ro_platform.kernel.digest import sha256_hex
 from ro_platform.orchestration.dagster_launches_private import (
     AUTOMATIC,
@@ -59,8 +60,9 @@ STAMPED = frozenset({ACTOR, GRANT, WORKLOAD, HELD, WORKER, REFUSED, REFUSED_BY})
 """Tags that only this deployment sets. What a client sends under them, and what a run that is
 executed again had of them, is dropped."""
 UNATTENDED_LIFETIME = timedelta(days=7)
-"""How long a backfill may go on launching runs on one request, and what the daemon launches may
-wait for the end of a pause. What a person launches has a grant's usual lifetime."""
+"""How long a backfill may go on launching runs on one request, what the daemon launches may wait
+for the end of a pause, and how old a launch may be that it retries. What a person launches has a
+grant's usual lifetime."""
 
 
 def launch_digest(run: dg.DagsterRun) -> str:
@@ -118,13 +120,18 @@ class Launches:
         return bare.with_tags({**own, ACTOR: actor, GRANT: grant})
 
     def stamped_backfill(self, backfill: PartitionBackfill) -> PartitionBackfill:
-        """As :meth:`stamped`: who asked for the backfill is who launches its runs."""
+        """As :meth:`stamped`: who asked for the backfill is who launches its runs.
+
+        Raises :class:`NotAuthenticatedError` if that is nobody, and :class:`AccessDeniedError` if
+        they may not launch its job: else each of its runs would be created to be refused.
+        """
         own = {key: value for key, value in backfill.tags.items() if key not in STAMPED}
         bare = backfill._replace(tags=own)
-        try:
-            actor = acting() or self._plane.identity.actor()
-        except AccessDeniedError:
-            return bare
+        actor, access = acting() or self._plane.identity.actor(), self._plane.access
+        job = None if backfill.is_asset_backfill else backfill.job_name
+        # A job's own workload here; each run is asked about what it does work on.
+        target = access.target(f"backfill of {job or 'assets'}", workload=job)
+        access.require(actor, Action.LAUNCH, target)
         grant = self._plane.grants.sign(actor, backfill_digest(bare), UNATTENDED_LIFETIME)
         return bare._replace(tags={**own, ACTOR: actor, GRANT: grant})
 
@@ -144,9 +151,8 @@ class Launches:
         process = self._plane.identity.actor()
         if not self._acts_for_others(process):
             return process
-        backfill = self._backfill_of(run.tags[BACKFILL]) if BACKFILL in run.tags else None
-        if backfill is not None:
-            return self._asked_by(backfill, run, process)
+        if BACKFILL in run.tags:
+            return self._asked_by(self._backfill_of(run.tags[BACKFILL]), run, process)
         if run.parent_run_id is None or self._plane.access.in_force is None:
             return process  # the single user executes again, or its daemon does
         return self._retried_for(run.parent_run_id, run)
@@ -181,9 +187,16 @@ class Launches:
 
     def has_begun(self, dagster_run_id: str) -> bool:
         """Whether a governed step of the run has started, by the ledger."""
-        never = (JobStatus.QUEUED, JobStatus.REFUSED, JobStatus.CANCELED)
+        never = {JobStatus.QUEUED, JobStatus.REFUSED, JobStatus.CANCELED}
+        return not self._standings(dagster_run_id) <= never
+
+    def is_used(self, dagster_run_id: str) -> bool:
+        """Whether the run was executed, cancelled or refused before, by the ledger."""
+        return not self._standings(dagster_run_id) <= {JobStatus.QUEUED}
+
+    def _standings(self, dagster_run_id: str) -> set[JobStatus]:
         steps = self._plane.attempts.of_dagster_run(dagster_run_id).values()
-        return any(item.status not in never for attempts in steps for item in attempts)
+        return {item.status for attempts in steps for item in attempts}
 
     def work_of(self, run: dg.DagsterRun) -> Work:
         """What a run works on, by what was planned for it and by what it says itself."""
@@ -224,10 +237,18 @@ class Launches:
         is_service = process.startswith("SYSTEM::")
         return is_service and access.decide(process, Action.AUTOMATE, target).allowed
 
-    def _asked_by(self, backfill: PartitionBackfill, run: dg.DagsterRun, process: str) -> str:
-        text = backfill.tags.get(GRANT)
+    def _asked_by(
+        self, backfill: PartitionBackfill | None, run: dg.DagsterRun, process: str
+    ) -> str:
+        text = backfill.tags.get(GRANT) if backfill else None
         if text is None and self._plane.access.in_force is None:
             return process  # from before there were grants
+        if backfill is None:  # or deleting its row would make the daemon the one who asked
+            raise GrantRefusedError(
+                f"Dagster has no backfill {run.tags[BACKFILL]} on record, so nobody asked for it.",
+                next_step="Launch the backfill again.",
+                backfill=run.tags[BACKFILL],
+            )
         grant = self._plane.grants.open(text, backfill_digest(backfill))
         if grant.actor != backfill.tags.get(ACTOR) or not backfill_covers(backfill, run):
             raise GrantRefusedError(
@@ -247,7 +268,16 @@ class Launches:
                 next_step="Somebody wrote it into Dagster's database; launch the work again.",
                 parent_run_id=parent_run_id,
             )
-        return self.require(parent, begun=True).actor
+        grant = self.require(parent, begun=True)
+        if moment_of(grant.issued_at_utc) + UNATTENDED_LIFETIME < self._plane.clock():
+            raise GrantRefusedError(
+                f"Run {parent_run_id} was launched at {grant.issued_at_utc}, too long ago for the "
+                "daemon to retry it.",
+                next_step="Execute it again by hand, from the run's page.",
+                actor=grant.actor,
+                parent_run_id=parent_run_id,
+            )
+        return grant.actor
 
     def _workload_by_partition(self, run: dg.DagsterRun) -> str | None:
         fingerprint = run.tags.get(PARTITION)

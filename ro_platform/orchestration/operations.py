@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import dagster as dg
+from sqlalchemy.exc import SQLAlchemyError
 
 from ro_platform.access.acting import acting_as
 from ro_platform.admin.orchestrator import ReplayLaunch, RunUnderWay
@@ -84,12 +85,12 @@ class DagsterOperations:
             if run is None:
                 raise NotFoundError(
                     f"Dagster has no run {dagster_run_id}.",
-                    next_step="`ro admin status` lists those that are under way.",
+                    next_step="`ro admin status --runs` lists those that are under way.",
                 )
             if run.is_finished:
                 return
             self._instance.report_engine_event(f"Cancelled by {words}", run)
-            if run.status in _WAITING or _is_lost(run):
+            if run.status in _WAITING or _is_lost(run) or self._was_never_launched(run):
                 self._end(run, words)
             elif not self._instance.run_launcher.terminate(dagster_run_id):
                 raise OutcomeUnknownError(
@@ -97,6 +98,11 @@ class DagsterOperations:
                     next_step="Stop its process where it runs; then `ro admin reconcile`.",
                     dagster_run_id=dagster_run_id,
                 )
+
+    def launched(self, replay_id: str) -> str | None:
+        """The id of the backfill that a replay is; None while it was not launched."""
+        with _asking_dagster():
+            return replay_id if self._instance.get_backfill(replay_id) else None
 
     def launch_replay(self, launch: ReplayLaunch) -> str:
         """Request a backfill of the workload's job over these manifests; answers its id.
@@ -181,8 +187,15 @@ class DagsterOperations:
         with acting_as(launch.actor):
             self._instance.add_backfill(backfill)
 
+    def _was_never_launched(self, run: dg.DagsterRun) -> bool:
+        """Whether it waited when somebody began to end it, and died: it has no worker to tell."""
+        starting = dg.DagsterEventType.RUN_STARTING
+        is_half_ended = run.status is _Status.CANCELING
+        return is_half_ended and not self._instance.all_logs(run.run_id, of_type=starting)
+
     def _end(self, run: dg.DagsterRun, words: str) -> None:
-        self._instance.report_run_canceling(run)
+        if run.status is not _Status.CANCELING:
+            self._instance.report_run_canceling(run)
         self._instance.report_run_canceled(run, message=f"Cancelled by {words}")
 
     def _seen(self, run: dg.DagsterRun) -> RunUnderWay:
@@ -207,7 +220,7 @@ def _asking_dagster() -> Iterator[None]:
         yield
     except RunOperateError:
         raise
-    except (OSError, dg.DagsterError) as error:
+    except (OSError, dg.DagsterError, SQLAlchemyError) as error:
         words = " ".join(str(error).split())[:300]
         raise BackendUnavailableError(
             f"Dagster does not answer: {words}",

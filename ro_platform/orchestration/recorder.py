@@ -133,7 +133,7 @@ class AttemptRecorder:
         started = []
         attempts = self._attempts(dagster_run_id, step)
         with shown_by_dagster():
-            self._require_not_over(attempts, dagster_run_id)
+            self._require_not_over(attempts, dagster_run_id, step)
         for attempt in attempts:
             facts: dict[str, Any] = {
                 "runtime": runtime_fingerprint(),
@@ -165,14 +165,17 @@ class AttemptRecorder:
         with shown_by_dagster():
             self._require_unloaded(session, dagster_run_id)
 
-    def _require_not_over(self, attempts: StepAttempts, dagster_run_id: str) -> None:
-        """A worker that outlived its run's end, or was taken for dead, begins nothing more in it.
+    def _require_not_over(self, attempts: StepAttempts, dagster_run_id: str, step: str) -> None:
+        """A worker that outlived its run's end, or was taken for dead, begins nothing more in it,
+        and what has succeeded in a run is not executed in it again.
 
-        Of a step that has ended before only Dagster knows whether its run goes on.
+        Of a step that has failed before only Dagster knows whether its run goes on.
         """
         for attempt in attempts:
+            over = attempt.status in _GIVEN_UP
+            over |= attempt.status is JobStatus.SUCCEEDED and attempt.step_key == step
             ended = not is_open(attempt.status)
-            if ended and (attempt.status in _GIVEN_UP or self._run_is_over(dagster_run_id)):
+            if over or (ended and self._run_is_over(dagster_run_id)):
                 raise AttemptEndedError(
                     f"attempt {attempt.attempt_id} of {attempt.unit!r} is {attempt.status}: this "
                     "run is over, and starts no step.",

@@ -8,16 +8,12 @@ from __future__ import annotations
 
 import dagster as dg
 
-from ro_platform.contracts import CorrelationIds, EntryKind, JobStatus
-from ro_platform.contracts.access import AccessRefused
+from ro_platform.access.refusals import record_once, refusal_draft
+from ro_platform.contracts import CorrelationIds, JobStatus
 from ro_platform.errors import PausedError, RunOperateError
-from ro_platform.kernel.clock import utc_text
-from ro_platform.ledger.entry import EntryDraft
 from ro_platform.orchestration.dagster_private import report_refusal
 from ro_platform.orchestration.launches import ACTOR, REFUSED, REFUSED_BY
 from ro_platform.plane import DAGSTER_ACTOR, Plane
-
-_MOST_WORDS = 1000
 
 
 def record_refusal(plane: Plane, run: dg.DagsterRun, error: RunOperateError) -> None:
@@ -48,30 +44,44 @@ def cancel_refused(
     instance.report_run_canceled(run, message=f"Refused. {error}")
 
 
+def record_backfill_refusal(plane: Plane, backfill_id: str, error: RunOperateError) -> None:
+    """Put on record that nobody who may asked for a backfill, so that it was not stored."""
+    _record(plane, "launch", f"backfill/{backfill_id}", error, error.diagnostics().get("actor"))
+
+
+def record_report_refusal(plane: Plane, actor: str | None, error: RunOperateError) -> None:
+    """Put on record that a report on an asset was refused; one entry a day for each actor."""
+    day = plane.clock().date().isoformat()
+    _record(plane, "report", f"{actor or 'nobody'}/{day}", error, actor)
+
+
 def _record_access(plane: Plane, run: dg.DagsterRun, error: RunOperateError) -> None:
     # A pause is asked about only after the run's grant, so the tag is its grant's; and the error
     # names who paused.
-    known = run.tags if isinstance(error, PausedError) else error.diagnostics()
-    body = AccessRefused(
-        operation="launch",
-        actor=known.get(ACTOR if isinstance(error, PausedError) else "actor"),
-        source=f"dagster_run/{run.run_id}",
+    paused = isinstance(error, PausedError)
+    actor = run.tags.get(ACTOR) if paused else error.diagnostics().get("actor")
+    _record(plane, "launch", f"dagster_run/{run.run_id}", error, actor, run.run_id)
+
+
+def _record(
+    plane: Plane,
+    operation: str,
+    source: str,
+    error: RunOperateError,
+    actor: str | None,
+    dagster_run_id: str | None = None,
+) -> None:
+    name = f"{operation}/{source.removeprefix('dagster_run/')}"
+    draft = refusal_draft(
+        operation=operation,
+        actor=actor,
+        source=source,
         code=error.code,
-        reason=_one_line(str(error)),
-        count=1,
-        observed_at_utc=utc_text(plane.clock()),
+        why=str(error),
+        moment=plane.clock(),
+        by=DAGSTER_ACTOR,
+        subject=name,
+        key=f"refused/{name}",
+        ids=CorrelationIds(dagster_run_id=dagster_run_id),
     )
-    key = f"refused/launch/{run.run_id}"
-    draft = EntryDraft(
-        EntryKind.ACCESS_REFUSED,
-        f"launch/{run.run_id}",
-        DAGSTER_ACTOR,
-        body,
-        key=key,
-        correlation_ids=CorrelationIds(dagster_run_id=run.run_id),
-    )
-    plane.ledger.append_with(lambda log: [] if log.find(key) else [draft])
-
-
-def _one_line(words: str) -> str:
-    return " ".join(words.split())[:_MOST_WORDS]
+    record_once(plane.ledger, draft)

@@ -10,13 +10,16 @@ the PostgreSQL database that ``RO_DAGSTER_URL`` names; without it, in SQLite fil
 import fcntl
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
 import dagster as dg
 
+from ro_platform.access.acting import acting
 from ro_platform.config.settings import Settings
+from ro_platform.contracts import Action
 from ro_platform.errors import AccessDeniedError, GrantRefusedError, SettingsError
 from ro_platform.orchestration.dagster_launches_private import (
     PartitionBackfill,
@@ -36,9 +39,16 @@ from ro_platform.orchestration.dagster_private import (
 )
 from ro_platform.orchestration.launches import Launches
 from ro_platform.orchestration.recorder import AttemptRecorder
-from ro_platform.orchestration.refusing import record_refusal
+from ro_platform.orchestration.refusing import (
+    record_backfill_refusal,
+    record_refusal,
+    record_report_refusal,
+)
 from ro_platform.orchestration.workers import sign_on
 from ro_platform.plane import Plane, shared_plane
+
+_Event = dg.DagsterEventType
+_REPORTS = (_Event.ASSET_MATERIALIZATION, _Event.ASSET_OBSERVATION, _Event.ASSET_CHECK_EVALUATION)
 
 
 def _plane() -> Plane:
@@ -51,6 +61,16 @@ def _one_process_at_a_time(folder: Path) -> Iterator[None]:
     with (folder / ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
+
+
+def _require_reporter() -> None:
+    access, actor = _plane().access, None
+    try:
+        actor = acting() or _plane().identity.actor()
+        access.require(actor, Action.LAUNCH, access.target("a report on an asset"))
+    except AccessDeniedError as error:
+        record_report_refusal(_plane(), actor, error)
+        raise
 
 
 class RecordingEventLog(EventLogStorage):
@@ -94,7 +114,11 @@ class RecordingEventLog(EventLogStorage):
         return run is not None and run.is_finished
 
     def store_event(self, event: dg.EventLogEntry) -> None:
-        """Store and record one event. Raises if either cannot be done."""
+        """Store and record one event. Raises if either cannot be done, and
+        :class:`AccessDeniedError` for a report outside of any run by who may not launch: sensors
+        and automation go by such."""
+        if not event.run_id and event.dagster_event_type in _REPORTS:
+            _require_reporter()
         if self.has_instance:
             sign_on(self._instance, event)
         # Abstract in this base, but the class after this one in line has it.
@@ -121,9 +145,27 @@ class RecordingRuns(RunStorage):
         # Abstract in this base, but the class after this one in line has it.
         return super().add_run(self._launches.stamped(dagster_run))  # type: ignore[safe-super]
 
+    def add_historical_run(
+        self, dagster_run: dg.DagsterRun, run_creation_time: datetime
+    ) -> dg.DagsterRun:
+        """As :meth:`add_run`, for a run that is said to be from another time."""
+        stamped = self._launches.stamped(dagster_run)
+        return super().add_historical_run(  # type: ignore[safe-super]
+            stamped, run_creation_time
+        )
+
     def add_backfill(self, partition_backfill: PartitionBackfill) -> None:
-        """Store a backfill that this process asks for, stamped."""
-        stamped = self._launches.stamped_backfill(partition_backfill)
+        """Store a backfill that this process asks for, stamped.
+
+        Raises :class:`AccessDeniedError`, and stores nothing, where whoever acts may not ask for
+        it; that is on record then.
+        """
+        try:
+            stamped = self._launches.stamped_backfill(partition_backfill)
+        except AccessDeniedError as error:
+            record_backfill_refusal(_plane(), partition_backfill.backfill_id, error)
+            error.recorded = True
+            raise
         super().add_backfill(stamped)  # type: ignore[safe-super]
 
     @property

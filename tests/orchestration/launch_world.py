@@ -9,6 +9,8 @@ from datetime import timedelta
 from typing import Any
 
 import dagster as dg
+from dagster._core.definitions.job_base import InMemoryJob
+from dagster._core.execution.api import execute_run
 
 from ro_platform.config.settings import settings_in_force
 from ro_platform.contracts import (
@@ -139,6 +141,11 @@ class World:
             raise_on_error=False,
             run_config=QUIET,
         )
+
+    def execute_row(self, run: dg.DagsterRun) -> dg.JobExecutionResult:
+        """Execute a run as it is stored, past the launcher, as `dagster api execute_run` does."""
+        job = DEFS.resolve_job_def("test").with_executor_def(dg.in_process_executor)
+        return execute_run(InMemoryJob(job), self.reloaded(run), self.instance)
 
     def reloaded(self, run: dg.DagsterRun) -> dg.DagsterRun:
         """The run as it is stored."""

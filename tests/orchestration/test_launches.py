@@ -10,18 +10,33 @@ from typing import Any
 import dagster as dg
 import pytest
 from dagster._core.execution.backfill import BulkActionStatus
+from dagster._core.remote_origin import (
+    ManagedGrpcPythonEnvCodeLocationOrigin,
+    RemoteJobOrigin,
+    RemoteRepositoryOrigin,
+)
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ro_platform.access.acting import acting_as
-from ro_platform.contracts import AdminActionType, JobStatus, Role, RoleBinding, Scope
+from ro_platform.access.grants import Grants
+from ro_platform.contracts import (
+    AdminActionType,
+    EntryKind,
+    JobStatus,
+    Role,
+    RoleBinding,
+    Scope,
+)
 from ro_platform.contracts.access import SignedGrant
-from ro_platform.errors import GrantRefusedError, NotAuthenticatedError
+from ro_platform.errors import AccessDeniedError, GrantRefusedError, NotAuthenticatedError
 from ro_platform.kernel.clock import moment_of
 from ro_platform.orchestration.coordinator import REFUSED, GovernedRunCoordinator
 from ro_platform.orchestration.dagster_launches_private import (
     LaunchRunContext,
     PartitionBackfill,
+    backfill_covers,
+    backfill_facts,
     job_backfill,
     launch_facts,
     location_of,
@@ -32,6 +47,7 @@ from ro_platform.orchestration.launches import (
     ACTOR,
     GRANT,
     HELD,
+    UNATTENDED_LIFETIME,
     WORKLOAD,
     Launches,
     backfill_digest,
@@ -108,8 +124,10 @@ def rewrite(world: World, statement: str, *values: str) -> None:
     assert changed == 1
 
 
-def row_of_an_attacker(world: World, run: dg.DagsterRun) -> dg.DagsterRun:
+def row_of_an_attacker(world: World, run: dg.DagsterRun, *, instead: bool = False) -> dg.DagsterRun:
     """A row written past this deployment's storage, as by whoever holds the database."""
+    if instead:
+        world.instance.delete_run(run.run_id)
     past_ours: Any = super(RecordingRuns, world.instance.run_storage)
     past_ours.add_run(run)
     return world.reloaded(run)
@@ -229,6 +247,20 @@ def test_every_field_of_a_run_is_decided_about() -> None:
     }
 
 
+def test_every_field_of_a_backfill_is_decided_about() -> None:
+    """A field that a new Dagster gives its backfills is either signed or named here."""
+    signed = backfill_facts(backfill_row("a" * 64)).keys()
+    assert len(signed) == 9
+    assert set(PartitionBackfill._fields) == {
+        *("backfill_id", "asset_selection", "run_config", "partition_set_origin"),
+        *("partition_names", "reexecution_steps", "from_failure", "asset_backfill_data", "tags"),
+        # How far it is, and words: what its runs execute is compared with what is signed.
+        *("status", "error", "title", "description", "backfill_timestamp", "failure_count"),
+        *("last_submitted_partition_name", "submitting_run_requests", "reserved_run_ids"),
+        *("serialized_asset_backfill_data", "backfill_end_timestamp"),
+    }
+
+
 # --- in this process -----------------------------------------------------------------------------
 
 
@@ -275,6 +307,36 @@ def test_a_role_for_one_workload_is_for_its_own_job(world: World) -> None:
         assert not world.execute(others).success
         assert not world.execute("", job="ungoverned").success
     assert computed == []
+
+
+@pytest.mark.parametrize(
+    ("holder", "code"), [(None, "RO_NOT_AUTHENTICATED"), (READER, "RO_ACCESS_DENIED")]
+)
+def test_a_report_outside_of_a_run_is_by_who_may_launch(
+    world: World, holder: str | None, code: str
+) -> None:
+    """What sensors and automation go by is nobody's to invent: nothing is stored; one entry a day
+    says that it was tried. An operator, such as the daemon, may."""
+    world.publish_policy()
+    reports: list[Any] = [
+        dg.AssetMaterialization("first"),
+        dg.AssetObservation("first"),
+        dg.AssetCheckEvaluation(
+            asset_key=dg.AssetKey("first"), check_name="a", passed=True, metadata={}
+        ),
+    ]
+    with world.process_of(holder):
+        for report in reports:
+            with pytest.raises(AccessDeniedError, match=code):
+                world.instance.report_runless_asset_event(report)
+    assert world.instance.get_latest_materialization_event(dg.AssetKey("first")) is None
+    entries = world.plane.ledger.scan(kind=EntryKind.ACCESS_REFUSED)
+    assert [(entry.body["operation"], entry.body.get("actor")) for entry in entries] == [
+        ("report", holder)
+    ]
+    with world.process_of(ALICE):
+        world.instance.report_runless_asset_event(reports[0])
+    assert world.instance.get_latest_materialization_event(dg.AssetKey("first")) is not None
 
 
 # --- the coordinator -----------------------------------------------------------------------------
@@ -374,6 +436,42 @@ def test_a_run_is_executed_once_on_its_grant(
     assert len(world.refusals()) == 1
 
 
+def test_a_run_that_was_cancelled_stays_so(
+    world: World, launch: Callable[[dg.DagsterRun], list[str]]
+) -> None:
+    """Its row set back, as by whoever holds the database, starts no worker."""
+    run = world.created(world.governed.register())
+    world.instance.report_run_canceled(run)
+    rewrite(world, "UPDATE runs SET status = ? WHERE run_id = ?", "NOT_STARTED", run.run_id)
+    assert launch(run) == []
+    assert [entry.body["code"] for entry in world.refusals()] == ["RO_GRANT_REFUSED"]
+
+
+def test_what_has_succeeded_is_not_executed_again_in_its_run(world: World) -> None:
+    """A worker that is started once more for a run that was set back, past the launcher and with no
+    token: `dagster api execute_run` and the like. Its steps compute nothing."""
+    world.publish_policy()
+    fingerprint = world.governed.register()
+    with world.process_of(ALICE):
+        run = world.execute(fingerprint).dagster_run
+    before = world.attempts(fingerprint)
+    rewrite(
+        world,
+        "UPDATE runs SET status = ?, run_body = replace(run_body, ?, ?) WHERE run_id = ?",
+        *("STARTING", '"SUCCESS"', '"STARTING"', run.run_id),
+    )
+    computed.clear()
+    with world.process_of(None):
+        again = world.execute_row(run)
+    assert not again.success
+    (failed,) = {event.step_key for event in again.all_events if event.is_step_failure}
+    assert failed == "first"
+    words = [event.event_specific_data for event in again.all_events if event.is_step_failure]
+    assert "RO_ATTEMPT_ENDED" in str(words)
+    assert computed == []
+    assert world.attempts(fingerprint) == before
+
+
 def test_permission_is_asked_again_when_the_run_leaves_the_queue(
     world: World, launch: Callable[[dg.DagsterRun], list[str]]
 ) -> None:
@@ -401,21 +499,24 @@ def test_an_expired_grant_launches_nothing_but_what_runs_goes_on(world: World) -
 # --- backfills and retries -----------------------------------------------------------------------
 
 
-def backfill_over(world: World, *fingerprints: str, backfill_id: str = "b1") -> PartitionBackfill:
-    """A backfill of the job, as this process asks for it."""
+def backfill_row(*fingerprints: str, backfill_id: str = "b1") -> PartitionBackfill:
+    """A backfill of the job, in somebody's name, that is stored nowhere."""
     location = location_of(REPOSITORY / "workspace.yaml", "definitions")
     assert location is not None
-    world.instance.add_backfill(
-        job_backfill(
-            backfill_id,
-            job="test",
-            partitions=fingerprints,
-            tags={ACTOR: BOSS},
-            location=location,
-            moment=0.0,
-            title="again",
-        )
+    return job_backfill(
+        backfill_id,
+        job="test",
+        partitions=fingerprints,
+        tags={ACTOR: BOSS},
+        location=location,
+        moment=0.0,
+        title="again",
     )
+
+
+def backfill_over(world: World, *fingerprints: str, backfill_id: str = "b1") -> PartitionBackfill:
+    """A backfill of the job, as this process asks for it."""
+    world.instance.add_backfill(backfill_row(*fingerprints, backfill_id=backfill_id))
     found = world.instance.get_backfill(backfill_id)
     assert isinstance(found, PartitionBackfill)
     return found
@@ -441,15 +542,15 @@ def test_a_backfill_that_nobody_asked_for_launches_nothing(world: World) -> None
     in another's name."""
     world.publish_policy()
     mine, others = world.governed.register(), world.governed.register(seed=2)
-    with world.process_of(None):
-        backfill_over(world, mine, backfill_id="nobody")
+    past_ours: Any = super(RecordingRuns, world.instance.run_storage)
+    past_ours.add_backfill(backfill_row(mine, backfill_id="nobody"))
     with world.process_of(ALICE):
         asked = backfill_over(world, mine)
     with world.process_of(READER):
         assert world.created(mine, dagster__backfill="b1").tags[ACTOR] == READER
     with world.process_of(DAEMON) as plane:
         launches = Launches.of(plane, world.instance)
-        for fingerprint, backfill in ((mine, "nobody"), (others, "b1")):
+        for fingerprint, backfill in ((mine, "nobody"), (mine, "deleted"), (others, "b1")):
             run = world.created(fingerprint, dagster__backfill=backfill)
             assert GRANT not in run.tags
             with pytest.raises(GrantRefusedError):
@@ -457,6 +558,45 @@ def test_a_backfill_that_nobody_asked_for_launches_nothing(world: World) -> None
         world.instance.update_backfill(asked._replace(partition_names=[mine, others]))
         with pytest.raises(GrantRefusedError, match="something else"):
             launches.require(world.created(others, dagster__backfill="b1"))
+
+
+@pytest.mark.parametrize(
+    ("holder", "code"), [(None, "RO_NOT_AUTHENTICATED"), (READER, "RO_ACCESS_DENIED")]
+)
+def test_a_backfill_is_refused_as_it_is_asked_for(
+    world: World, holder: str | None, code: str
+) -> None:
+    """By nobody or a reader: nothing is stored, so the daemon has no run to create; on record."""
+    world.publish_policy()
+    fingerprint = world.governed.register()
+    with world.process_of(holder), pytest.raises(AccessDeniedError) as refused:
+        backfill_over(world, fingerprint)
+    assert (refused.value.code, refused.value.recorded) == (code, True)
+    assert world.instance.get_backfill("b1") is None
+    (entry,) = world.refusals()
+    assert (entry.body["code"], entry.body.get("actor")) == (code, holder)
+    assert entry.body["source"] == "backfill/b1"
+
+
+def test_a_job_of_that_name_in_another_code_location_is_not_in_the_backfill() -> None:
+    """Nobody asked for the code of one location launches that of another."""
+    row = backfill_row("a" * 64)
+    asked = row.partition_set_origin
+    assert asked is not None
+    here = asked.repository_origin
+    location = here.code_location_origin
+    assert isinstance(location, ManagedGrpcPythonEnvCodeLocationOrigin)
+    elsewhere = RemoteRepositoryOrigin(
+        ManagedGrpcPythonEnvCodeLocationOrigin(location.loadable_target_origin, "elsewhere"),
+        here.repository_name,
+    )
+    for repository, covered in ((here, True), (elsewhere, False)):
+        run = dg.DagsterRun(
+            job_name="test",
+            tags={"dagster/partition": "a" * 64},
+            remote_job_origin=RemoteJobOrigin(repository, "test"),
+        )
+        assert backfill_covers(row, run) is covered
 
 
 def test_a_retry_by_the_daemon_is_for_who_launched_first(world: World) -> None:
@@ -503,6 +643,33 @@ def test_a_forged_failure_is_not_retried_in_anybodys_name(world: World) -> None:
             assert GRANT not in run.tags
             with pytest.raises(GrantRefusedError):
                 Launches.of(plane, world.instance).require(run)
+
+
+def test_what_was_launched_long_ago_is_not_retried(world: World) -> None:
+    """A failure that is written into the database for an old run launches nothing on its grant."""
+    world.publish_policy()
+    fingerprint = world.governed.register()
+    with world.process_of(ALICE) as plane:
+        bare = world.created(fingerprint)
+        earlier = Grants(
+            lambda: plane.grants._signer(),
+            lambda: plane.grants._trusted(),
+            plane.access.environment,
+            lambda: plane.clock() - UNATTENDED_LIFETIME - timedelta(minutes=1),
+        )
+        old = earlier.sign(ALICE, launch_digest(bare))
+    parent = row_of_an_attacker(world, bare.with_tags({**bare.tags, GRANT: old}), instead=True)
+    with world.process_of(DAEMON) as plane:
+        Launches.of(plane, world.instance).require(parent, begun=True)
+        run = world.instance.create_run_for_job(
+            DEFS.resolve_job_def("test"),
+            tags={"dagster/partition": fingerprint, "dagster/retry_number": "1"},
+            parent_run_id=parent.run_id,
+            root_run_id=parent.run_id,
+        )
+        assert GRANT not in run.tags
+        with pytest.raises(GrantRefusedError, match="too long ago"):
+            Launches.of(plane, world.instance).require(run)
 
 
 def test_nobody_is_known_without_a_token(world: World) -> None:

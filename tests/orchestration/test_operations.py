@@ -144,7 +144,8 @@ def test_a_replay_is_one_backfill_of_the_workload(
 
 def test_a_replay_is_launched_once(world: World, operations: DagsterOperations) -> None:
     """A crash after it was stored leaves it; asking again answers it, and changes nothing."""
-    launch = ReplayLaunch("a" * 32, "test", (world.governed.register(),), ALICE, ())
+    user = world.plane.access.single_user
+    launch = ReplayLaunch("a" * 32, "test", (world.governed.register(),), user, ())
     assert operations.launch_replay(launch) == operations.launch_replay(launch)
     before = world.instance.get_backfill("a" * 32)
     operations.launch_replay(replace(launch, fingerprints=()))
@@ -152,6 +153,21 @@ def test_a_replay_is_launched_once(world: World, operations: DagsterOperations) 
     (world.governed.settings.root / "workspace.yaml").write_text("load_from: []\n")
     with pytest.raises(SettingsError):
         operations.launch_replay(replace(launch, replay_id="b" * 32))
+
+
+def test_of_two_who_launch_a_replay_at_once_one_has_it(
+    world: World, operations: DagsterOperations, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other is told to ask again, by no error of the database's own, and finds it then."""
+    user = world.plane.access.single_user
+    launch = ReplayLaunch("a" * 32, "test", (world.governed.register(),), user, ())
+    operations.launch_replay(launch)
+    with monkeypatch.context() as earlier:
+        earlier.setattr(world.instance, "get_backfill", lambda _name: None)
+        with pytest.raises(BackendUnavailableError):
+            operations.launch_replay(launch)
+    assert operations.launched("a" * 32) == operations.launch_replay(launch)
+    assert len(world.instance.get_backfills()) == 1
 
 
 def drifting(path: Path) -> Callable[[], dg.Definitions]:

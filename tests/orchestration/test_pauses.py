@@ -171,37 +171,97 @@ def test_others_go_on(world: World, queue: Queue, created: Callable[..., dg.Dags
     assert queue.started == [run.run_id]
 
 
-@pytest.mark.parametrize("tag", ["dagster__sensor_name", "dagster__retry_number"])
+BY_THE_DAEMON = {
+    "sensor": {"dagster__sensor_name": "a"},
+    "schedule": {"dagster__schedule_name": "a"},
+    "backfill": {"dagster__backfill": "a"},
+    "retry": {"dagster__retry_number": "1"},
+    "automation condition": {"dagster__from_automation_condition": "true"},
+    "auto-materialize": {"dagster__auto_materialize": "true"},
+}
+STOPS = pytest.mark.parametrize(
+    ("stop", "target"),
+    [(PAUSE, "plane"), (PAUSE, "workload/test"), (PAUSE, "asset/second"), (DRAIN, "plane")],
+)
+
+
+@STOPS
+@pytest.mark.parametrize("way", BY_THE_DAEMON)
 def test_what_the_daemon_launches_waits_and_is_not_lost(
-    world: World, queue: Queue, created: Callable[..., dg.DagsterRun], tag: str
+    world: World,
+    queue: Queue,
+    created: Callable[..., dg.DagsterRun],
+    way: str,
+    stop: AdminActionType,
+    target: str,
 ) -> None:
-    """Nobody is there to be told: it is queued, and starts after the pause. A person who writes
-    that tag is refused all the same."""
-    world.act(PAUSE, "workload/test")
+    """Nobody is there to be told: it is queued, stays so however often the daemon looks, and starts
+    after the pause."""
+    world.act(stop, target)
     fingerprint = world.governed.register()
-    run = queue.submit(created(fingerprint, **{tag: "1"}))
-    with acting_as(world.plane.access.single_user):
-        assert queue.submit(created(fingerprint, **{tag: "1"})).tags[REFUSED] == "RO_PAUSED"
-    assert run.status is _Status.QUEUED
-    queue.look()
+    run = queue.submit(created(fingerprint, **BY_THE_DAEMON[way]))
+    for _ in range(3):
+        queue.look()
+        assert world.reloaded(run).status is _Status.QUEUED
     assert queue.started == []
-    world.act(RESUME, "workload/test")
+    assert {item.status for item in world.attempts(fingerprint).values()} == {JobStatus.QUEUED}
+    world.act(RESUME, target)
     queue.look()
     assert queue.started == [run.run_id]
 
 
-@TARGETS
-def test_execution_in_this_process_is_refused(world: World, target: str) -> None:
-    """`dagster asset materialize` and the like: the run fails before anything computes."""
-    world.act(PAUSE, target)
+def test_a_person_who_writes_a_tag_of_the_daemon_is_refused(
+    world: World, queue: Queue, created: Callable[..., dg.DagsterRun]
+) -> None:
+    """Whose request it is says who launches, not a tag that a client sends."""
+    world.act(PAUSE, "workload/test")
+    with acting_as(world.plane.access.single_user):
+        for tags in BY_THE_DAEMON.values():
+            run = queue.submit(created(world.governed.register(), **tags))
+            assert run.tags[REFUSED] == "RO_PAUSED"
+
+
+def _by_job(world: World, _run: dg.DagsterRun, fingerprint: str) -> bool:
+    return world.execute(fingerprint).success
+
+
+def _by_assets(world: World, _run: dg.DagsterRun, fingerprint: str) -> bool:
+    assets: Any = DEFS.assets
+    result = dg.materialize(
+        list(assets),
+        instance=world.instance,
+        partition_key=fingerprint,
+        resources=DEFS.resources,
+        raise_on_error=False,
+    )
+    return result.success
+
+
+def _by_worker(world: World, run: dg.DagsterRun, _fingerprint: str) -> bool:
+    return world.execute_row(run).success
+
+
+@STOPS
+@pytest.mark.parametrize("way", [_by_job, _by_assets, _by_worker])
+def test_execution_in_this_process_is_refused(
+    world: World,
+    way: Callable[[World, dg.DagsterRun, str], bool],
+    stop: AdminActionType,
+    target: str,
+) -> None:
+    """`dagster job execute`, `dagster asset materialize`, and a worker that is started past the
+    launcher: the run fails before anything computes, and its attempts are REFUSED. After the pause
+    the same way works."""
     fingerprint = world.governed.register()
-    assert not world.execute(fingerprint).success
+    run = world.created(fingerprint)
+    world.act(stop, target)
+    assert not way(world, run, fingerprint)
     assert computed == []
-    assert {(item.status, item.error_code) for item in world.attempts(fingerprint).values()} == {
-        (JobStatus.REFUSED, "RO_PAUSED")
-    }
+    newest = {item.unit: item for item in world.plane.attempts.of_run(fingerprint)}.values()
+    assert {(item.status, item.error_code) for item in newest} == {(JobStatus.REFUSED, "RO_PAUSED")}
     world.act(RESUME, target)
-    assert world.execute(fingerprint).success
+    assert way(world, world.created(fingerprint), fingerprint)
+    assert computed == ["first", "second"]
 
 
 def test_a_run_that_has_begun_goes_on(world: World) -> None:
