@@ -24,7 +24,7 @@ from ro_platform.web.pages import strip
 from ro_platform.web.permitted import explained
 from ro_platform.web.refusals import Refusals
 from ro_platform.web.sessions import Sessions
-from ro_platform.web.settings import WebSettings
+from ro_platform.web.settings import WebSettings, is_loopback
 from ro_platform.web.signin import PATH
 from ro_platform.web.targets import Targets
 from ro_platform.web.visitors import Visitors
@@ -68,14 +68,14 @@ def face(
     is not loopback while the plane is in its single-user mode.
     """
     settings = replace(settings, token="")
-    plane, web = shared_plane(settings), WebSettings.of(settings, host=host, port=port)
+    plane = shared_plane(settings)
     single = plane.access.in_force is None
-    if single and not web.loopback:
+    if single and not is_loopback(host):
         raise SettingsError(
             f"The plane is in its single-user mode, which is not served on {host}.",
-            next_step="Publish an access policy (`ro config publish access-policy ...`), or serve "
-            "on 127.0.0.1.",
+            next_step="Publish an access policy (`ro access publish FILE`), or serve on 127.0.0.1.",
         )
+    web = WebSettings.of(settings, host=host, port=port)
     routes = operations(plane, settings) if operations else ()
     with (
         settings_in_force(settings),

@@ -17,12 +17,12 @@ from graphql.pyutils import Undefined
 from graphql.utilities import value_from_ast_untyped
 
 from ro_platform.errors import RequestRefusedError
-from ro_platform.orchestration.launches import STAMPED
 from ro_platform.web.documents import Operation, read_document, refused
+from ro_platform.web.tags import Dropped, without_reserved
 
 _KNOWN = {"query", "variables", "operationName", "extensions", "operation_name"}
-RESERVED_TAGS = STAMPED
-"""Tags of runs and backfills that only the server may set."""
+MAX_VALUE_DEPTH = 100
+"""The deepest variables: run config is the deepest that anybody sends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,43 +122,35 @@ def call_of(said: Any) -> Call:
         raise refused("It is not clear which operation is meant.", status=400)
     if all(operation.kind != "mutation" for operation in operations):
         return Call(query, variables or {}, name)  # to search by such a tag sets none
-    dropped: list[tuple[str, str]] = []
-    kept = _without_reserved(variables or {}, dropped)
+    dropped: Dropped = []
+    kept = without_reserved(variables or {}, dropped)
     assert isinstance(kept, dict)
     return Call(query, kept, name, tuple(dropped))
 
 
 def json_of(body: bytes) -> Any:
-    """A JSON value in which nothing is said twice. Raises :class:`RequestRefusedError`."""
+    """A JSON value in which nothing is said twice, and which is not nested too deeply. Raises
+    :class:`RequestRefusedError`."""
     try:
-        return json.loads(body, object_pairs_hook=_once, parse_constant=_no_constant)
+        said = json.loads(body, object_pairs_hook=_once, parse_constant=_no_constant)
     except RequestRefusedError:
         raise
     except (ValueError, RecursionError):
         raise refused("The body is no JSON that can be read.", status=400) from None
+    if isinstance(said, dict | list):
+        _require_shallow(said)
+    return said
 
 
-def names_reserved(value: Any) -> bool:
-    """Whether a reserved tag is named anywhere in a value."""
-    if isinstance(value, dict):
-        return any(key in RESERVED_TAGS or names_reserved(item) for key, item in value.items())
-    if isinstance(value, list):
-        return any(map(names_reserved, value))
-    return isinstance(value, str) and value in RESERVED_TAGS
-
-
-def _without_reserved(value: Any, dropped: list[tuple[str, str]]) -> Any:
-    if isinstance(value, dict):
-        return {key: _without_reserved(item, dropped) for key, item in value.items()}
-    if not isinstance(value, list):
-        return value
-    kept = []
-    for item in value:
-        if isinstance(item, dict) and item.get("key") in RESERVED_TAGS:
-            dropped.append((item["key"], str(item.get("value"))))
-        else:
-            kept.append(_without_reserved(item, dropped))
-    return kept
+def _require_shallow(value: Any) -> None:
+    """Without recursion: whoever is further in may not survive what this refuses."""
+    level, depth = [value], 0
+    while level:
+        if depth > MAX_VALUE_DEPTH:
+            raise refused("The body is nested too deeply.", status=400)
+        inner = [item.values() if isinstance(item, dict) else item for item in level]
+        level = [one for items in inner for one in items if isinstance(one, dict | list)]
+        depth += 1
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from functools import cached_property, lru_cache
+from functools import cached_property
 from inspect import isawaitable
 from pathlib import Path
 from typing import Any
@@ -28,10 +28,12 @@ from dagster._core.workspace.permissions import (
 from dagster_graphql.implementation.utils import ErrorCapture
 from dagster_graphql.schema import create_schema
 from dagster_webserver.webserver import DagsterWebserver
-from graphql import DocumentNode, GraphQLError, execute, parse, validate
+from graphql import DocumentNode, GraphQLError, execute, validate
 from starlette.applications import Starlette
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import HTMLResponse, JSONResponse
+
+from ro_platform.web.documents import kept, parsed
 
 Explained = Mapping[str, tuple[bool, str]]
 """By Dagster's name of a permission: whether it holds, and why not."""
@@ -45,7 +47,6 @@ _LIVE_DATA_MILLISECONDS = 2000
 _STATEMENT_MILLISECONDS = 15_000
 _POOL_RECYCLE_SECONDS = 3600
 _POOL_OVERFLOW = 20
-_KEPT_QUERIES = 256
 
 
 class GovernedRequestContext(WorkspaceRequestContext):
@@ -142,10 +143,10 @@ class GovernedWebserver(DagsterWebserver[GovernedProcessContext, GovernedRequest
     def _valid(self) -> Callable[[str], DocumentNode | None]:
         schema = self._graphene_schema.graphql_schema
 
-        @lru_cache(maxsize=_KEPT_QUERIES)
+        @kept
         def valid(query: str) -> DocumentNode | None:
             try:
-                document = parse(query)
+                document = parsed(query)
             except GraphQLError:
                 return None
             rules = self._graphql_validation_rules

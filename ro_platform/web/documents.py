@@ -7,10 +7,10 @@ operation's name would leave it out. What cannot be read in one way only is refu
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from graphql import (
     DocumentNode,
@@ -27,6 +27,8 @@ from graphql import (
 
 from ro_platform.errors import RequestRefusedError
 
+Read = TypeVar("Read")
+
 MAX_QUERY_CHARS = 100_000
 MAX_TOKENS = 20_000
 MAX_DEPTH = 60
@@ -34,7 +36,10 @@ MAX_DEPTH = 60
 MAX_FIELDS = 10_000
 MAX_ROOT_FIELDS = 100
 MAX_OPERATIONS = 20
-_KEPT = 512
+KEPT_CHARS = 16_000
+"""The longest text that is kept as read, and how many: what a hostile reader can fill is limited,
+and the queries of Dagster's UI all fit."""
+KEPT = 128
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +57,21 @@ class _Size(NamedTuple):
     fields: int
 
 
-@lru_cache(maxsize=_KEPT)
+def kept(read: Callable[[str], Read]) -> Callable[[str], Read]:
+    """The same, with what was read of the newest texts kept: Dagster's UI sends the same few over
+    and over."""
+    remembered = lru_cache(maxsize=KEPT)(read)
+    return lambda text: remembered(text) if len(text) <= KEPT_CHARS else read(text)
+
+
+@kept
+def parsed(text: str) -> DocumentNode:
+    """The document of a text, without places in it. Raises :class:`GraphQLError`."""
+    return parse(text, no_location=True, max_tokens=MAX_TOKENS)
+
+
 def read_document(text: str) -> tuple[Operation, ...]:
-    """The operations of a document; at least one. The UI sends the same few, so they are kept.
+    """The operations of a document; at least one.
 
     Raises :class:`RequestRefusedError` for what does not parse, defines anything but operations and
     fragments, names one twice, spreads a fragment that is absent or contains itself, or is too
@@ -62,9 +79,13 @@ def read_document(text: str) -> tuple[Operation, ...]:
     """
     if len(text) > MAX_QUERY_CHARS:
         raise refused(f"The query is longer than {MAX_QUERY_CHARS} characters.", status=413)
+    return _read(text)
+
+
+@kept
+def _read(text: str) -> tuple[Operation, ...]:
     try:
-        document = parse(text, no_location=True, max_tokens=MAX_TOKENS)
-        return _Reader(document).operations()
+        return _Reader(parsed(text)).operations()
     except GraphQLError as error:
         raise refused(f"The query is no GraphQL: {error.message}", status=400) from None
     except RecursionError:

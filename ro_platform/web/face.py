@@ -9,6 +9,7 @@ it was read and not as it was sent.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -17,7 +18,7 @@ from urllib.parse import quote
 
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Mount, Router
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -51,12 +52,13 @@ from ro_platform.web.messages import (
     without_headers,
 )
 from ro_platform.web.pages import refusal_page
-from ro_platform.web.refusals import Refusal, Refusals
+from ro_platform.web.refusals import FORGED_HEADER, Refusal, Refusals
+from ro_platform.web.refusals import SIGN_IN as SIGN_IN_TRIED
 from ro_platform.web.sessions import Sessions
 from ro_platform.web.settings import WebSettings
 from ro_platform.web.signin import PATH as SIGN_IN
 from ro_platform.web.signin import SignIn, form_fields
-from ro_platform.web.sockets import POLICY_VIOLATION, PROTOCOL, GuardedSocket
+from ro_platform.web.sockets import MAX_SOCKETS, POLICY_VIOLATION, PROTOCOL, GuardedSocket
 from ro_platform.web.visitors import PROXY_SECRET, Visitor, Visitors
 
 if TYPE_CHECKING:
@@ -104,6 +106,7 @@ class Face:
             _provider(guards.web),
         )
         self._sign_in_app = self._sign_in.app()
+        self._sockets: Counter[str] = Counter()
         self._operations = Router([Mount(OPERATIONS, routes=list(operations))])
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -128,6 +131,8 @@ class Face:
             app, onward, body = await self._judged(arrival, receive)
             with acting_as(arrival.actor):
                 await app(onward, body, noting)
+        except ClientDisconnect:
+            return  # nobody is left to answer, and nothing was refused
         except RunOperateError as error:
             if started:
                 raise
@@ -162,7 +167,7 @@ class Face:
         guards = self._guards
         if guards.visitors.forged(arrival.headers, arrival.peer):
             why = "a header that only a named proxy may send was dropped"
-            self._record(arrival, "RO_REQUEST_REFUSED", why, operation="forged.header")
+            self._record(arrival, "RO_REQUEST_REFUSED", why, operation=FORGED_HEADER)
         visitor = guards.visitors.of(arrival.headers, arrival.cookies, arrival.peer)
         if visitor is None:
             raise NotAuthenticatedError(
@@ -280,14 +285,20 @@ class Face:
                 require_own_page(arrival.headers, self._web)
             if arrival.path != GRAPHQL or PROTOCOL not in scope.get("subprotocols", ()):
                 raise refused("There is no such websocket.", status=404)
+            if self._sockets[visitor.actor] >= MAX_SOCKETS:
+                raise refused("Too many websockets of one actor.", status=429)
         except RunOperateError as error:
             await self._record_error(arrival, error)
             await receive()
             await send({"type": "websocket.close", "code": POLICY_VIOLATION})
             return
         socket = self._guarded(arrival, receive, send)
-        with acting_as(visitor.actor):
-            await self._dagster(self._bare(arrival), socket.receive, socket.send)
+        self._sockets[visitor.actor] += 1
+        try:
+            with acting_as(visitor.actor):
+                await self._dagster(self._bare(arrival), socket.receive, socket.send)
+        finally:
+            self._sockets[visitor.actor] -= 1
 
     def _guarded(self, arrival: Arrival, receive: Receive, send: Send) -> GuardedSocket:
         clock, firewall = self._guards.clock, self._guards.firewall
@@ -316,14 +327,19 @@ class Face:
     async def _refused(self, arrival: Arrival, error: RunOperateError) -> Response:
         nobody = isinstance(error, NotAuthenticatedError)
         if not (nobody and arrival.navigates and not self._has_credential(arrival)):
-            await self._record_error(arrival, error)
+            try:
+                await self._record_error(arrival, error)
+            except RunOperateError as unrecorded:
+                return error_response(unrecorded, known=False)
         if nobody and arrival.navigates:
             wanted = arrival.scope["path"]
             answer = RedirectResponse(f"{SIGN_IN}?next={quote(wanted)}", 303)
             answer.delete_cookie(self._guards.sessions.cookie, path="/", secure=self._web.secure)
             return answer
         if arrival.navigates and arrival.visitor is not None:
-            words = refusal_page(error.message, error.next_step, arrival.actor)
+            words = refusal_page(
+                error.message, error.next_step, arrival.actor, self._guards.visitors.single_user
+            )
             return own_page(words, status_of(error))
         return error_response(error, known=arrival.visitor is not None)
 
@@ -335,7 +351,7 @@ class Face:
 
     def _sign_in_failed(self, request: Request, error: NotAuthenticatedError) -> None:
         arrival = Arrival.of(request.scope)
-        self._record(arrival, error.code, error.message, operation="sign-in")
+        self._record(arrival, error.code, error.message, operation=SIGN_IN_TRIED)
 
     def _record(
         self, arrival: Arrival, code: str, why: str, *, operation: str | None = None

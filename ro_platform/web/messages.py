@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import ipaddress
 import json
 import re
 from collections.abc import Iterable, Mapping
 
 from starlette.datastructures import Headers
+from starlette.requests import ClientDisconnect
 from starlette.responses import HTMLResponse, Response
 from starlette.types import Message, Receive, Scope, Send
 
@@ -23,6 +26,7 @@ from ro_platform.web.settings import WebSettings, is_loopback
 MAX_BODY_BYTES = 4 << 20
 MAX_FORM_BYTES = 16 << 10
 MAX_QUERY_STRING = 64 << 10
+BODY_SECONDS = 60
 _SAFE = frozenset({"GET", "HEAD"})
 _TRICKS = re.compile(rb"//|;|\\|%2f|%5c|%00|%3b|%25|[\x00-\x20\x7f-\xff]", re.IGNORECASE)
 _DOTS = re.compile(rb"(^|/)(\.|%2e){1,2}(/|$)", re.IGNORECASE)
@@ -75,18 +79,27 @@ def is_safe(method: str) -> bool:
 
 async def read_body(headers: Headers, receive: Receive, limit: int) -> bytes:
     """The whole body. Raises :class:`RequestRefusedError` for one of more than ``limit`` bytes,
-    whatever its length is said to be, or one that ends early."""
+    whatever its length is said to be, or one that takes too long, and ``ClientDisconnect`` for one
+    that ends early: who leaves a page ends what it was asking."""
     said = headers.get("content-length", "0")
     if not said.isascii() or not said.isdigit() or int(said[:20]) > limit:
         raise refused("The body is too large.", status=413)
     if "content-encoding" in headers:
         raise refused("A body is taken as it is only.", status=415)
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            return await _received(receive, limit)
+    except TimeoutError:
+        raise refused("The body did not come in time.", status=408) from None
+
+
+async def _received(receive: Receive, limit: int) -> bytes:
     parts: list[bytes] = []
     size, more = 0, True
     while more:
         message = await receive()
         if message["type"] != "http.request":
-            raise refused("The body ended early.", status=400)
+            raise ClientDisconnect
         parts.append(message.get("body", b""))
         size, more = size + len(parts[-1]), message.get("more_body", False)
         if size > limit:
@@ -112,9 +125,15 @@ def own_page(text: str, status: int = 200) -> HTMLResponse:
 
 
 def peer_of(scope: Scope) -> str:
-    """The address that the connection comes from."""
+    """The address that the connection comes from. One of IPv4 is written as such, also where the
+    socket listens for both."""
     client = scope.get("client")
-    return str(client[0]) if client else "unknown"
+    said = str(client[0]) if client else "unknown"
+    try:
+        mapped = getattr(ipaddress.ip_address(said), "ipv4_mapped", None)
+    except ValueError:
+        return said
+    return str(mapped or said)
 
 
 def without_headers(

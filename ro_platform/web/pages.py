@@ -19,11 +19,16 @@ button.second{background:transparent;color:inherit}
 .note{border-left:4px solid #f59e0b;padding:.5rem .75rem;margin:1rem 0}
 .wrong{border-left:4px solid #dc2626;padding:.5rem .75rem;margin:1rem 0}
 """
-_STRIP = (
-    "position:fixed;right:8px;bottom:8px;z-index:15;padding:4px 10px;border-radius:6px;"
-    "font:12px/1.6 system-ui,sans-serif;background:#111827;color:#f9fafb;max-width:90vw"
-)
-_LINK = "color:#93c5fd;margin-left:8px"
+_STRIP = """
+#ro-face{position:fixed;inset:0 0 auto;z-index:15;height:28px;padding:3px 24px;
+font:12px/22px system-ui,sans-serif;background:#111827;color:#f9fafb;
+white-space:nowrap;
+overflow:hidden;text-overflow:ellipsis}
+#ro-face a{color:#93c5fd;margin-left:12px}
+body{padding-top:28px}body,#ro-face{box-sizing:border-box}
+#__next>div>div,[class*=AppContainer_nav__]{height:calc(100vh - 28px)!important}
+"""
+"""Above the UI, not on it: in a corner it would hide a button of Dagster's."""
 
 
 def page(title: str, body: str) -> str:
@@ -44,11 +49,8 @@ def sign_in_page(
     hidden = f'<input type="hidden" name="form_token" value="{escape(form_token)}">'
     said = f'<p class="wrong" role="alert">{escape(wrong)}</p>' if wrong else ""
     if single_user:
-        said += (
-            '<p class="note">Single-user mode: no access policy was published yet, so only '
-            f"<strong>{escape(single_user)}</strong> may act, from this machine. The link that "
-            "<code>ro web</code> printed fills in its key.</p>"
-        )
+        said += _mode(single_user)
+        said += "<p>The link that <code>ro web</code> printed fills in the key.</p>"
     other = ""
     if provider:
         other = (
@@ -64,33 +66,45 @@ def sign_in_page(
     return page("Sign in", said + form + other)
 
 
-def sign_out_page(actor: str, form_token: str) -> str:
+def sign_out_page(actor: str, form_token: str, single_user: str | None) -> str:
     """The page that ends a session."""
     return page(
         "Sign out",
-        f"<p>You are signed in as <strong>{escape(actor)}</strong>.</p>"
+        f"{_mode(single_user)}<p>You are signed in as <strong>{escape(actor)}</strong>.</p>"
         '<form method="post" action="/signout">'
         f'<input type="hidden" name="form_token" value="{escape(form_token)}">'
         '<button>Sign out</button></form><p><a href="/">Back</a></p>',
     )
 
 
-def refusal_page(words: str, next_step: str | None, actor: str | None) -> str:
+def refusal_page(
+    words: str, next_step: str | None, actor: str | None, single_user: str | None
+) -> str:
     """The page for somebody who may not see what they asked for."""
     who = f"<p>You are signed in as <strong>{escape(actor)}</strong>.</p>" if actor else ""
     step = f"<p>{escape(next_step)}</p>" if next_step else ""
     return page(
         "Refused",
-        f'<p class="wrong" role="alert">{escape(words)}</p>{step}{who}'
+        f'{_mode(single_user)}<p class="wrong" role="alert">{escape(words)}</p>{step}{who}'
         '<p><a href="/signout">Sign out</a></p>',
     )
 
 
-def strip(actor: str | None, *, single_user: bool, operations: bool) -> str:
-    """What each page of the Dagster UI shows in its corner."""
-    mode = "Single-user mode, " if single_user else ""
-    pages = f'<a style="{_LINK}" href="/operations/">Operations</a>' if operations else ""
+def _mode(single_user: str | None) -> str:
+    """What every page says while no policy was ever published."""
+    if single_user is None:
+        return ""
     return (
-        f'<div id="ro-face" role="contentinfo" style="{_STRIP}">{mode}{escape(actor or "nobody")}'
-        f'{pages}<a style="{_LINK}" href="/signout">Sign out</a></div>'
+        '<p class="note">Single-user mode: no access policy was published yet, so only '
+        f"<strong>{escape(single_user)}</strong> may act, from this machine.</p>"
+    )
+
+
+def strip(actor: str | None, *, single_user: bool, operations: bool) -> str:
+    """The line above each page of the Dagster UI."""
+    mode = "Single-user mode, " if single_user else ""
+    pages = '<a href="/operations/">Operations</a>' if operations else ""
+    return (
+        f'<style>{_STRIP}</style><div id="ro-face" role="contentinfo">{mode}'
+        f'{escape(actor or "nobody")}{pages}<a href="/signout">Sign out</a></div>'
     )

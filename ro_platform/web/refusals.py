@@ -1,30 +1,32 @@
 """Refusals on record, and no flood of them.
 
-The first refusal of an actor (or of a source, where nobody is known), an operation and a minute is
-recorded at once; those that follow within the minute are counted, and recorded as one entry when
-the minute is over. So an attacker writes at most two entries a minute for each of a limited number
+The first refusal of an actor for an operation in a minute is recorded at once; those that follow
+within the minute are counted, and recorded as one entry when the minute is over. Of somebody whom
+nobody knows only the address counts, and whether they tried to sign in, for what they ask for is
+as many things as they like. So there are at most two entries a minute for each of a limited number
 of kinds, and what exceeds that number is counted under one. Each actor has that number, and
-strangers have it together, so a flood hides nobody who is known. What the ledger does not take
-waits for the next one. A kill loses at most the counts of the minute that it struck.
+strangers have a smaller one together, so a flood hides nobody who is known. What the ledger does
+not take waits for the next one. A kill loses at most the counts of the minute that it struck.
 """
 
 from __future__ import annotations
 
-import re
 import threading
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from ro_platform.contracts.access import AccessRefused
-from ro_platform.contracts.ledger import EntryKind
+from ro_platform.access.refusals import refusal_draft
 from ro_platform.errors import RunOperateError
-from ro_platform.kernel.clock import Clock, utc_text
+from ro_platform.kernel.clock import Clock
 from ro_platform.ledger.entry import EntryDraft
 from ro_platform.ledger.log import Ledger
 
 FACE_ACTOR = "SYSTEM::web"
+SIGN_IN = "sign-in"
+FORGED_HEADER = "forged.header"
+_APART = frozenset({SIGN_IN, FORGED_HEADER})
 _MOST_KINDS = 100
-_MOST_WORDS = 300
+_MOST_KINDS_OF_STRANGERS = 20
 _OTHERS = "others"
 
 
@@ -85,7 +87,8 @@ class Refusals:
 
     def _count(self, refusal: Refusal) -> None:
         kind = _kind(refusal)
-        if kind not in self._counted and self._kinds_of(refusal.actor) >= _MOST_KINDS:
+        most = _MOST_KINDS if refusal.actor else _MOST_KINDS_OF_STRANGERS
+        if kind not in self._counted and self._kinds_of(refusal.actor) >= most:
             source = refusal.source if refusal.actor else _OTHERS
             refusal = replace(refusal, source=source, operation=_OTHERS)
             kind = _kind(refusal)
@@ -108,19 +111,25 @@ class Refusals:
         ]
 
     def _draft(self, refusal: Refusal, count: int) -> EntryDraft:
-        body = AccessRefused(
-            operation=re.sub(r"[^A-Za-z0-9_.\-]", "_", refusal.operation)[:128] or "unnamed",
+        return refusal_draft(
+            operation=refusal.operation,
             actor=refusal.actor,
             source=refusal.source,
             code=refusal.code,
-            reason=refusal.why[:_MOST_WORDS],
+            why=_plain(refusal.why),
+            moment=self._clock(),
+            by=FACE_ACTOR,
             count=count,
-            observed_at_utc=utc_text(self._clock()),
         )
-        subject = f"access/{refusal.actor or refusal.source}"
-        return EntryDraft(EntryKind.ACCESS_REFUSED, subject, refusal.actor or FACE_ACTOR, body)
+
+
+def _plain(words: str) -> str:
+    """Without what a client could put into it to spoil a terminal, or the record itself."""
+    return "".join(letter if letter.isprintable() else "\ufffd" for letter in words)
 
 
 def _kind(refusal: Refusal) -> tuple[str | None, str, str]:
-    # Of an actor it does not matter from where; of nobody, only from where.
-    return refusal.actor, "" if refusal.actor else refusal.source, refusal.operation
+    # Of an actor it does not matter from where; of nobody, hardly for what.
+    if refusal.actor:
+        return refusal.actor, "", refusal.operation
+    return None, refusal.source, refusal.operation if refusal.operation in _APART else ""

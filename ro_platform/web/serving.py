@@ -23,6 +23,8 @@ from ro_platform.web.app import OpenFace, OperationsPage, face
 from ro_platform.web.sockets import MAX_MESSAGE_CHARS
 
 _STOP_SECONDS = 20
+_MAX_HEADER_BYTES = 128 << 10
+_MAX_CONNECTIONS = 1000
 _PR_SET_PDEATHSIG = 1
 
 
@@ -44,7 +46,7 @@ def serve(
     with _daemon(settings) if daemon else nullcontext() as child:
         forget_token()  # it is the daemon's; code servers of the face act for nobody
         with face(settings, host=host, port=port, operations=operations) as opened:
-            server = uvicorn.Server(_config(opened, host, port))
+            server = uvicorn.Server(config_of(opened, host, port))
             if child is not None:
                 child.stop_with_it(server)
             say(opened)
@@ -83,7 +85,8 @@ class _Daemon:
             self._child.wait()
 
 
-def _config(opened: OpenFace, host: str, port: int) -> uvicorn.Config:
+def config_of(opened: OpenFace, host: str, port: int) -> uvicorn.Config:
+    """How a face is served: what reaches it is limited before it is judged."""
     return uvicorn.Config(
         opened.app,
         host=host,
@@ -91,6 +94,10 @@ def _config(opened: OpenFace, host: str, port: int) -> uvicorn.Config:
         log_level="warning",
         # The peer's address is a credential (a named proxy), so no header may change it.
         proxy_headers=False,
+        # The faster parser takes headers without end.
+        http="h11",
+        h11_max_incomplete_event_size=_MAX_HEADER_BYTES,
+        limit_concurrency=_MAX_CONNECTIONS,
         server_header=False,
         ws_max_size=4 * MAX_MESSAGE_CHARS,
         timeout_graceful_shutdown=5,

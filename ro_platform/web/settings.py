@@ -83,11 +83,6 @@ class WebSettings:
         )
 
     @property
-    def loopback(self) -> bool:
-        """Whether only this machine can reach the face."""
-        return is_loopback(self.host)
-
-    @property
     def secure(self) -> bool:
         """Whether browsers reach the face by TLS only."""
         return self.public.startswith("https://")

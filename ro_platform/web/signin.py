@@ -1,8 +1,8 @@
 """Signing in and out: by token, or by OpenID Connect (:mod:`ro_platform.web.oidc`).
 
 While somebody signs in, what their browser must bring back (the form's token, and the state, nonce
-and PKCE verifier of OpenID Connect) is in a signed cookie that lasts ten minutes and goes to
-``/signin`` only.
+and PKCE verifier of OpenID Connect) is in a signed cookie that lasts ten minutes. By TLS it has the
+prefix ``__Host-``, so that no neighbouring host can plant one of its own sign-in here.
 """
 
 from __future__ import annotations
@@ -64,19 +64,18 @@ class SignIn:
         return SessionMiddleware(
             router,
             secret_key=self.sessions.sign_in_key(),
-            session_cookie=_COOKIE,
+            session_cookie=f"__Host-{_COOKIE}" if self.web.secure else _COOKIE,
             max_age=_SECONDS,
-            path=PATH,
+            path="/" if self.web.secure else PATH,
             same_site="lax",
             https_only=self.web.secure,
         )
 
     def _page(self, request: Request, *, wrong: str = "", status: int = 200) -> Response:
-        access = self.visitors.access
         token = request.session.setdefault("form_token", secrets.token_urlsafe(24))
         text = sign_in_page(
             form_token=token,
-            single_user=access.single_user if access.in_force is None else None,
+            single_user=self.visitors.single_user,
             key=request.query_params.get("key", "") if not wrong else "",
             provider=self.provider.name if self.provider else None,
             wrong=wrong,
@@ -150,7 +149,7 @@ class SignIn:
 
     def sign_out_page(self, visitor: Visitor, form_token: str) -> Response:
         """Asks whether to end the session."""
-        return own_page(sign_out_page(visitor.actor, form_token))
+        return own_page(sign_out_page(visitor.actor, form_token, self.visitors.single_user))
 
     def sign_out(self, visitor: Visitor) -> Response:
         """Ends the session, for good."""

@@ -14,8 +14,11 @@ from ro_platform.web.documents import refused
 
 MAX_MESSAGE_CHARS = 256_000
 MAX_RUNNING = 200
+MAX_SOCKETS = 50
+"""Of one actor: a tab of the UI has one."""
 PROTOCOL = "graphql-ws"
 POLICY_VIOLATION = 1008
+_TOO_BIG = 1009
 _PLAIN = frozenset({"connection_init", "connection_terminate", "stop"})
 
 Record = Callable[[RunOperateError], Awaitable[None]]
@@ -52,6 +55,8 @@ class GuardedSocket:
         """The client's next message, judged; a refused one ends the connection."""
         message = await self._receive()
         if message["type"] != "websocket.receive":
+            if message.get("code") == _TOO_BIG:  # cut off by the server, before it came here
+                await self._record(refused("The message is too long.", status=413))
             return message
         try:
             return {"type": "websocket.receive", "text": await self._judged(message.get("text"))}

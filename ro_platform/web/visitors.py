@@ -48,6 +48,11 @@ class Visitors:
     proxy: ProxySettings | None
     local_key: str
 
+    @property
+    def single_user(self) -> str | None:
+        """The single user, while no policy was ever published."""
+        return self.access.single_user if self.access.in_force is None else None
+
     def of(self, headers: Headers, cookies: Mapping[str, str], peer: str) -> Visitor | None:
         """Whose request this is; None where nothing says so.
 

@@ -7,8 +7,12 @@ import re
 import shutil
 import socket
 import subprocess
+import sys
+import tempfile
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from hashlib import sha256
 from html import unescape
 from pathlib import Path
 from urllib.parse import parse_qs, urljoin, urlsplit
@@ -20,31 +24,61 @@ from ro_platform.contracts import EntryKind
 from ro_platform.errors import NotAuthenticatedError
 from ro_platform.web.oidc import person_of
 from ro_platform.web.settings import OidcSettings
-from tests.integration.web_world import ROOT, World, form_token, served_world
+from tests.integration.web_world import World, form_token, served_world
 
 PROVIDER = Path(__file__).with_name("oidc_provider")
 SECRET = "a-secret-of-the-client-and-the-provider"
 CLIENT = OidcSettings("http://127.0.0.1:1", "face", SECRET, "email")
 
 
-def _installed() -> Path:
-    """The provider with its packages, installed once beside the virtual environment."""
-    npm = shutil.which("npm")
-    if npm is None:
-        words = "npm and Node.js are needed for the OpenID provider"
+def _installed(folder: Path) -> Path:
+    """The provider with its packages, installed once into a folder below that one.
+
+    The folder is there as a whole or not at all: an install that failed, or was killed, leaves
+    nothing that the next one would take for done.
+    """
+    files = sorted(PROVIDER.iterdir())
+    digest = sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
+    done = folder / f"oidc-provider-{digest[:12]}"
+    if done.is_dir():
+        return done
+    with tempfile.TemporaryDirectory(dir=folder, prefix="oidc-provider-") as making:
+        made = Path(making) / "made"
+        shutil.copytree(PROVIDER, made)
+        _npm_install(made)
+        with suppress(OSError):  # another worker was first
+            made.rename(done)
+    return done
+
+
+def _npm_install(folder: Path) -> None:
+    npm, node = shutil.which("npm"), shutil.which("node")
+    if npm is None or node is None:
+        words = "npm and Node.js (18 or later) are needed for the OpenID provider"
         if os.environ.get("RO_REQUIRE_SERVERS"):
             pytest.fail(words)
         pytest.skip(words)
-    folder = ROOT / ".venv" / "oidc-provider"
-    wanted = (PROVIDER / "package.json").read_text()
-    done = folder / "installed"
-    if not done.is_file() or done.read_text() != wanted:
-        shutil.copytree(PROVIDER, folder, dirs_exist_ok=True)
-        command = [npm, "install", "--no-package-lock", "--no-audit", "--no-fund"]
-        subprocess.run(command, cwd=folder, check=True)
-        done.write_text(wanted)
-    shutil.copy(PROVIDER / "server.mjs", folder / "server.mjs")
-    return folder
+    command = [npm, "install", "--no-package-lock", "--no-audit", "--no-fund"]
+    ended = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    if ended.returncode:
+        pytest.fail(f"the OpenID provider could not be installed by npm:\n{ended.stderr[-2000:]}")
+
+
+def test_an_install_that_fails_says_so_and_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One clear failure, and the next time begins anew."""
+    npm = tmp_path / "bin" / "npm"
+    npm.parent.mkdir()
+    npm.write_text("#!/bin/sh\nmkdir node_modules\necho 'no such package' >&2\nexit 1\n")
+    npm.chmod(0o755)
+    (npm.parent / "node").symlink_to(npm)
+    monkeypatch.setenv("PATH", str(npm.parent), prepend=os.pathsep)
+    folder = tmp_path / "venv"
+    folder.mkdir()
+    with pytest.raises(pytest.fail.Exception, match="no such package"):
+        _installed(folder)
+    assert list(folder.iterdir()) == []
 
 
 @dataclass(frozen=True)
@@ -58,7 +92,7 @@ class Signing:
 @pytest.fixture(scope="module")
 def signing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Signing]:
     """A face whose people are those of a provider on another port."""
-    folder = _installed()
+    folder = _installed(Path(sys.prefix))
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]

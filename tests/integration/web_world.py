@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import socket
 import sys
 import threading
@@ -27,6 +26,7 @@ from ro_platform.orchestration.registration import register_manifest
 from ro_platform.plane import Plane, shared_plane
 from ro_platform.runs.manifest import ManifestFile
 from ro_platform.web.app import OpenFace, OperationsPage, face
+from ro_platform.web.serving import config_of
 
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = ROOT / "tests" / "acceptance" / "small_deployment" / "definitions.py"
@@ -170,10 +170,12 @@ def served_world(
     policy: bool = True,
     web: Mapping[str, str] | None = None,
     operations: OperationsPage | None = None,
+    more: str = "",
 ) -> Iterator[World]:
-    """A deployment in a folder, served until the block ends."""
+    """A deployment in a folder, served until the block ends. ``more`` is added to its
+    definitions."""
     port = free_port()
-    _write(folder)
+    _write(folder, more)
     environment = {
         "RO_ROOT": str(folder),
         "RO_HOME": str(folder / ".ro"),
@@ -209,15 +211,14 @@ def _served(
         file = ManifestFile(manifest, print_, folder=settings.root)
         register_manifest(plane, instance, file, workloads=["adding"], actor=settings.actor)
         world = World(settings, plane, opened, port, tokens, token_ids, print_, instance)
-        with running(opened.app, port):
+        with running(opened, port):
             yield world
 
 
 @contextmanager
-def running(app: Any, port: int) -> Iterator[None]:
-    """An application on a port of this machine, in a thread of this process."""
-    config = uvicorn.Config(app, port=port, log_level="warning", proxy_headers=False)
-    server = uvicorn.Server(config)
+def running(opened: OpenFace, port: int) -> Iterator[None]:
+    """A face on a port of this machine, as the command serves it, in a thread of this process."""
+    server = uvicorn.Server(config_of(opened, "127.0.0.1", port))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     while not server.started:
@@ -251,9 +252,9 @@ def published_people(plane: Plane, single_user: str) -> tuple[dict[str, str], di
     return texts, {actor: token.token_id for actor, token in issued.items()}
 
 
-def _write(folder: Path) -> None:
+def _write(folder: Path, more: str) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    shutil.copy(SMALL, folder / "definitions.py")
+    (folder / "definitions.py").write_text(SMALL.read_text() + more)
     (folder / "dagster.yaml").write_text(DAGSTER)
     (folder / "workspace.yaml").write_text(WORKSPACE)
     (folder / "noting_coordinator.py").write_text(NOTING)

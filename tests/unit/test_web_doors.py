@@ -2,28 +2,34 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from itsdangerous import URLSafeSerializer
 from starlette.datastructures import Headers
-from starlette.types import Scope
+from starlette.types import ASGIApp, Scope
 
+from ro_platform.access.policy import Access
+from ro_platform.access.tokens import Tokens
 from ro_platform.config.settings import Settings
 from ro_platform.contracts import EntryKind
 from ro_platform.errors import NotAuthenticatedError, RequestRefusedError, SettingsError
 from ro_platform.kernel.clock import ManualClock
 from ro_platform.ledger.backends.memory import MemoryLedgerBackend
 from ro_platform.ledger.log import Ledger
-from ro_platform.web.messages import require_own_page, require_plain_path
+from ro_platform.web.messages import peer_of, require_own_page, require_plain_path
 from ro_platform.web.refusals import Refusal, Refusals
 from ro_platform.web.sessions import Sessions
 from ro_platform.web.settings import WebSettings, is_loopback
-from ro_platform.web.signin import local_path
+from ro_platform.web.signin import SignIn, local_path
+from ro_platform.web.visitors import Visitors
 
 SECRET = "s" * 32
 START = datetime(2030, 1, 1, 12, 0, 30, tzinfo=UTC)
@@ -46,7 +52,7 @@ def test_on_loopback_the_face_is_its_own_origin() -> None:
     assert found.origins == {f"http://{n}:4000" for n in ("127.0.0.1", "localhost", "[::1]")}
     assert found.hosts == {f"{n}:4000" for n in ("127.0.0.1", "localhost", "[::1]")}
     assert not found.secure
-    assert found.loopback
+    assert is_loopback(found.host)
 
 
 def test_for_others_the_face_is_the_address_with_tls() -> None:
@@ -224,17 +230,49 @@ def test_the_first_refusal_is_on_record_at_once() -> None:
 
 
 def test_a_flood_of_different_refusals_has_a_limit() -> None:
-    """Beyond a hundred kinds a minute, what is refused is counted under one."""
+    """A stranger is one kind, whatever they ask for, and strangers are at most twenty a minute; an
+    actor's are at most a hundred. What exceeds that is counted under one."""
+    for actor, sources, most in ((None, 1, 2), (None, 1000, 42), ("HUMAN::a", 1, 202)):
+        clock = ManualClock(START)
+        ledger = Ledger(MemoryLedgerBackend(), clock)
+        refusals = Refusals(ledger, clock)
+        for number in range(1000):
+            one = refusal(f"made-up {number}", actor)
+            refusals.record(replace(one, source=f"peer {number % sources}"))
+        refusals.flush()
+        entries = list(ledger.scan(kind=EntryKind.ACCESS_REFUSED))
+        assert len(entries) <= most
+        assert sum(int(str(entry.body["count"])) for entry in entries) == 1000
+        assert {entry.actor for entry in entries} == {actor or "SYSTEM::web"}
+
+
+def test_to_try_to_sign_in_is_told_apart_from_other_requests() -> None:
+    """Whoever looks for guessed tokens finds them, also amid a flood from the same address."""
     clock = ManualClock(START)
     ledger = Ledger(MemoryLedgerBackend(), clock)
     refusals = Refusals(ledger, clock)
-    for number in range(1000):
-        refusals.record(refusal(f"made-up {number}", None))
+    for operation in ("GET.a", "GET.b", "sign-in", "forged.header", "sign-in"):
+        refusals.record(refusal(operation, None))
     refusals.flush()
-    entries = list(ledger.scan(kind=EntryKind.ACCESS_REFUSED))
-    assert len(entries) <= 102
-    assert sum(int(str(entry.body["count"])) for entry in entries) == 1000
-    assert {entry.actor for entry in entries} == {"SYSTEM::web"}
+    entries = ledger.scan(kind=EntryKind.ACCESS_REFUSED)
+    counted = [(entry.body["operation"], entry.body["count"]) for entry in entries]
+    assert counted == [
+        ("GET.a", 1),
+        ("sign-in", 1),
+        ("forged.header", 1),
+        ("GET.a", 1),
+        ("sign-in", 1),
+    ]
+
+
+def test_what_a_stranger_sent_cannot_spoil_the_record() -> None:
+    """Control characters and half characters are shown as such."""
+    clock = ManualClock(START)
+    ledger = Ledger(MemoryLedgerBackend(), clock)
+    words = "a\x00b\x1b[31m\ud800"
+    Refusals(ledger, clock).record(replace(refusal(), why=words))
+    (entry,) = ledger.scan(kind=EntryKind.ACCESS_REFUSED)
+    assert entry.body["reason"] == "a\ufffdb\ufffd[31m\ufffd"
 
 
 # --- messages ------------------------------------------------------------------------------------
@@ -265,3 +303,32 @@ def test_what_to_show_next_is_always_a_path_here(text: str) -> None:
     """Nothing that a browser would take for another host."""
     found = local_path(text)
     assert found == "" or (found.startswith("/") and not found.startswith(("//", "/\\")))
+
+
+def test_an_ipv4_peer_is_one_however_the_socket_writes_it() -> None:
+    """A named proxy is known on a socket that listens for IPv4 and IPv6 as well."""
+    said = ["::ffff:192.0.2.1", "192.0.2.1", "2001:db8::1", "a-socket"]
+    found = [peer_of({"client": (address, 1)}) for address in said]
+    assert found == ["192.0.2.1", "192.0.2.1", "2001:db8::1", "a-socket"]
+    assert peer_of({"client": None}) == "unknown"
+
+
+async def _shown(app: ASGIApp, address: str) -> httpx.Response:
+    transport = httpx.ASGITransport(app=app)
+    async with httpx.AsyncClient(transport=transport, base_url=address) as client:
+        return await client.get("/signin")
+
+
+@pytest.mark.parametrize("public", ["https://ui.example", "http://127.0.0.1:3000"])
+def test_by_tls_every_cookie_is_this_hosts_own(public: str) -> None:
+    """Also the one of a sign-in that is under way: a neighbour could plant its own otherwise."""
+    signed = Signed()
+    settings = replace(web(), public=public)
+    access = Access(lambda: None, environment="e", single_user="HUMAN::me")
+    tokens = Tokens(signed.ledger, lambda: b"k" * 32, ManualClock(START), access)
+    visitors = Visitors(tokens, access, signed.sessions, None, "the-local-key")
+    shown = SignIn(visitors, signed.sessions, settings, lambda *_: None, None)
+    said = asyncio.run(_shown(shown.app(), public)).headers["set-cookie"].lower()
+    assert said.startswith("__host-ro_signin=") is settings.secure
+    assert ("secure" in said and "path=/;" in said) is settings.secure
+    assert "httponly" in said

@@ -19,9 +19,10 @@ from ro_platform.ledger.backends.base import LedgerTransaction
 from ro_platform.ledger.backends.memory import MemoryLedgerBackend
 from ro_platform.ledger.log import Ledger
 from ro_platform.orchestration.launches import STAMPED
-from ro_platform.web.calls import RESERVED_TAGS, call_of
+from ro_platform.web.calls import call_of
 from ro_platform.web.refusals import Refusal, Refusals
 from ro_platform.web.sessions import Sessions
+from ro_platform.web.tags import DAGSTERS_OWN, is_reserved
 from ro_platform.web.visitors import Visitors
 
 LAUNCH = "mutation($p: ExecutionParams!) { launchRun(executionParams: $p) { __typename } }"
@@ -29,11 +30,12 @@ LIST = "query($f: RunsFilter) { runsOrError(filter: $f) { __typename } }"
 
 
 def test_every_tag_that_the_deployment_stamps_is_reserved() -> None:
-    """The face and the run storage drop the same tags."""
-    assert RESERVED_TAGS == STAMPED
+    """What the run storage drops, the face drops, and more."""
+    assert all(map(is_reserved, STAMPED))
+    assert not STAMPED & DAGSTERS_OWN
 
 
-@pytest.mark.parametrize("tag", sorted(STAMPED))
+@pytest.mark.parametrize("tag", sorted({*STAMPED, *DAGSTERS_OWN, ".dagster/grpc_info"}))
 def test_a_stamped_tag_is_dropped_from_a_launch_and_stays_in_a_search(tag: str) -> None:
     """To look for runs by who launched them is no forgery."""
     tags = [{"key": tag, "value": "HUMAN::a"}]

@@ -14,11 +14,13 @@ from ro_platform.admin.intents import admin_request, canonical_digest
 from ro_platform.contracts import Action, AdminActionType, AdminRequest, JsonObject
 from ro_platform.errors import InvalidInputError, NotFoundError
 from ro_platform.web.operations.desk import Desk, Visit
-from ro_platform.web.operations.directives import address_of
+from ro_platform.web.operations.directive_list import address_of
 from ro_platform.web.operations.forms import button, choice, field, hidden, post_form, reason
 from ro_platform.web.operations.html import Html, Node, el
+from ro_platform.web.operations.known import targets_in_use, targets_paused
 from ro_platform.web.operations.layout import BASE, HOME, Page, section
 from ro_platform.web.operations.paging import number_of
+from ro_platform.web.operations.parts import prose
 
 Fields = Mapping[str, str]
 NOTHING = "nothing"
@@ -114,8 +116,10 @@ def act_named(name: str) -> Act:
 def act_page(desk: Desk, visit: Visit, act: Act, values: Fields, *, above: Node = None) -> Page:
     """The page with the form, filled in with these values."""
     may, why_not = desk.may(visit.actor, Action(act.kind.value))
-    form = _form(desk, visit, act, values) if may else el("p", why_not, class_="note")
-    return Page(act.title, [above, section(act.title, el("p", act.words), form, anchor="form")])
+    form = _form(desk, visit, act, values) if may else el("p", prose(why_not), class_="note")
+    return Page(
+        act.title, [above, section("What it does", el("p", act.words), form, anchor="form")]
+    )
 
 
 def perform(desk: Desk, visit: Visit, act: Act, said: Fields) -> str:
@@ -158,7 +162,14 @@ def resume_form(desk: Desk, visit: Visit, target: str, number: int) -> Html:
 
 def _form(desk: Desk, visit: Visit, act: Act, values: Fields) -> Html:
     fields = [
-        field(name, label, hint=hint, value=values.get(name, _default(name)), required=True)
+        field(
+            name,
+            label,
+            hint=hint,
+            value=values.get(name, _default(name)),
+            required=True,
+            options=_offered(desk, act) if name == "target" else (),
+        )
         for name, label, hint in act.fields
     ]
     return post_form(
@@ -171,13 +182,22 @@ def _form(desk: Desk, visit: Visit, act: Act, values: Fields) -> Html:
     )
 
 
+def _offered(desk: Desk, act: Act) -> tuple[str, ...]:
+    resuming = act.kind is AdminActionType.RESUME
+    return targets_paused(desk.plane) if resuming else targets_in_use(desk.plane)
+
+
 def _buttons(desk: Desk, act: Act) -> Node:
-    """Do it, or propose it where a policy names second persons."""
+    """Do it, or propose it where a policy names second persons; only that where it has to be."""
     do = el("div", button(f"{act.title} now", main=True, name="how", value="do"), class_="row")
     if desk.single_user is not None:
         return do
+    second = desk.needs_second(Action(act.kind.value))
     hours = choice("hours", "Hours it may be approved and executed within", _HOURS)
-    propose = el("div", button("Propose it", name="how", value="propose"), class_="row")
+    press = button("Propose it", main=second, name="how", value="propose")
+    propose = el("div", press, class_="row")
+    if second:
+        return [el("p", "The policy has a second person approve it first."), hours, propose]
     return [do, el("h3", "Or have a second person approve it first"), hours, propose]
 
 

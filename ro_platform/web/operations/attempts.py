@@ -35,6 +35,7 @@ TROUBLED = (JobStatus.LOST, JobStatus.REFUSED)
 _SHOWN = 50
 _CHOICES = {
     "under way": UNDER_WAY,
+    "lost or refused": TROUBLED,
     "lost": (JobStatus.LOST,),
     "refused": (JobStatus.REFUSED,),
     "failed": (JobStatus.FAILED,),
@@ -101,7 +102,13 @@ def attempts_page(desk: Desk, visit: Visit) -> Page:
         el("nav", listed(choices), aria_label="Attempts by state"),
         section(
             f"Attempts {chosen}",
-            attempts_table(desk, visit, standing[:_SHOWN], f"Attempts {chosen}, newest first"),
+            attempts_table(
+                desk,
+                visit,
+                standing[:_SHOWN],
+                f"Attempts {chosen}, newest first",
+                empty=f"No attempt is {chosen}.",
+            ),
             _onward(found, standing, chosen),
             anchor="attempts",
         ),
@@ -109,12 +116,14 @@ def attempts_page(desk: Desk, visit: Visit) -> Page:
     return Page("Attempts", body)
 
 
-def attempts_table(desk: Desk, visit: Visit, found: Sequence[Seen], caption: str) -> Html:
+def attempts_table(
+    desk: Desk, visit: Visit, found: Sequence[Seen], caption: str, *, empty: str
+) -> Html:
     """Attempts, each with its run, its run in Dagster, and how to end one that runs."""
     may_cancel, _ = desk.may(visit.actor, Action.CANCEL_RUN)
     columns = (*_COLUMNS, "") if may_cancel else _COLUMNS
     rows = [[*_cells(item), *([_cancel(item)] if may_cancel else [])] for item in found]
-    return table(caption, columns, rows, "There is none.")
+    return table(caption, columns, rows, empty)
 
 
 def back_to(found: Lately) -> Html | None:

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from ro_platform.access.policy import said
+from ro_platform.access.policy import four_eyes_of, said
 from ro_platform.admin.administration import Administration
 from ro_platform.admin.orchestrator import Orchestrator
 from ro_platform.config.settings import Settings
@@ -59,12 +59,24 @@ class Desk:
         """The administration that can do this action. Raises :class:`SettingsError` where it needs
         Dagster, and there is none."""
         own = self.plane.administration
-        return own.over(self._orchestrator()) if kind in _NEEDS_DAGSTER else own
+        return own.over(self.orchestrator()) if kind in _NEEDS_DAGSTER else own
+
+    def orchestrator(self) -> Orchestrator:
+        """The deployment's. Raises :class:`SettingsError` where there is none."""
+        with self._lock:
+            if self._reached is None:
+                self._reached = self._reach(self.settings)
+            return self._reached
 
     def may(self, actor: str, action: Action) -> tuple[bool, str]:
         """Whether the actor may do this anywhere in this environment, and why not. For display:
         what is done is decided where it is done."""
         return anywhere(self.plane.access, actor, action)
+
+    def needs_second(self, action: Action) -> bool:
+        """Whether the policy has a second person approve it first."""
+        found = self.plane.access.in_force
+        return found is not None and action in four_eyes_of(found.policy)
 
     def roles(self, actor: str) -> tuple[str, ...]:
         """The actor's roles, and where they hold; none in the single-user mode."""
@@ -77,9 +89,3 @@ class Desk:
         """The single user, while no policy was ever published."""
         access = self.plane.access
         return access.single_user if access.in_force is None else None
-
-    def _orchestrator(self) -> Orchestrator:
-        with self._lock:
-            if self._reached is None:
-                self._reached = self._reach(self.settings)
-            return self._reached

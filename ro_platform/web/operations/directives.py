@@ -1,4 +1,4 @@
-"""Directives: those that wait, and the page on which a second person looks and decides.
+"""The page of a directive, on which a second person looks and decides.
 
 A decision is made on a page of its own, with what would change now. The approval names the digest
 of the state that was shown: if that moved between the looking and the pressing, it is refused.
@@ -6,33 +6,19 @@ of the state that was shown: if that moved between the looking and the pressing,
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import islice
 
 from ro_platform.admin.differences import diff_lines
-from ro_platform.admin.directives import MAX_LIFETIME, Directives
-from ro_platform.admin.moves import directive_subject
-from ro_platform.contracts import (
-    Action,
-    DirectiveMoved,
-    DirectiveRecord,
-    DirectiveStatus,
-    EntryKind,
-)
+from ro_platform.admin.directives import Directives
+from ro_platform.contracts import Action, DirectiveRecord, DirectiveStatus
 from ro_platform.errors import AccessDeniedError, DirectiveRefusedError, RunOperateError
-from ro_platform.kernel.clock import moment_of
-from ro_platform.ledger.entry import body_of
-from ro_platform.plane import Plane
 from ro_platform.web.operations.desk import Desk, Visit
+from ro_platform.web.operations.directive_list import OPEN, address_of
 from ro_platform.web.operations.forms import button, hidden, post_form, reason
 from ro_platform.web.operations.html import Html, Node, el
-from ro_platform.web.operations.layout import BASE, Page, said, section
-from ro_platform.web.operations.parts import facts, link, prose, table, when, whole, word
+from ro_platform.web.operations.layout import Page, said, section
+from ro_platform.web.operations.parts import facts, prose, targets_links, when, whole, word
 
-MOST_OPEN = 20
-_MOST_LOOKED_AT = 200
-_OPEN = (DirectiveStatus.PROPOSED, DirectiveStatus.APPROVED)
 _MOVED = "The state has changed since then: what would change now is below."
 
 
@@ -45,34 +31,6 @@ class Looked:
     lines: tuple[str, ...]
     state: str | None
     why_not: RunOperateError | None
-
-
-def open_directives(plane: Plane) -> list[DirectiveRecord]:
-    """The newest directives that are open. None can be older than the longest lifetime."""
-    found = (plane.directives.get(name) for name in _moved_lately(plane))
-    return list(islice((item for item in found if item.status in _OPEN), MOST_OPEN))
-
-
-def directives_table(plane: Plane) -> Html:
-    """Those, each with the way to its page."""
-    rows = [
-        [
-            link(address_of(item.directive_id), item.request.action_type.replace("_", " ")),
-            prose(_targets(item)),
-            word(item.status.value),
-            item.proposer,
-            when(item.expires_at_utc),
-            prose(item.request.reason),
-        ]
-        for item in open_directives(plane)
-    ]
-    columns = ("Action", "On", "State", "Proposed by", "Expires (UTC)", "Why")
-    return table("Open directives, newest first", columns, rows, "No directive is open.")
-
-
-def address_of(name: str) -> str:
-    """The page of a directive."""
-    return f"{BASE}/directives/{name}"
 
 
 def directive_page(desk: Desk, visit: Visit, name: str, *, above: Node = None) -> Page:
@@ -88,8 +46,8 @@ def directive_page(desk: Desk, visit: Visit, name: str, *, above: Node = None) -
         above,
         said("good" if found.status is DirectiveStatus.EXECUTED else "warn", _state(found)),
         section("Directive", facts(_about(found)), anchor="about"),
-        _changes(looked) if found.status in _OPEN else None,
-        _decisions(desk, visit, looked) if found.status in _OPEN else None,
+        _changes(looked) if found.status in OPEN else None,
+        _decisions(desk, visit, looked) if found.status in OPEN else None,
     ]
     return Page(title, body)
 
@@ -124,22 +82,8 @@ def decide(desk: Desk, visit: Visit, name: str, move: str, form: dict[str, str])
         raise
 
 
-def _moved_lately(plane: Plane) -> Iterator[str]:
-    oldest = plane.clock() - MAX_LIFETIME
-    seen: set[str] = set()
-    for entry in plane.ledger.scan(
-        kind=EntryKind.DIRECTIVE_MOVED, newest_first=True, limit=_MOST_LOOKED_AT
-    ):
-        if moment_of(entry.recorded_at_utc) < oldest:
-            return
-        name = entry.subject.removeprefix(directive_subject(""))
-        if name not in seen and body_of(entry, DirectiveMoved).status in _OPEN:
-            yield name
-        seen.add(name)
-
-
 def _looked(directives: Directives, found: DirectiveRecord) -> Looked:
-    if found.status not in _OPEN:
+    if found.status not in OPEN:
         return Looked(found, (), None, None)
     try:
         state: str | None = directives.state_digest(found)
@@ -154,7 +98,7 @@ def _looked(directives: Directives, found: DirectiveRecord) -> Looked:
 def _about(found: DirectiveRecord) -> list[tuple[str, Node]]:
     rows: list[tuple[str, Node]] = [
         ("Action", found.request.action_type.replace("_", " ")),
-        ("On", prose(_targets(found))),
+        ("On", targets_links(found.request.targets)),
         ("Why", found.request.reason),
         ("Proposed", [found.proposer, ", ", when(found.proposed_at_utc), " UTC"]),
         ("Expires", [when(found.expires_at_utc), " UTC"]),
@@ -259,7 +203,3 @@ def _rejection(desk: Desk, visit: Visit, found: DirectiveRecord) -> Node:
         el("div", button("Withdraw it" if own else "Reject it"), class_="row"),
         label="Reject",
     )
-
-
-def _targets(found: DirectiveRecord) -> str:
-    return ", ".join(found.request.targets)

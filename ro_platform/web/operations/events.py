@@ -11,17 +11,19 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ro_platform.admin.intents import INTENDED
+from ro_platform.admin.moves import directive_key
 from ro_platform.contracts import AdminActionType, AdminEvent, EntryKind, LedgerEntry
 from ro_platform.contracts.access import AccessRefused
 from ro_platform.ledger.entry import body_of
 from ro_platform.ledger.events import outcome_key
 from ro_platform.ledger.reader import LedgerReader
 from ro_platform.web.operations.desk import Desk, Visit
+from ro_platform.web.operations.directive_list import address_of
 from ro_platform.web.operations.forms import choice, field, search
 from ro_platform.web.operations.html import Html, Node, el
 from ro_platform.web.operations.layout import BASE, Page, section
 from ro_platform.web.operations.paging import before_of
-from ro_platform.web.operations.parts import link, prose, table, when, word
+from ro_platform.web.operations.parts import link, prose, table, targets_links, when, word
 
 MOST_LOOKED_AT = 1000
 """Entries that one page looks through."""
@@ -39,18 +41,19 @@ class Event:
     what: str
     result: str
     who: str
-    on: str
+    on: Node
     why: str
+    directive: str | None = None
 
     def cells(self) -> list[Node]:
         """A row of a table."""
         return [
             str(self.entry.seq),
             when(self.entry.recorded_at_utc),
-            self.what,
+            link(address_of(self.directive), self.what) if self.directive else self.what,
             word(self.result),
             self.who,
-            prose(self.on),
+            self.on,
             prose(self.why),
         ]
 
@@ -106,7 +109,7 @@ def events_page(desk: Desk, visit: Visit) -> Page:
 
 def events_table(events: Events, caption: str) -> Html:
     """Events as a table."""
-    return table(caption, _COLUMNS, [item.cells() for item in events.found], "There is none.")
+    return table(caption, _COLUMNS, [item.cells() for item in events.found], "There was none.")
 
 
 def _onward(events: Events, actor: str, action: str) -> Node:
@@ -132,7 +135,12 @@ def _event(log: LedgerReader, entry: LedgerEntry) -> Event | None:
         times = f" ({body.count} times)" if body.count > 1 else ""
         who = body.actor or "nobody"
         return Event(
-            entry, body.operation, REFUSED, who, body.source, f"{body.code}: {body.reason}{times}"
+            entry,
+            body.operation,
+            REFUSED,
+            who,
+            f"from {body.source}",
+            f"{body.code}: {body.reason}{times}",
         )
     event = body_of(entry, AdminEvent)
     if event.result == INTENDED and log.find(outcome_key(event.admin_event_id)):
@@ -142,9 +150,16 @@ def _event(log: LedgerReader, entry: LedgerEntry) -> Event | None:
         event.action_type.value,
         "no outcome yet" if event.result == INTENDED else event.result or "done",
         event.actor,
-        ", ".join(event.targets),
+        targets_links(event.targets),
         " ".join(filter(None, (event.reason, _error(event)))),
+        _directive(event),
     )
+
+
+def _directive(event: AdminEvent) -> str | None:
+    """The directive by which it was done, if it was."""
+    known, name = directive_key(""), event.key or ""
+    return name.removeprefix(known) if name.startswith(known) else None
 
 
 def _error(event: AdminEvent) -> str:

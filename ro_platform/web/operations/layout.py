@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ro_platform.errors import RunOperateError
 from ro_platform.web.operations.html import Html, Node, el, together
 from ro_platform.web.operations.style import STYLE
 
@@ -14,6 +13,7 @@ HOME = f"{BASE}/"
 _WAYS = (
     (HOME, "Overview"),
     (f"{BASE}/attempts", "Attempts"),
+    (f"{BASE}/directives", "Directives"),
     (f"{BASE}/events", "Events"),
     ("/", "Dagster UI"),
     ("/signout", "Sign out"),
@@ -70,15 +70,6 @@ def said(kind: str, *children: Node) -> Html:
     """A message that is read out: ``good``, ``warn``, or ``bad``, which is an alert."""
     role = "alert" if kind == "bad" else "status"
     return el("div", *children, class_=f"say {kind}", role=role)
-
-
-def refusal(error: RunOperateError) -> Html:
-    """An error, with its code, its words and what to do next."""
-    return said(
-        "bad",
-        el("p", el("strong", error.code), f" {error.message}"),
-        el("p", error.next_step) if error.next_step else None,
-    )
 
 
 def section(title: str, *children: Node, anchor: str) -> Html:

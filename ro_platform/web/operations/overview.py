@@ -2,30 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from ro_platform.admin.outcomes import Outcome, outcome_of
-from ro_platform.admin.pauses import PLANE, asset_target, workload_target
-from ro_platform.contracts import Action, Pause
-from ro_platform.errors import RunOperateError
-from ro_platform.kernel.clock import utc_text
+from ro_platform.contracts import Action
 from ro_platform.ledger.events import outcome_key
-from ro_platform.web.operations.acts import ACTS, BY_COMMAND, NOTHING, resume_form
+from ro_platform.web.operations.acts import ACTS, BY_COMMAND, NOTHING
 from ro_platform.web.operations.attempts import (
     TROUBLED,
     UNDER_WAY,
     Lately,
-    Seen,
     attempts_table,
     back_to,
     lately,
 )
 from ro_platform.web.operations.desk import Desk, Visit
-from ro_platform.web.operations.directives import directives_table
+from ro_platform.web.operations.directive_list import directives_part
 from ro_platform.web.operations.events import events_before, events_table
 from ro_platform.web.operations.html import Html, Node, el
 from ro_platform.web.operations.layout import BASE, Page, listed, said, section
-from ro_platform.web.operations.parts import facts, link, short, table, when, word
+from ro_platform.web.operations.parts import facts, link, prose, short, targets_links, word
+from ro_platform.web.operations.pauses import pauses_part
 from ro_platform.web.operations.refusing import refusing_now, refusing_table
 
 _FEW = 10
@@ -42,8 +37,8 @@ def overview_page(desk: Desk, visit: Visit) -> Page:
             section("Act", _ways(desk, visit), anchor="act"),
             class_="cards",
         ),
-        section("Paused", _paused(desk, visit, found), anchor="paused"),
-        section("To decide", directives_table(desk.plane), anchor="directives"),
+        section("Paused", pauses_part(desk, visit, _FEW), anchor="paused"),
+        section("To decide", directives_part(desk.plane), anchor="directives"),
         section("Under way", _under_way(desk, visit, found), anchor="under-way"),
         section("Lost and refused", _troubled(desk, visit, found), anchor="troubled"),
         section("Gates that refuse", refusing_table(refusing_now(desk.plane)), anchor="gates"),
@@ -64,10 +59,13 @@ def _done(desk: Desk, event_id: str | None) -> Html | None:
 
 def _said(outcome: Outcome) -> Html:
     request, entry = outcome.request, outcome.entry
-    words = f"{request.action_type.replace('_', ' ')} of {', '.join(request.targets)}: "
+    words = f"{request.action_type.replace('_', ' ')} of "
     place = f" by {outcome.actor}, entry {entry.seq:,}" if entry else ""
     good = "good" if outcome.result == "done" else "bad"
-    return said(good, el("p", words, word(outcome.result), f"{place}."))
+    return said(
+        good,
+        el("p", words, targets_links(request.targets), ": ", word(outcome.result), f"{place}."),
+    )
 
 
 def _about(desk: Desk, visit: Visit) -> list[tuple[str, Node]]:
@@ -87,63 +85,33 @@ def _about(desk: Desk, visit: Visit) -> list[tuple[str, Node]]:
 
 def _ways(desk: Desk, visit: Visit) -> Node:
     """The forms that this visitor may use, and what the others are done with."""
-    may, why_not = [], []
+    may: list[Node] = []
+    why_not: dict[str, list[str]] = {}
     for act in ACTS.values():
-        allowed, why = desk.may(visit.actor, Action(act.kind.value))
+        allowed, words = desk.may(visit.actor, Action(act.kind.value))
         if allowed:
             may.append(el("a", act.title, href=f"{BASE}/act/{act.name}", class_="button"))
         else:
-            why_not.append(why)
+            why_not.setdefault(words.partition(": ")[2], []).append(act.title.lower())
+    refused = [f"Not for you: {', '.join(acts)}. Why: {why}" for why, acts in why_not.items()]
     commands = [(words, el("code", line)) for words, line in BY_COMMAND]
     return [
         listed(may) if may else None,
-        [el("p", why, class_="note") for why in why_not],
+        [el("p", prose(words), class_="note") for words in refused],
         el("details", el("summary", "What is done by a command"), facts(commands)),
     ]
-
-
-def _paused(desk: Desk, visit: Visit, found: Lately) -> Node:
-    may, why_not = desk.may(visit.actor, Action.RESUME)
-    columns = ("On", "How", "By", "Since (UTC)", "Why", "")
-    standing = desk.plane.pauses.standing()
-    rows = [
-        [
-            pause.target,
-            _how(desk, pause, found.of(UNDER_WAY)),
-            pause.actor,
-            when(pause.since),
-            pause.reason,
-            resume_form(desk, visit, pause.target, number) if may else None,
-        ]
-        for number, pause in enumerate(standing)
-    ]
-    note = el("p", why_not, class_="note") if standing and not may else None
-    return [table("What nothing may start on", columns, rows, "Nothing is paused."), note]
-
-
-def _how(desk: Desk, pause: Pause, running: Sequence[Seen]) -> Node:
-    if not pause.draining:
-        return word("paused")
-    left = sum(pause.target in _targets(desk, item) for item in running)
-    over = pause.until is not None and pause.until < utc_text(desk.plane.clock())
-    words = f": {left} still to end" if left else ": nothing runs there"
-    return [word("draining"), words, ", and its time is over" if over and left else ""]
-
-
-def _targets(desk: Desk, item: Seen) -> set[str]:
-    """The pause targets that cover an attempt."""
-    names = {PLANE, asset_target(item.attempt.unit.partition("#")[0])}
-    try:
-        workload = desk.plane.runs.manifest(item.attempt.manifest_fingerprint).workload
-    except RunOperateError:
-        return names
-    return names | {workload_target(workload)}
 
 
 def _under_way(desk: Desk, visit: Visit, found: Lately) -> Node:
     running = found.of(UNDER_WAY)
     return [
-        attempts_table(desk, visit, running[:_FEW], "Attempts that run or wait, newest first"),
+        attempts_table(
+            desk,
+            visit,
+            running[:_FEW],
+            "Attempts that run or wait, newest first",
+            empty="No attempt runs or waits.",
+        ),
         _more(len(running), "under way"),
         back_to(found),
     ]
@@ -152,8 +120,14 @@ def _under_way(desk: Desk, visit: Visit, found: Lately) -> Node:
 def _troubled(desk: Desk, visit: Visit, found: Lately) -> Node:
     troubled = found.of(TROUBLED)
     return [
-        attempts_table(desk, visit, troubled[:_FEW], "Attempts that ended so, newest first"),
-        _more(len(troubled), "refused"),
+        attempts_table(
+            desk,
+            visit,
+            troubled[:_FEW],
+            "Attempts that ended so, newest first",
+            empty="No attempt was lost or refused lately.",
+        ),
+        _more(len(troubled), "lost or refused"),
     ]
 
 

@@ -1,4 +1,4 @@
-"""The parts that pages are made of: tables, facts, times, states, links."""
+"""The parts that pages are made of: tables, facts, times, states, words, links."""
 
 from __future__ import annotations
 
@@ -6,14 +6,17 @@ import re
 from collections.abc import Sequence
 from urllib.parse import quote, urlencode
 
+from ro_platform.errors import RunOperateError
+from ro_platform.orchestration.launches import WORKLOAD
 from ro_platform.web.operations.html import Html, Node, el, together
-from ro_platform.web.operations.layout import BASE
+from ro_platform.web.operations.layout import BASE, said
 
 _GOOD = frozenset({"PASS", "SUCCEEDED", "done", "executed", "approved"})
 _STANDING = ("OLDER BYTES", "REVOKED", "BLOCKED", "UNRECORDED", "ERASED", "UNVERIFIABLE")
 _BAD = frozenset({"FAIL", "FAILED", "LOST", "REFUSED", "refused", "failed", "rejected", *_STANDING})
 _DIGITS = 12
 _HEX = re.compile(r"\b[0-9a-f]{32,}\b")
+_PIECES = re.compile(r"(`[^`]+`|\b[0-9a-f]{32,}\b)")
 _NUMBERED = "Entry"
 _BREAK = Html("<wbr>")
 _LONG_COLUMNS = frozenset({"Why", "What to do", "What"})
@@ -55,15 +58,26 @@ def short(digest: str) -> Html:
 
 
 def prose(text: str) -> Html:
-    """Text for people: a digest in it is shortened, and its path may be broken between parts."""
-    parts = re.split(r"(\b[0-9a-f]{32,}\b)", text)
-    return together([short(part) if _HEX.fullmatch(part) else _breakable(part) for part in parts])
+    """Text for people: a digest in it is shortened, what stands between backticks is a command,
+    and a path may be broken between its parts."""
+    return together([_piece(part) for part in _PIECES.split(text)])
 
 
 def error_words(code: str | None, words: str | None) -> Html:
     """An error on record: its code, once, and its words."""
-    said = [item for item in (code, words) if item]
-    return prose(said[-1] if len(said) > 1 and said[1].startswith(said[0]) else ": ".join(said))
+    given = [item for item in (code, words) if item]
+    return prose(
+        given[-1] if len(given) > 1 and given[1].startswith(given[0]) else ": ".join(given)
+    )
+
+
+def refusal(error: RunOperateError) -> Html:
+    """An error, with its code, its words and what to do next."""
+    return said(
+        "bad",
+        el("p", el("strong", error.code), " ", prose(error.message)),
+        el("p", prose(error.next_step)) if error.next_step else None,
+    )
 
 
 def whole(text: str) -> Html:
@@ -91,6 +105,42 @@ def dagster_link(dagster_run_id: str | None) -> Node:
     return el("a", words, href=f"/runs/{quote(dagster_run_id)}")
 
 
+def asset_link(asset: str, fingerprint: str | None = None) -> Html:
+    """To an asset in the Dagster UI, and there to the partition of a manifest."""
+    address = f"/assets/{quote(asset)}"
+    if fingerprint is None:
+        return link(address, asset)
+    return link(address, asset, view="partitions", partition=fingerprint)
+
+
+def gate_link(asset: str, gate_id: str) -> Node:
+    """To a gate's verdicts in the Dagster UI; what is in brackets is no gate."""
+    if gate_id.startswith("("):
+        return gate_id
+    check = gate_id.removeprefix(f"{asset.replace('/', '.')}.")
+    return link(f"/assets/{quote(asset)}", gate_id, view="checks", checkDetail=check)
+
+
+def target_link(target: str) -> Node:
+    """What an action is on, and where the Dagster UI shows it, if it does."""
+    kind, _, name = target.partition("/")
+    match kind:
+        case "asset":
+            return link(f"/assets/{quote(name)}", prose(target))
+        case "workload":
+            return link("/runs", prose(target), **{"q[0]": f"tag:{WORKLOAD}={name}"})
+        case "dagster_run":
+            return link(f"/runs/{quote(name)}", prose(target))
+        case _:
+            return prose(target)
+
+
+def targets_links(targets: Sequence[str]) -> Html:
+    """Several of them."""
+    shown = [target_link(target) for target in targets]
+    return together([[", " if number else None, item] for number, item in enumerate(shown)])
+
+
 def _row(columns: Sequence[str], cells: Sequence[Node]) -> Html:
     first, *others = cells
     rest = [_cell(name, cell) for name, cell in zip(columns[1:], others, strict=True)]
@@ -102,6 +152,14 @@ def _row(columns: Sequence[str], cells: Sequence[Node]) -> Html:
 def _cell(name: str, cell: Node) -> Html:
     width = "long" if name in _LONG_COLUMNS else "mid" if name == "On" else None
     return el("td", cell, data_label=name if name and cell else None, class_=width)
+
+
+def _piece(text: str) -> Node:
+    if _HEX.fullmatch(text):
+        return short(text)
+    if len(text) > 1 and text[0] == text[-1] == "`":
+        return el("code", text[1:-1])
+    return _breakable(text)
 
 
 def _breakable(text: str) -> list[Node]:

@@ -26,7 +26,15 @@ from ro_platform.ledger.entry import body_of
 from ro_platform.ledger.reader import LedgerReader
 from ro_platform.plane import Plane
 from ro_platform.web.operations.html import Html, Node, el, together
-from ro_platform.web.operations.parts import prose, run_link, short, table, word
+from ro_platform.web.operations.parts import (
+    asset_link,
+    gate_link,
+    prose,
+    run_link,
+    short,
+    table,
+    word,
+)
 
 MOST_ASKED = 40
 _MADE, _JUDGED, _REVOKED = 30, 100, 20
@@ -51,10 +59,10 @@ class Refusing:
         refusal = self.standing.refusal
         assert refusal is not None
         return [
-            self.asset,
+            asset_link(self.asset, self.fingerprint),
             run_link(run_id(self.fingerprint)),
             short(self.ref.digest) if self.ref else None,
-            self.standing.gate_id,
+            gate_link(self.asset, self.standing.gate_id),
             word(self.standing.word),
             prose(f"{refusal.code}: {refusal.message}"),
             prose(refusal.next_step),

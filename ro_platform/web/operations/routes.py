@@ -24,12 +24,15 @@ from ro_platform.web.messages import own_page
 from ro_platform.web.operations.acts import act_named, act_page, perform
 from ro_platform.web.operations.attempts import attempts_page
 from ro_platform.web.operations.desk import Desk, Visit
-from ro_platform.web.operations.directives import address_of, decide, directive_page
+from ro_platform.web.operations.directive_list import address_of, directives_page
+from ro_platform.web.operations.directives import decide, directive_page
 from ro_platform.web.operations.dossiers import dossier_download
 from ro_platform.web.operations.events import events_page
 from ro_platform.web.operations.html import el
-from ro_platform.web.operations.layout import HOME, Frame, Page, framed, refusal
+from ro_platform.web.operations.layout import HOME, Frame, Page, framed
 from ro_platform.web.operations.overview import overview_page
+from ro_platform.web.operations.parts import refusal
+from ro_platform.web.operations.pauses import pauses_page
 from ro_platform.web.operations.runs import run_page
 from ro_platform.web.signin import form_of
 
@@ -61,6 +64,8 @@ def routes_of(desk: Desk) -> Sequence[BaseRoute]:
                 ("/", _overview),
                 ("/attempts", _attempts),
                 ("/events", _events),
+                ("/pauses", _pauses),
+                ("/directives", _directives),
                 ("/runs/{run}", _run),
                 ("/directives/{name}", _directive),
                 ("/act/{act}", _act),
@@ -153,6 +158,14 @@ def _attempts(desk: Desk, visit: Visit, _request: Request) -> Page:
 
 def _events(desk: Desk, visit: Visit, _request: Request) -> Page:
     return events_page(desk, visit)
+
+
+def _pauses(desk: Desk, visit: Visit, _request: Request) -> Page:
+    return pauses_page(desk, visit)
+
+
+def _directives(desk: Desk, visit: Visit, _request: Request) -> Page:
+    return directives_page(desk, visit)
 
 
 def _run(desk: Desk, visit: Visit, request: Request) -> Page:

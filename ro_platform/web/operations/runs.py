@@ -24,9 +24,11 @@ from ro_platform.web.operations.html import Html, Node, el
 from ro_platform.web.operations.layout import BASE, Page, section
 from ro_platform.web.operations.paging import before_of
 from ro_platform.web.operations.parts import (
+    asset_link,
     dagster_link,
     error_words,
     facts,
+    gate_link,
     link,
     prose,
     short,
@@ -133,9 +135,9 @@ def _revoke(item: Refusing) -> Node:
 def _standing(item: Refusing) -> list[Node]:
     refusal = item.standing.refusal
     return [
-        item.asset,
+        asset_link(item.asset, item.fingerprint),
         short(item.ref.digest) if item.ref else None,
-        item.standing.gate_id,
+        gate_link(item.asset, item.standing.gate_id),
         word(item.standing.word),
         prose(f"{refusal.code}: {refusal.message} {refusal.next_step}") if refusal else None,
     ]
@@ -147,11 +149,10 @@ def _dossier(desk: Desk, visit: Visit, run: str, workload: str) -> Node:
     decision = access.decide(visit.actor, Action.AUDIT, target)
     if not decision.allowed:
         words = f"{visit.actor} may not audit it: {decision.why}"
-        return el("p", words, class_="note")
+        return el("p", prose(words), class_="note")
     if not has_deployment_key(desk.settings):
-        return el(
-            "p", "There is no signing key yet: `ro ledger key --create` makes one.", class_="note"
-        )
+        words = "There is no signing key yet: `ro ledger key --create` makes one."
+        return el("p", prose(words), class_="note")
     return [
         el("p", "One file that proves the run to anybody. A run that ended is sealed for it."),
         post_form(
