@@ -44,7 +44,11 @@ test: $(VENV)/.dev-installed ## Run every test but those that drive a browser
 
 .PHONY: browser
 browser: $(VENV)/.dev-installed ## Run the tests that drive a real Chromium; without one, fail
-	@RO_REQUIRE_BROWSER=1 $(BIN)/python -m pytest -m browser
+	@$(BIN)/python -m pytest -m browser
+
+.PHONY: pictures
+pictures: $(VENV)/.dev-installed ## Take the screenshots of the documents again, by those tests
+	@RO_SCREENSHOTS=docs $(BIN)/python -m pytest -m browser
 
 .PHONY: lint
 lint: $(VENV)/.dev-installed ## Check style, format, types and the layers

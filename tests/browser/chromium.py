@@ -66,19 +66,16 @@ def new_browser() -> Iterator[Browser]:
         browser.close()
 
 
-@contextmanager
-def new_page() -> Iterator[Page]:
-    """A new page."""
-    with new_browser() as browser:
-        yield browser.new_page(viewport={"width": 1440, "height": 1000})
-
-
 def picture(page: Page, name: str) -> None:
-    """Keep a screenshot, if somebody asked for them."""
+    """Keep a screenshot as ``name`` (a path below the documents), if somebody asked for them.
+
+    RO_SCREENSHOTS is the folder of the documents; `make pictures` sets it.
+    """
     if folder := os.environ.get("RO_SCREENSHOTS"):
-        Path(folder).mkdir(parents=True, exist_ok=True)
+        file = Path(folder) / f"{name}.png"
+        file.parent.mkdir(parents=True, exist_ok=True)
         page.wait_for_timeout(1000)
-        page.screenshot(path=Path(folder) / f"{name}.png")
+        page.screenshot(path=file)
 
 
 def answers(url: str) -> bool:

@@ -1,159 +1,29 @@
-"""Several people operate one deployment through its face, each in a browser of their own.
-
-RO_SCREENSHOTS=FOLDER keeps pictures of the pages.
-"""
+"""Several people operate one deployment through its face, each in a browser of their own."""
 
 from __future__ import annotations
 
-import json
 import re
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, Response, expect
+from playwright.sync_api import expect
 
-from tests.acceptance.product import (
-    LAUNCH,
-    Deployment,
-    small_deployment,
-    small_manifest,
-    stop,
-)
 from tests.browser.accessible import faults
-from tests.browser.chromium import (
-    PATIENCE_MS,
-    PATIENCE_SECONDS,
-    answers,
-    free_port,
-    new_browser,
-    picture,
+from tests.browser.chromium import PATIENCE_MS, picture
+from tests.browser.office import (
+    BEN,
+    JOBS,
+    OLGA,
+    PHONE,
+    RITA,
+    TARGET,
+    WIDE,
+    Office,
+    launch_of,
 )
 
 pytestmark = pytest.mark.browser
-
-PEOPLE = {
-    "HUMAN::ann": ("admin", "deployer"),
-    "HUMAN::ben": ("approver",),
-    "HUMAN::olga": ("operator",),
-    "HUMAN::rita": ("reader",),
-    "SYSTEM::daemon": ("operator",),
-}
-OLGA, BEN, RITA = "HUMAN::olga", "HUMAN::ben", "HUMAN::rita"
-JOB = "/locations/__repository__@reference/jobs/adding"
-TARGET = "workload/adding"
-WIDE, PHONE = 1280, 390
-FORCED = """async query => {
-  const answer = await fetch('/graphql', {
-    method: 'POST', headers: {'Content-Type': 'application/json'}, body: JSON.stringify(query)});
-  return [answer.status, await answer.json()];
-}"""
-
-
-@dataclass
-class Office:
-    """A served deployment, the people's tokens, and a browser for all of them."""
-
-    url: str
-    tokens: dict[str, str]
-    fingerprint: str
-    run_id: str
-    browser: Browser
-    pages: dict[str, Page] = field(default_factory=dict)
-
-    def visit(self, who: str, path: str) -> Page:
-        """That person's page there; signed in the first time."""
-        if who not in self.pages:
-            self.pages[who] = self.signed_in(who)
-        self.pages[who].goto(f"{self.url}{path}")
-        return self.pages[who]
-
-    def signed_in(self, who: str, **options: Any) -> Page:
-        """A new context in which that person signed in by their token."""
-        size = options.pop("viewport", {"width": WIDE, "height": 900})
-        page = self.browser.new_context(viewport=size, **options).new_page()
-        page.goto(f"{self.url}/operations/")
-        page.get_by_label("Token").fill(self.tokens[who])
-        page.get_by_role("button", name="Sign in").click()
-        expect(page.get_by_role("heading", name="Operations", level=1)).to_be_visible()
-        return page
-
-    def paused(self, *, by: str = OLGA) -> None:
-        """Pause the workload by the form."""
-        page = self.visit(by, "/operations/act/pause")
-        page.get_by_label("On", exact=True).fill(TARGET)
-        page.get_by_label("Reason").fill("The input is late, SHOP-40")
-        page.get_by_role("button", name="Pause now").click()
-        expect(page.get_by_role("status").first).to_contain_text(f"pause of {TARGET}: done")
-
-    def resumed(self, *, by: str = OLGA) -> Page:
-        """Resume it by the form beside the pause; the page that this leads to."""
-        page = self.visit(by, "/operations/")
-        page.get_by_label(f"Reason to resume {TARGET}").fill("It arrived")
-        page.get_by_role("button", name="Resume", exact=True).click()
-        expect(page.get_by_text("Nothing is paused.")).to_be_visible()
-        return page
-
-    def launched(self, who: str) -> tuple[Page, str]:
-        """Choose the partition in Dagster's dialog and launch; the page, and the run's id."""
-        page = self.visit(who, JOB)
-        page.get_by_role("button", name="Materialize all").click(timeout=PATIENCE_MS)
-        page.get_by_text("Select a partition or create one").click(timeout=PATIENCE_MS)
-        page.get_by_text("Select all (1)").click(timeout=PATIENCE_MS)
-        page.keyboard.press("Escape")
-        with page.expect_response(_is_launch, timeout=PATIENCE_MS) as answer:
-            page.get_by_role("button", name="Launch 1 run").click(timeout=PATIENCE_MS)
-        launched = re.search(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", answer.value.text())
-        assert launched, answer.value.text()
-        return page, launched[0]
-
-
-@pytest.fixture(scope="module")
-def office(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Office]:
-    """The small deployment with a finished run, a policy over five, the face and the daemon."""
-    folder = tmp_path_factory.mktemp("office")
-    port = free_port()
-    url = f"http://127.0.0.1:{port}"
-    small = small_deployment(folder).with_environment(RO_UI_URL=url)
-    ran = small.ro("run", small_manifest(folder), "--json").json()
-    assert small.ro("ledger", "key", "--create").code == 0
-    tokens = _published(small, folder)
-    with (
-        _served(small.with_environment(RO_TOKEN=tokens["SYSTEM::daemon"]), port, folder / "log"),
-        new_browser() as browser,
-    ):
-        print_ = ran["manifest_fingerprint"]
-        yield Office(url, tokens, print_, ran["run_id"], browser)
-
-
-def _published(small: Deployment, folder: Path) -> dict[str, str]:
-    tokens = {}
-    for person in PEOPLE:
-        answer = small.ro("token", "issue", "--for", person, "--reason", "for a test")
-        tokens[person] = answer.out.strip()
-    bindings = [{"actor": who, "role": role} for who, roles in PEOPLE.items() for role in roles]
-    file = folder / "policy.json"
-    file.write_text(json.dumps({"kind": "ro.access_policy.v0", "bindings": bindings}))
-    answer = small.ro("access", "publish", file, "--reason", "We are several now")
-    assert answer.code == 0, answer.err
-    return tokens
-
-
-@contextmanager
-def _served(deployment: Deployment, port: int, log: Path) -> Iterator[None]:
-    process = deployment.start("ro", "web", "--daemon", "--port", port, log=log)
-    try:
-        deadline = time.monotonic() + PATIENCE_SECONDS
-        while not answers(f"http://127.0.0.1:{port}/healthz"):
-            assert time.monotonic() < deadline, log.read_text()[-5000:]
-            time.sleep(0.5)
-        yield
-    finally:
-        stop(process)
 
 
 def test_nobody_sees_anything_before_signing_in_by_token(office: Office) -> None:
@@ -163,7 +33,7 @@ def test_nobody_sees_anything_before_signing_in_by_token(office: Office) -> None
     page.goto(f"{office.url}/runs")
     expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
     assert faults(page) == []
-    picture(page, "sign-in")
+    picture(page, "how-to/images/sign-in")
     page.get_by_label("Token").fill("ro1_no")
     page.get_by_role("button", name="Sign in").click()
     expect(page.get_by_role("alert")).to_be_visible()
@@ -187,16 +57,16 @@ def test_an_operator_launches_and_the_run_is_theirs(office: Office) -> None:
 def test_a_reader_cannot_launch_and_a_forced_request_is_refused(office: Office) -> None:
     """The button is disabled and says why; the same request by hand is refused, changes nothing
     and is on record."""
-    page = office.visit(RITA, JOB)
+    page = office.visit(RITA, f"{JOBS}/adding")
     button = page.get_by_role("button", name="Materialize all")
     expect(button).to_be_disabled(timeout=PATIENCE_MS)
     place = button.bounding_box()
     assert place is not None
     page.mouse.move(place["x"] + 20, place["y"] + 10)
     expect(page.get_by_text("You do not have permission to materialize")).to_be_visible()
-    picture(page, "refused-launch")
+    picture(page, "how-to/images/refused-launch")
 
-    status, answer = page.evaluate(FORCED, _launch(office.fingerprint))
+    status, answer = office.forced(RITA, launch_of(office.fingerprint))
     assert status == 403
     assert answer["data"] is None
     words = answer["errors"][0]["message"]
@@ -221,7 +91,7 @@ def test_two_people_pause_a_workload(office: Office) -> None:
     ben.get_by_role("link", name="pause").first.click()
     change = ben.get_by_label("Difference, before to after")
     expect(change).to_contain_text(f'+    "target": "{TARGET}"')
-    picture(ben, "directive")
+    picture(ben, "how-to/images/directive")
     ben.get_by_label("Why you approve it").fill("I looked at the change")
     ben.get_by_role("button", name="Approve what is shown").click()
     expect(ben.get_by_text(f"{BEN} approved it")).to_be_visible()
@@ -241,12 +111,12 @@ def test_what_is_paused_is_not_launched_until_it_is_resumed(office: Office) -> N
     refused = page.get_by_text(re.compile(f"RO_PAUSED: {TARGET} is paused by {OLGA}"))
     expect(refused.first).to_be_visible(timeout=PATIENCE_MS)
     expect(page.get_by_text("STEP_START")).to_have_count(0)
-    picture(page, "refused-paused")
+    picture(page, "how-to/images/refused-paused")
     for width in (WIDE, PHONE):
         shown = office.visit(OLGA, "/operations/")
         shown.set_viewport_size({"width": width, "height": 1000 if width == WIDE else 844})
         expect(shown.get_by_text("The input is late, SHOP-40").first).to_be_visible()
-        picture(shown, "operations" if width == WIDE else "operations-phone")
+        picture(shown, f"how-to/images/operations{'' if width == WIDE else '-phone'}")
     shown.set_viewport_size({"width": WIDE, "height": 900})
     office.resumed()
     page, run = office.launched(OLGA)
@@ -297,22 +167,3 @@ def test_a_dossier_is_downloaded_by_who_may_audit(office: Office, tmp_path: Path
     assert file.stat().st_size > 1000
     page = office.visit(OLGA, f"/operations/runs/{office.run_id}")
     expect(page.get_by_text(f"{OLGA} may not audit it")).to_be_visible()
-
-
-def _is_launch(response: Response) -> bool:
-    """Whether it answers one of the mutations by which the UI launches."""
-    sent = response.request.post_data or ""
-    return "mutation" in sent and "aunch" in sent
-
-
-def _launch(fingerprint: str) -> dict[str, Any]:
-    parameters = {
-        "selector": {
-            "repositoryLocationName": "reference",
-            "repositoryName": "__repository__",
-            "jobName": "adding",
-        },
-        "runConfigData": {},
-        "executionMetadata": {"tags": [{"key": "dagster/partition", "value": fingerprint}]},
-    }
-    return {"query": LAUNCH, "variables": {"parameters": parameters}}

@@ -1,7 +1,4 @@
-"""What a person sees of a run that was refused: why, and where the evidence is, or is not.
-
-RO_SCREENSHOTS=FOLDER keeps pictures of the pages.
-"""
+"""What a person sees of a run that was refused: why, and where the evidence is, or is not."""
 
 from __future__ import annotations
 
@@ -9,18 +6,13 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.acceptance.product import (
-    Deployment,
-    launch_sums,
-    small_deployment,
-    small_manifest,
-)
-from tests.browser.chromium import PATIENCE_MS, free_port, new_page, picture, webserver
+from tests.acceptance.product import Deployment, small_manifest
+from tests.browser.chromium import PATIENCE_MS, picture
+from tests.browser.office import OLGA, Office, launch_of
 
 pytestmark = pytest.mark.browser
 
@@ -40,40 +32,43 @@ class Refused:
         expect(self.page.get_by_text("RUN_CANCELED").first).to_be_visible(timeout=PATIENCE_MS)
 
 
-def _refused(url: str, fingerprint: str) -> str:
+@pytest.fixture(scope="module")
+def refused(office: Office) -> Iterator[Refused]:
+    """An operator's page, after both runs were refused."""
+    deployment = office.deployment.with_environment(RO_TOKEN=office.tokens[OLGA])
+    failed = _refused(office, _failed(deployment, office))
+    unjudged = _refused(office, _unjudged(deployment, office))
+    page = office.signed_in(OLGA, viewport={"width": 1440, "height": 1000})
+    yield Refused(office.url, failed, unjudged, page)
+    page.context.close()
+
+
+def _refused(office: Office, fingerprint: str) -> str:
     """The consumer alone, as the UI launches it; answers the run's id."""
-    run = launch_sums(url, fingerprint)
+    only = {"assetSelection": [{"path": ["sums"]}], "assetCheckSelection": []}
+    status, answer = office.forced(OLGA, launch_of(fingerprint, **only))
+    assert status == 200, answer
+    run = answer["data"]["launchRun"]["run"]
     assert run["status"] == "CANCELED"
     return str(run["runId"])
 
 
-def _failed(deployment: Deployment, folder: Path) -> str:
+def _failed(deployment: Deployment, office: Office) -> str:
     """A manifest whose gate said FAIL."""
-    answer = deployment.ro("run", small_manifest(folder, count=20), "--json")
+    answer = deployment.ro("run", small_manifest(office.folder, count=20), "--json")
     assert answer.code == 5
     return str(answer.json()["manifest_fingerprint"])
 
 
-def _unjudged(deployment: Deployment, folder: Path) -> str:
+def _unjudged(deployment: Deployment, office: Office) -> str:
     """A manifest whose artifact was made, and whose gate could not judge: it lacks its config."""
-    manifest = json.loads(small_manifest(folder, count=3).read_text())
+    manifest = json.loads(small_manifest(office.folder, count=3).read_text())
     del manifest["config_versions"]
-    file = folder / "without-config.json"
+    file = office.folder / "without-config.json"
     file.write_text(json.dumps(manifest))
     answer = deployment.ro("run", file, "--json")
     assert answer.code != 0
     return str(answer.json()["manifest_fingerprint"])
-
-
-@pytest.fixture(scope="module")
-def refused(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Refused]:
-    """The small deployment's UI, after both runs were refused."""
-    folder = tmp_path_factory.mktemp("refused")
-    port = free_port()
-    small = small_deployment(folder).with_environment(RO_UI_URL=f"http://127.0.0.1:{port}")
-    unjudged, failed = _unjudged(small, folder), _failed(small, folder)
-    with webserver(small, port, folder / "log") as url, new_page() as page:
-        yield Refused(url, _refused(url, failed), _refused(url, unjudged), page)
 
 
 def test_a_refused_run_says_why(refused: Refused) -> None:
@@ -85,7 +80,7 @@ def test_a_refused_run_says_why(refused: Refused) -> None:
     expect(log.first).to_be_visible()
     expect(refused.page.get_by_text("ENGINE_EVENT").first).to_be_visible()
     expect(refused.page.get_by_text("STEP_START")).to_have_count(0)
-    picture(refused.page, "refused-run")
+    picture(refused.page, "how-to/images/refused-run")
 
 
 def test_it_links_to_the_verdict(refused: Refused) -> None:
@@ -99,7 +94,6 @@ def test_it_links_to_the_verdict(refused: Refused) -> None:
     named = receipt.inner_text()
     refused.page.goto(address or "")
     expect(refused.page.get_by_text(named).first).to_be_visible(timeout=PATIENCE_MS)
-    picture(refused.page, "refused-verdict")
 
 
 def test_an_absent_verdict_is_said_to_be_absent(refused: Refused) -> None:
@@ -110,7 +104,7 @@ def test_an_absent_verdict_is_said_to_be_absent(refused: Refused) -> None:
     )
     expect(words.first).to_be_visible()
     expect(refused.page.get_by_text("none is on record").first).to_be_visible()
-    picture(refused.page, "refused-unjudged")
+    picture(refused.page, "how-to/images/refused-unjudged")
 
 
 def test_the_list_of_runs_can_be_filtered_by_refusal(refused: Refused) -> None:

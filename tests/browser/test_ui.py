@@ -1,7 +1,4 @@
-"""What a person sees in the Dagster UI after a governed run, in a real Chromium.
-
-RO_SCREENSHOTS=FOLDER keeps pictures of the pages.
-"""
+"""What a person sees in the Dagster UI after a governed run, in a real Chromium."""
 
 from __future__ import annotations
 
@@ -12,10 +9,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, Page, expect
 
 from tests.acceptance.product import ROOT, TUTORIAL, Deployment
-from tests.browser.chromium import PATIENCE_MS, free_port, new_page, picture, webserver
+from tests.browser.chromium import PATIENCE_MS, free_port, picture, webserver
 
 pytestmark = pytest.mark.browser
 
@@ -40,7 +37,7 @@ class Ui:
 
     def picture(self, name: str) -> None:
         """Keep a screenshot, if somebody asked for them."""
-        picture(self.page, name)
+        picture(self.page, f"tutorial/images/{name}")
 
 
 @pytest.fixture(scope="module")
@@ -54,10 +51,10 @@ def finished_run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str
 
 
 @pytest.fixture
-def ui(finished_run: tuple[str, Any]) -> Iterator[Ui]:
+def ui(finished_run: tuple[str, Any], browser: Browser) -> Iterator[Ui]:
     """A new page on that webserver."""
-    with new_page() as page:
-        yield Ui(*finished_run, page)
+    with browser.new_context(viewport={"width": 1440, "height": 1000}) as context:
+        yield Ui(*finished_run, context.new_page())
 
 
 def test_a_materialization_shows_what_it_made(ui: Ui) -> None:
@@ -87,7 +84,6 @@ def test_the_preview_is_the_table(ui: Ui) -> None:
     ui.page.get_by_text("Show Table Schema").first.click()
     shown = ui.page.get_by_role("dialog")
     expect(shown.get_by_text("purchase_date").first).to_be_visible(timeout=PATIENCE_MS)
-    ui.picture("schema")
     for word in ("customer_id", "amount_cents", "date32", "int64"):
         assert word in shown.inner_text(), word
 
@@ -110,7 +106,6 @@ def test_the_run_page_shows_every_step(ui: Ui) -> None:
     """The address that `ro run` prints leads to the run, with its 18 steps."""
     ui.visit(f"/runs/{ui.facts['dagster_run_id']}", "Success")
     expect(ui.page.get_by_text("feature_snapshot").first).to_be_visible(timeout=PATIENCE_MS)
-    ui.picture("run")
     text = ui.page.inner_text("body")
     for name in ("scenario", "quarantine", "admitted", "labels", "model", "bundle"):
         assert name in text, name

@@ -37,6 +37,11 @@ class FiledOrchestrator:
         """See :class:`Orchestrator`."""
         self._file(f"canceled-{dagster_run_id}", words)
 
+    def launched(self, replay_id: str) -> str | None:
+        """See :class:`Orchestrator`."""
+        is_there = (self.folder / f"launched-{replay_id}").exists()
+        return f"backfill-{replay_id[:8]}" if is_there else None
+
     def launch_replay(self, launch: ReplayLaunch) -> str:
         """See :class:`Orchestrator`."""
         self._file(f"launched-{launch.replay_id}", " ".join(launch.fingerprints))

@@ -99,7 +99,7 @@ class FakeOrchestrator:
     steps: Steps = field(default_factory=Steps)
     runs: list[RunUnderWay] = field(default_factory=list)
     canceled: dict[str, str] = field(default_factory=dict)
-    launched: dict[str, ReplayLaunch] = field(default_factory=dict)
+    launches: dict[str, ReplayLaunch] = field(default_factory=dict)
     fault: RunOperateError | None = None
 
     def running(self) -> Sequence[RunUnderWay]:
@@ -114,11 +114,14 @@ class FakeOrchestrator:
         self.canceled.setdefault(dagster_run_id, words)
         self.steps.step()
 
+    def launched(self, replay_id: str) -> str | None:
+        return f"backfill-{replay_id[:8]}" if replay_id in self.launches else None
+
     def launch_replay(self, launch: ReplayLaunch) -> str:
         self.steps.step()
         if self.fault:
             raise self.fault
-        self.launched.setdefault(launch.replay_id, launch)
+        self.launches.setdefault(launch.replay_id, launch)
         self.steps.step()
         return f"backfill-{launch.replay_id[:8]}"
 

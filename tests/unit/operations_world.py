@@ -23,6 +23,7 @@ from ro_platform.web.operations.routes import routes_of
 from ro_platform.web.visitors import Visitor
 
 _VOID = {"input", "meta", "br", "hr", "wbr", "link", "img"}
+_INLINE = {"a", "code", "del", "ins", "span", "strong", "time", "wbr"}
 
 
 @dataclass
@@ -110,7 +111,7 @@ class Seen(HTMLParser):
     @property
     def text(self) -> str:
         """What a person reads."""
-        return re.sub(r"\s+", " ", " ".join(self._words)).strip()
+        return re.sub(r"\s+", " ", "".join(self._words)).strip()
 
     def all(self, tag: str) -> list[dict[str, str]]:
         """The attributes of every element with that name."""
@@ -122,6 +123,7 @@ class Seen(HTMLParser):
         self.elements.append((tag, attributes))
         if tag not in _VOID:
             self._open.append(tag)
+        self._parted(tag)
         if re.fullmatch("h[1-6]", tag):
             self.headings.append(int(tag[1]))
         if tag == "form":
@@ -133,8 +135,13 @@ class Seen(HTMLParser):
         """See HTMLParser."""
         assert self._open, f"</{tag}> closes nothing"
         assert self._open.pop() == tag, tag
+        self._parted(tag)
 
     def handle_data(self, data: str) -> None:
         """See HTMLParser."""
         if self._open and self._open[-1] not in ("style", "title"):
             self._words.append(data)
+
+    def _parted(self, tag: str) -> None:
+        if tag not in _INLINE:
+            self._words.append(" ")

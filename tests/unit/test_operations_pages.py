@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ro_platform.contracts import DirectiveStatus, EntryKind, JobStatus
+from ro_platform.contracts import AdminActionType, DirectiveStatus, EntryKind, JobStatus
 from ro_platform.contracts.access import AccessRefused
 from ro_platform.kernel.clock import ManualClock
 from ro_platform.kernel.identity import run_id
@@ -28,6 +28,7 @@ from tests.unit.admin_world import (
     SECOND,
     AdminWorld,
     pause,
+    people,
     promote,
     retention,
     revoke,
@@ -266,6 +267,15 @@ def test_only_open_directives_are_listed(world: AdminWorld, pages: OperationsWor
     assert f"/operations{path}" not in pages.get(OPS).html
     assert "expired" in pages.get(OPS, path).text
     assert pages.get(OPS, "/directives/nothing").status == 404
+
+
+def test_what_needs_a_second_person_can_only_be_proposed(tmp_path: Path) -> None:
+    """Where the policy asks for one, the form has no button that would be refused."""
+    for four_eyes, values in (((), {"do", "propose"}), ((AdminActionType.PAUSE,), {"propose"})):
+        world = AdminWorld(people(four_eyes=four_eyes))
+        pages = OperationsWorld(world.plane, tmp_path, world.orchestrator)
+        buttons = pages.get(OPS, "/act/pause").all("button")
+        assert {item["value"] for item in buttons if item.get("name") == "how"} == values
 
 
 # --- what went wrong -----------------------------------------------------------------------------

@@ -36,7 +36,8 @@ _PLACE = f"workload/{WORKLOAD}"
 _RESUMED = (HANDS, ("admin", "resume", _PLACE, *WHY))
 
 
-def _paused(subjects: Subjects) -> Words:
+def paused(subjects: Subjects) -> Words:
+    """The words that resume the workload, which is paused."""
     if not subjects.world.plane.pauses.standing():
         code, said = subjects.world.ro(HANDS, "admin", "pause", _PLACE, *WHY)
         assert code == 0, said
@@ -117,7 +118,7 @@ ADMINISTRATIVE = (
         by_workload=True,
         restore=_RESUMED,
     ),
-    Typed("resume", Action.RESUME, _paused, by_workload=True),
+    Typed("resume", Action.RESUME, paused, by_workload=True),
     Typed(
         "drain",
         Action.DRAIN,

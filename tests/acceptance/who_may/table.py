@@ -7,6 +7,7 @@ from enum import StrEnum
 
 from ro_platform.contracts import Role
 from tests.acceptance.who_may.actions import ADMINISTRATIVE, BESIDES
+from tests.acceptance.who_may.forms import FORMS
 from tests.acceptance.who_may.mutations import MUTATIONS
 from tests.acceptance.who_may.people import Person, Where
 
@@ -32,13 +33,14 @@ _MARKS: Mapping[frozenset[Where], str] = {
 _INTRODUCTION = """\
 # Who may do what: the table
 
-Every role, narrowed in every way, against every administrative action and every GraphQL mutation of
-the installed Dagster. Each cell was tried on a deployment with a real token, the actions by `ro`,
-the mutations through the face. `RO_WRITE_TABLE=1 pytest
-tests/acceptance/test_who_may_do_what.py` writes this page; without the variable, the test compares.
+Every role, narrowed in every way, against every administrative action, every form below
+`/operations` and every GraphQL mutation of the installed Dagster. Each cell was tried on a
+deployment with a real token, the actions by `ro`, the rest through the face. `RO_WRITE_TABLE=1
+pytest tests/acceptance/test_who_may_do_what.py` writes this page; without the variable, the test
+compares.
 
-Where it says that somebody may, it was done. Where it does not, nothing changed: not the store, not
-a table of Dagster's, and of the [ledger](ledger.md) nothing but the record of the refusal.
+Where it says that somebody may, it was done. Where it does not, nothing changed: no byte of a file,
+no table of Dagster's, and of the [ledger](ledger.md) nothing but the record of the refusal.
 
 | cell | who has the role, and where it holds |
 |---|---|
@@ -58,6 +60,7 @@ def for_page(rows: Rows) -> str:
     kinds = [
         ("Administrative actions", [one.name for one in ADMINISTRATIVE]),
         ("What belongs to them", [one.name for one in BESIDES]),
+        ("Forms of the operations pages", [one.name for one in FORMS]),
         ("Mutations of Dagster", [one.name for one in MUTATIONS]),
     ]
     parts = [_INTRODUCTION]
@@ -72,7 +75,7 @@ def _table(rows: Rows, names: Iterable[str]) -> Iterator[str]:
     yield f"|---|{'---|' * len(Role)}"
     for name in names:
         cells = [_mark(rows[name], role) for role in Role]
-        shown = f"`{name}`" if " " not in name else name
+        shown = f"`{name}`" if " " not in name or name.startswith("/") else name
         yield f"| {shown} | {' | '.join(cells)} |"
 
 

@@ -4,6 +4,7 @@ after each attempt: the ledger, the store, and every table of Dagster."""
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sqlite3
 from collections.abc import Iterator, Mapping
@@ -13,6 +14,7 @@ from datetime import timedelta
 from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
+from stat import S_ISREG
 from typing import Any
 
 import httpx
@@ -21,14 +23,18 @@ from click.testing import CliRunner
 
 from ro_platform.cli.main import ro
 from ro_platform.config.settings import Settings, settings_in_force
-from ro_platform.contracts import BoundRef, EntryKind, LedgerEntry, RunManifest
+from ro_platform.contracts import AdminEvent, BoundRef, EntryKind, LedgerEntry, RunManifest
+from ro_platform.contracts.access import AccessRefused
 from ro_platform.contracts.manifest import CodeRef
 from ro_platform.kernel.identity import manifest_fingerprint
+from ro_platform.kernel.signing import create_key_file
+from ro_platform.ledger.entry import body_of
 from ro_platform.orchestration.instances import Instance, open_instance
 from ro_platform.orchestration.registration import register_manifest
 from ro_platform.plane import Plane, shared_plane
 from ro_platform.runs.manifest import ManifestFile
 from ro_platform.web.app import OpenFace, face
+from ro_platform.web.operations.routes import operations
 from tests.acceptance.product import ROOT
 from tests.acceptance.who_may.people import ENVIRONMENT, HANDS, PEOPLE, WORKLOAD, policy
 from tests.integration.web_world import free_port, running
@@ -39,7 +45,7 @@ WORKSPACE = """
 load_from:
   - python_file: {relative_path: definitions.py, location_name: small}
 """
-REFUSALS = (EntryKind.ACCESS_REFUSED, EntryKind.ADMIN_EVENT)
+_BESIDE_TABLES = (".db-wal", ".db-shm", ".db-journal", ".lock", ".pyc")
 
 
 class Making(SmallWorld):
@@ -57,7 +63,7 @@ class Making(SmallWorld):
 
 @dataclass
 class World:
-    """The deployment. ``tokens`` are by actor."""
+    """The deployment. ``tokens`` are by actor; ``refusals`` say who was refused what."""
 
     settings: Settings
     plane: Plane
@@ -69,6 +75,8 @@ class World:
     making: Making
     numbers: Iterator[int]
     dumps: dict[Path, tuple[int, str]] = field(default_factory=dict)
+    digests: dict[Path, tuple[tuple[int, ...], str]] = field(default_factory=dict)
+    refusals: set[tuple[str | None, str]] = field(default_factory=set)
     watched: dict[Path, sqlite3.Connection] = field(default_factory=dict)
 
     @cached_property
@@ -81,6 +89,11 @@ class World:
         headers = {"Authorization": f"Bearer {self.tokens[actor]}"}
         body = {"query": query, "variables": dict(variables)}
         return self.client.post("/graphql", json=body, headers=headers)
+
+    def form(self, actor: str, address: str, fields: Mapping[str, str]) -> httpx.Response:
+        """A form of the operations pages, sent by somebody."""
+        headers = {"Authorization": f"Bearer {self.tokens[actor]}"}
+        return self.client.post(f"/operations{address}", data=dict(fields), headers=headers)
 
     def ro(self, actor: str, *words: str) -> tuple[int, Any]:
         """A command of somebody's with their token: its exit code, and what it says as JSON."""
@@ -99,12 +112,24 @@ class World:
         return list(self.plane.ledger.scan(start=start))
 
     def state(self) -> dict[str, str]:
-        """Everything that a refusal must leave alone: the store's files and Dagster's tables."""
-        files = sorted(str(path) for path in (self.settings.home / "store").rglob("*"))
-        found = {"store": sha256("\n".join(files).encode()).hexdigest()}
-        for path in sorted(self.settings.dagster_state.rglob("*.db")):
-            found[str(path)] = self._dumped(path)
+        """Everything that a refusal must leave alone: the bytes of every file of the deployment,
+        and of its databases what is in them; but not the ledger, which is read by entries."""
+        found = {}
+        for path in self.settings.root.rglob("*"):
+            if path.suffix == ".db":
+                found[str(path)] = self._dumped(path)
+            elif not path.name.startswith("ledger.sqlite") and path.suffix not in _BESIDE_TABLES:
+                about = path.stat()
+                if S_ISREG(about.st_mode):
+                    found[str(path)] = self._digest(path, about)
         return found
+
+    def _digest(self, path: Path, about: os.stat_result) -> str:
+        """A digest of a file's bytes; computed again only when the file was changed in any way."""
+        changed = (about.st_ino, about.st_size, about.st_ctime_ns)
+        if self.digests.get(path, ((), ""))[0] != changed:
+            self.digests[path] = (changed, sha256(path.read_bytes()).hexdigest())
+        return self.digests[path][1]
 
     def _dumped(self, path: Path) -> str:
         """A digest of a database's content; computed again only when somebody wrote to it."""
@@ -117,6 +142,17 @@ class World:
             text = "\n".join(watched.iterdump())
             self.dumps[path] = (version, sha256(text.encode()).hexdigest())
         return self.dumps[path][1]
+
+
+def refusal_in(entry: LedgerEntry) -> tuple[str | None, str]:
+    """Who was refused what, as that entry says, which records nothing else."""
+    if entry.kind is EntryKind.ACCESS_REFUSED:
+        body = body_of(entry, AccessRefused)
+        return body.actor, body.operation
+    assert entry.kind is EntryKind.ADMIN_EVENT, entry
+    event = body_of(entry, AdminEvent)
+    assert event.result == "refused", entry
+    return event.actor, event.action_type.value
 
 
 @contextmanager
@@ -145,8 +181,8 @@ def _served(settings: Settings, port: int) -> Iterator[World]:
     plane = shared_plane(settings)
     with (
         open_instance(settings) as instance,
-        face(settings, port=port, instance=instance) as opened,
-        running(opened.app, port),
+        face(settings, port=port, instance=instance, operations=operations) as opened,
+        running(opened, port),
     ):
         making = Making(plane=plane)
         manifest = plane.runs.manifest(making.fingerprint)
@@ -165,6 +201,7 @@ def _served(settings: Settings, port: int) -> Iterator[World]:
             numbers=iter(range(10_000)),
         )
         world.new_artifact()
+        create_key_file(settings.signing_key, settings.ledger_origin)
         yield world
         for connection in world.watched.values():
             with closing(connection):
