@@ -36,8 +36,9 @@ class Refused:
 def refused(office: Office) -> Iterator[Refused]:
     """An operator's page, after both runs were refused."""
     deployment = office.deployment.with_environment(RO_TOKEN=office.tokens[OLGA])
-    failed = _refused(office, _failed(deployment, office))
+    # The FAIL last: the page of the check shows the newest verdict.
     unjudged = _refused(office, _unjudged(deployment, office))
+    failed = _refused(office, _failed(deployment, office))
     page = office.signed_in(OLGA, viewport={"width": 1440, "height": 1000})
     yield Refused(office.url, failed, unjudged, page)
     page.context.close()
