@@ -31,12 +31,15 @@ from ro_platform.config.settings import Settings, is_postgres, path_of
 from ro_platform.config.versions import ConfigVersions
 from ro_platform.contracts import AdminActionType, AdminEvent, JsonObject, LedgerEntry
 from ro_platform.contracts.base import contract_error
+from ro_platform.dossier.export import DossierExport, Notes
+from ro_platform.dossier.notes import kept_or_issued
 from ro_platform.gates.catalogue import GateCatalogue
 from ro_platform.gates.guard import Guard
 from ro_platform.gates.receipts import Receipts
 from ro_platform.gates.revocation import Revocations
 from ro_platform.kernel.clock import Clock, moment_of, system_clock
 from ro_platform.kernel.identity import admin_event_id
+from ro_platform.kernel.signing import SigningKey
 from ro_platform.ledger.backends.base import LedgerBackend
 from ro_platform.ledger.backends.memory import MemoryLedgerBackend
 from ro_platform.ledger.backends.sqlite import SqliteLedgerBackend
@@ -207,6 +210,18 @@ class Plane:
         """One run as its assets and gates see it. Raises :class:`ManifestNotRegisteredError`."""
         manifest = self.runs.manifest(fingerprint)
         return RunScope(fingerprint, manifest, self.store, self.configs, self.runs, self.guard)
+
+    def dossiers(self, key: SigningKey, notes: Notes | None = None) -> DossierExport:
+        """What exports its runs, signed with that key, over the newest notes that were kept."""
+        return DossierExport(
+            self.store,
+            self.ledger,
+            self.configs,
+            self.runs,
+            self.guard,
+            key=key,
+            notes=notes or kept_or_issued(self.checkpoints, key),
+        )
 
     def record_admin_event(
         self,

@@ -74,8 +74,9 @@ def standing_in(log: LedgerReader) -> tuple[Pause, ...]:
 def paused_error(pause: Pause) -> PausedError:
     """The words for what a pause stops."""
     verb = "is being drained" if pause.draining else "is paused"
+    why = pause.reason.rstrip(". ")
     return PausedError(
-        f"{pause.target} {verb} by {pause.actor} since {pause.since}: {pause.reason}",
+        f"{pause.target} {verb} by {pause.actor} since {pause.since}: {why}.",
         next_step=f"Nothing starts there until `ro admin resume {pause.target}`.",
         target=pause.target,
         actor=pause.actor,

@@ -22,8 +22,6 @@ from ro_platform.cli.output import (
 )
 from ro_platform.config.settings import Settings
 from ro_platform.contracts import Action, JsonObject
-from ro_platform.dossier.export import DossierExport
-from ro_platform.dossier.notes import kept_or_issued
 from ro_platform.dossier.page import page
 from ro_platform.dossier.summary import identity_rows, objections, tables, verified_facts
 from ro_platform.dossier.verify import Dossier, verify_dossier
@@ -63,15 +61,7 @@ def export(run: str, output: Path | None, with_artifacts: bool, as_json: bool) -
     fingerprint = _fingerprint(plane, run)
     workload = plane.runs.manifest(fingerprint).workload
     actor = acting(plane, Action.AUDIT, f"run {run_id(fingerprint)}", workload=workload)
-    exporter = DossierExport(
-        plane.store,
-        plane.ledger,
-        plane.configs,
-        plane.runs,
-        plane.guard,
-        key=key,
-        notes=kept_or_issued(plane.checkpoints, key),
-    )
+    exporter = plane.dossiers(key)
     target = output or Path(f"{run_id(fingerprint)}.dossier")
     with err.status("exporting ..."):
         dossier = exporter.export(fingerprint, target, actor=actor, with_artifacts=with_artifacts)

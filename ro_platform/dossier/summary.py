@@ -204,6 +204,8 @@ def _words(entry: LedgerEntry) -> str:
         case EntryKind.ADMIN_EVENT:
             event = body_of(entry, AdminEvent)
             return f"{event.action_type.value}: {event.reason}"
+        case EntryKind.DIRECTIVE_MOVED:
+            return f"{entry.subject} {body['status']}: {body['reason']}"
         case EntryKind.PASS_REVOKED:
             return f"revoked the PASS of {body['gate_id']}: {body['reason']}"
         case EntryKind.ARTIFACT_BLOCKED:

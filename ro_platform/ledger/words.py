@@ -31,6 +31,13 @@ def entry_words(entry: LedgerEntry) -> str:
             return f"{str(body['digest'])[:12]}: {body['reason']}"
         case EntryKind.SEGMENT_ARCHIVED:
             return f"{body['count']} entries from {body['first']}"
+        case EntryKind.DIRECTIVE_MOVED:
+            return f"{entry.subject[:22]} {body['status']}: {body['reason']}"
+        case EntryKind.ACCESS_REFUSED:
+            who = body.get("actor") or "nobody"
+            return f"{who} {body['operation']} {body['code']}"
+        case EntryKind.TOKEN_ISSUED:
+            return f"for {body['holder']} until {body['expires_at_utc']}: {body['reason']}"
         case EntryKind.ADMIN_EVENT:
             return f"{body['action_type']} {entry.subject}: {body['reason']}"
         case _:

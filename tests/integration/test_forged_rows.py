@@ -10,7 +10,6 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
-from datetime import timedelta
 from pathlib import Path
 
 import dagster as dg
@@ -18,10 +17,11 @@ import pytest
 from dagster._grpc.types import ExecuteRunArgs
 
 from ro_platform.config.settings import Settings, settings_in_force
-from ro_platform.contracts import AccessPolicy, EntryKind, Role, RoleBinding
+from ro_platform.contracts import EntryKind, Role
 from ro_platform.orchestration.dagster_launches_private import LaunchRunContext
 from ro_platform.plane import Plane, shared_plane
 from tests.acceptance.product import Deployment, small_deployment, small_manifest
+from tests.integration.people import published_roles
 from tests.servers import postgres_server
 
 ALICE, DAEMON = "HUMAN::alice", "SYSTEM::dagster-daemon"
@@ -124,15 +124,7 @@ def _policy(plane: Plane) -> dict[str, str]:
         ALICE: Role.OPERATOR,
         DAEMON: Role.OPERATOR,
     }
-    user, day = plane.access.single_user, timedelta(days=1)
-    tokens = {
-        who: plane.tokens.issue(who, lifetime=day, reason="a test", actor=user).text
-        for who in roles
-    }
-    bindings = tuple(RoleBinding(actor=actor, role=role) for actor, role in roles.items())
-    policy = AccessPolicy(kind="ro.access_policy.v0", bindings=bindings)
-    plane.policies.publish_first(policy, reason="a test", actor=user)
-    return tokens
+    return published_roles(plane, roles)
 
 
 @pytest.mark.parametrize("row", [COPIED, BARE])

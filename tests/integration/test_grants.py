@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, replace
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -22,18 +21,17 @@ import pytest
 
 from ro_platform.config.settings import Settings, settings_in_force
 from ro_platform.contracts import (
-    AccessPolicy,
     AdminActionType,
     AdminRequest,
     EntryKind,
     Role,
-    RoleBinding,
 )
 from ro_platform.orchestration.launches import ACTOR, GRANT
 from ro_platform.orchestration.operations import DagsterOperations, ReplayProof
 from ro_platform.orchestration.storage import RecordingRuns
 from ro_platform.plane import Plane, shared_plane
 from tests.acceptance.product import Answer, Deployment, small_deployment, small_manifest, stop
+from tests.integration.people import published_roles
 
 PATIENCE_SECONDS = 120
 BOSS, SECOND = "HUMAN::boss", "HUMAN::second"
@@ -82,18 +80,8 @@ def _until(what: Callable[[], Any], log: Path) -> None:
 
 def _found(plane: Plane) -> dict[str, str]:
     """A policy with an admin, a second person, alice and the daemon; each one's token."""
-    user = plane.access.single_user
-    tokens = {
-        who: plane.tokens.issue(who, lifetime=timedelta(days=1), reason="a test", actor=user).text
-        for who in (BOSS, ALICE, DAEMON)
-    }
     roles = {BOSS: Role.ADMIN, SECOND: Role.APPROVER, ALICE: Role.OPERATOR, DAEMON: Role.OPERATOR}
-    policy = AccessPolicy(
-        kind="ro.access_policy.v0",
-        bindings=tuple(RoleBinding(actor=actor, role=role) for actor, role in roles.items()),
-    )
-    plane.policies.publish_first(policy, reason="a test", actor=user)
-    return tokens
+    return published_roles(plane, roles)
 
 
 def _perform(plane: Plane, kind: AdminActionType, **parameters: Any) -> Any:

@@ -16,7 +16,6 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +23,7 @@ import dagster as dg
 import pytest
 
 from ro_platform.config.settings import Settings, settings_in_force
-from ro_platform.contracts import AccessPolicy, Role, RoleBinding
+from ro_platform.contracts import Role
 from ro_platform.plane import shared_plane
 from tests.acceptance.product import (
     BACKFILL,
@@ -35,6 +34,7 @@ from tests.acceptance.product import (
     small_manifest,
     stop,
 )
+from tests.integration.people import published_roles
 from tests.servers import free_port
 
 pytestmark = pytest.mark.timeout(900)  # a dozen processes that each load Dagster
@@ -125,16 +125,7 @@ def _policy(small: Deployment) -> dict[str, str]:
         READER: Role.READER,
     }
     with settings_in_force(Settings.load(environment, cwd=small.root)) as settings:
-        plane = shared_plane(settings)
-        user, day = plane.access.single_user, timedelta(days=1)
-        tokens = {
-            who: plane.tokens.issue(who, lifetime=day, reason="a test", actor=user).text
-            for who in roles
-        }
-        bindings = tuple(RoleBinding(actor=actor, role=role) for actor, role in roles.items())
-        policy = AccessPolicy(kind="ro.access_policy.v0", bindings=bindings)
-        plane.policies.publish_first(policy, reason="a test", actor=user)
-    return tokens
+        return published_roles(shared_plane(settings), roles)
 
 
 def _commands(fingerprint: str) -> dict[str, tuple[str, ...]]:

@@ -11,7 +11,6 @@ import shutil
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +19,10 @@ import psutil
 import pytest
 
 from ro_platform.config.settings import Settings, settings_in_force
-from ro_platform.contracts import AccessPolicy, Role, RoleBinding
+from ro_platform.contracts import Role
 from ro_platform.plane import shared_plane
 from tests.acceptance.product import BACKFILL, LAUNCH, ROOT, Deployment, stop
+from tests.integration.people import published_roles
 from tests.servers import free_port
 
 pytestmark = pytest.mark.timeout(900)
@@ -192,16 +192,7 @@ def _policy(deployment: Deployment) -> dict[str, str]:
     }
     environment = {"RO_ROOT": str(deployment.root), "RO_HOME": str(deployment.home)}
     with settings_in_force(Settings.load(environment, cwd=deployment.root)) as settings:
-        plane = shared_plane(settings)
-        user, day = plane.access.single_user, timedelta(days=1)
-        tokens = {
-            who: plane.tokens.issue(who, lifetime=day, reason="a test", actor=user).text
-            for who in roles
-        }
-        bindings = tuple(RoleBinding(actor=actor, role=role) for actor, role in roles.items())
-        policy = AccessPolicy(kind="ro.access_policy.v0", bindings=bindings)
-        plane.policies.publish_first(policy, reason="a test", actor=user)
-    return tokens
+        return published_roles(shared_plane(settings), roles)
 
 
 def _is_dead(process: psutil.Process) -> bool:

@@ -124,16 +124,7 @@ class DossierWorld(SmallWorld):
 
     def exporter(self, key: SigningKey = KEY) -> DossierExport:
         """What exports its runs."""
-        plane = self.plane
-        return DossierExport(
-            plane.store,
-            plane.ledger,
-            plane.configs,
-            plane.runs,
-            plane.guard,
-            key=key,
-            notes=sign_now(plane.ledger, key),
-        )
+        return self.plane.dossiers(key, sign_now(self.plane.ledger, key))
 
     def dossier(self, target: Path, *, with_artifacts: bool = False) -> Dossier:
         """The dossier of its run."""

@@ -14,7 +14,7 @@ from ro_platform.contracts import (
     BoundRef,
     LedgerEntry,
 )
-from ro_platform.dossier.export import DossierExport, sign_now
+from ro_platform.dossier.export import sign_now
 from ro_platform.errors import EntryConflictError
 from ro_platform.kernel.identity import run_id
 from ro_platform.ledger.entry import body_of
@@ -90,16 +90,7 @@ def test_an_event_touches_the_run_that_its_target_belongs_to(name: str, tmp_path
     assert event.seq in world.traced(run)
     assert event.seq in world.traced(world.fingerprint)
     assert event.seq not in world.traced(world.other)
-    plane = world.plane
-    export = DossierExport(
-        plane.store,
-        plane.ledger,
-        plane.configs,
-        plane.runs,
-        plane.guard,
-        key=KEY,
-        notes=sign_now(plane.ledger, KEY),
-    )
+    export = world.plane.dossiers(KEY, sign_now(world.plane.ledger, KEY))
     dossier = export.export(world.fingerprint, tmp_path / "d", actor=BOSS)
     assert event.seq in [line.seq for line in dossier.context]
 

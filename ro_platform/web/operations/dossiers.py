@@ -10,8 +10,6 @@ from starlette.responses import FileResponse
 
 from ro_platform.checkpoints.keys import deployment_key
 from ro_platform.contracts import Action
-from ro_platform.dossier.export import DossierExport
-from ro_platform.dossier.notes import kept_or_issued
 from ro_platform.errors import RunOperateError
 from ro_platform.web.operations.desk import Desk, Visit
 from ro_platform.web.operations.runs import fingerprint_of, registered
@@ -33,15 +31,7 @@ def dossier_download(desk: Desk, visit: Visit, run: str) -> FileResponse:
         visit.refused(error, "dossier.download")
         raise
     key = deployment_key(desk.settings)
-    exporter = DossierExport(
-        plane.store,
-        plane.ledger,
-        plane.configs,
-        plane.runs,
-        plane.guard,
-        key=key,
-        notes=kept_or_issued(plane.checkpoints, key),
-    )
+    exporter = plane.dossiers(key)
     folder = tempfile.TemporaryDirectory(prefix="ro-dossier-")
     file = Path(folder.name) / f"{run}.dossier"
     try:
