@@ -50,10 +50,19 @@ class AdminAction(ABC, Generic[P]):
         """The one workload that it concerns, so that a role narrowed to that one is enough."""
         return None
 
+    def stream(self, request: AdminRequest) -> str | None:  # noqa: ARG002 - most have none
+        """The one stream that it concerns, likewise."""
+        return None
+
     def target(self, request: AdminRequest, environment: str) -> Target:
         """Where: what roles are held against."""
         named = ", ".join(self.targets(request))
-        return Target(named, environment=environment, workload=self.workload(request))
+        return Target(
+            named,
+            environment=environment,
+            workload=self.workload(request),
+            stream=self.stream(request),
+        )
 
     @abstractmethod
     def before(self, request: AdminRequest, log: LedgerReader) -> JsonObject:

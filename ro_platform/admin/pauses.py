@@ -32,6 +32,11 @@ def asset_target(key: str) -> str:
     return f"asset/{key}"
 
 
+def consumer_target(stream: str, consumer: str) -> str:
+    """The target that stops what is delivered to a consumer of a stream."""
+    return f"consumer/{stream}/{consumer}"
+
+
 class Pauses:
     """What stands paused in one environment."""
 
@@ -42,12 +47,21 @@ class Pauses:
         """Every pause that stands, by target."""
         return standing_in(self._log)
 
-    def require_running(self, *, workload: str | None, assets: Collection[str]) -> None:
+    def require_running(
+        self,
+        *,
+        workload: str | None = None,
+        assets: Collection[str] = (),
+        consumer: tuple[str, str] | None = None,
+    ) -> None:
         """Raise :class:`PausedError`, with who, why and since when, if one of them is paused.
 
-        ``assets`` are keys, their parts joined by a slash. Costs one indexed read.
+        ``assets`` are keys, their parts joined by a slash; ``consumer`` is a stream and the name of
+        a consumer of it, and whoever delivers to it asks first. Costs one indexed read.
         """
         concerned = {PLANE, *map(asset_target, assets)}
+        if consumer is not None:
+            concerned.add(consumer_target(*consumer))
         if workload is not None:
             concerned.add(workload_target(workload))
         for pause in self.standing():

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Annotated
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, field_validator
 
 from ro_platform.admin.action import AdminAction
 from ro_platform.admin.intents import Intent
@@ -20,18 +20,19 @@ from ro_platform.ledger.reader import LedgerReader
 
 _TARGET = re.compile(
     r"plane|workload/[A-Za-z0-9_.\-]{1,128}|asset/[A-Za-z0-9_\-]+(/[A-Za-z0-9_\-]+)*"
+    r"|consumer/[A-Za-z0-9_.\-]{1,128}/[A-Za-z0-9_.\-]{1,128}"
 )
+TARGETS = "plane, workload/NAME, asset/KEY or consumer/STREAM/NAME"
+"""The targets in words."""
 
 
 def _is_target(text: str) -> str:
     if len(text) > 512 or not _TARGET.fullmatch(text):
-        raise ValueError("a target is plane, workload/NAME or asset/KEY")
+        raise ValueError(f"a target is {TARGETS}")
     return text
 
 
-PauseTarget = Annotated[
-    str, AfterValidator(_is_target), Field(description="plane, workload/<name> or asset/<key>.")
-]
+PauseTarget = Annotated[str, AfterValidator(_is_target), Field(description=f"{TARGETS}.")]
 
 
 class PauseParameters(Contract):
@@ -44,6 +45,13 @@ class DrainParameters(PauseParameters):
     """On what, and how long what runs there is waited for, in seconds."""
 
     limit_seconds: Annotated[int, Field(ge=1, le=7 * 86400)] = 3600
+
+    @field_validator("target")
+    @classmethod
+    def _can_be_seen_to_end(cls, target: str) -> str:
+        if target.startswith("consumer/"):
+            raise ValueError("runs are drained; a consumer of a stream is paused")
+        return target
 
 
 class _Pausing(AdminAction[PauseParameters]):
@@ -62,6 +70,11 @@ class _Pausing(AdminAction[PauseParameters]):
         """The workload, where the target is one."""
         kind, _, name = self.asked(request).target.partition("/")
         return name if kind == "workload" else None
+
+    def stream(self, request: AdminRequest) -> str | None:
+        """The stream, where the target is a consumer of one."""
+        kind, _, name = self.asked(request).target.partition("/")
+        return name.partition("/")[0] if kind == "consumer" else None
 
     def before(self, request: AdminRequest, log: LedgerReader) -> JsonObject:
         """The pause that stands on the target, if any."""

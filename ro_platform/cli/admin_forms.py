@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from ro_platform.admin.intents import admin_request, canonical_digest
+from ro_platform.admin.pausing import TARGETS
 from ro_platform.admin.replay import ReplayBasis
 from ro_platform.cli.output import fails_clearly
 from ro_platform.config.files import document_bytes
@@ -151,7 +152,7 @@ def _argument(name: str, **more: Any) -> click.Argument:
     return click.Argument([name], **more)
 
 
-_PAUSED = "A TARGET is plane, workload/NAME or asset/KEY."
+_PAUSED = f"A TARGET is {TARGETS}."
 _ARTIFACT = "A TARGET is ASSET@FINGERPRINT, a locator (refs/...json) or a SHA-256."
 _SCOPE = tuple(
     click.Option([f"--{name}"], help=f"Only in this {name}.")

@@ -87,7 +87,8 @@ class AdminEvent(Contract):
 
 
 class Pause(Contract):
-    """That nothing starts on a target: ``plane``, ``workload/<name>`` or ``asset/<key>``.
+    """That nothing starts on a target: ``plane``, ``workload/<name>``, ``asset/<key>`` or
+    ``consumer/<stream>/<name>``.
 
     ``draining`` says that what runs there is being waited for, until ``until`` at most.
     """

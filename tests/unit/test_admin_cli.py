@@ -258,7 +258,7 @@ def test_what_is_said_to_a_person(office: Office, orchestrator: FakeOrchestrator
     assert "No manifest" not in known.output
     wrong = office.ask("admin", "pause", "everything", "--reason", "late")
     assert wrong.exit_code == 3
-    assert "a target is plane, workload/NAME or asset/KEY" in wrong.output
+    assert "a target is plane, workload/NAME, asset/KEY or consumer/STREAM/NAME" in wrong.output
     assert "`ro admin pause --help`" in wrong.output
     nothing = office.ask("admin", "resume", "plane", "--reason", "late")
     assert "it had no pause of its own" in nothing.output

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from ro_platform.contracts import AdminActionType, EntryKind, Role
+from ro_platform.contracts import AdminActionType, EntryKind, Role, RoleBinding, Scope
 from ro_platform.errors import (
     AccessDeniedError,
     ArtifactNotFoundError,
@@ -74,6 +74,40 @@ def test_a_pause_covers_its_target(target: str, stopped: bool) -> None:
             world.plane.pauses.require_running(workload="w", assets=["a/b"])
     else:
         world.plane.pauses.require_running(workload="w", assets=["a/b"])
+
+
+@pytest.mark.parametrize(
+    ("target", "stopped"),
+    [("plane", True), ("consumer/orders/scorer", True), ("consumer/orders/archive", False)],
+)
+def test_a_pause_covers_one_consumer_of_a_stream(target: str, stopped: bool) -> None:
+    """That one and no other, nor a workload of the same name; the plane's covers every one."""
+    world = AdminWorld()
+    world.do(pause(target), OPS)
+    if stopped:
+        with pytest.raises(PausedError):
+            world.plane.pauses.require_running(consumer=("orders", "scorer"))
+    else:
+        world.plane.pauses.require_running(consumer=("orders", "scorer"))
+    if target != "plane":
+        world.plane.pauses.require_running(workload="scorer", assets=["orders/scorer"])
+
+
+def test_a_role_narrowed_to_a_stream_pauses_its_consumers_alone() -> None:
+    """Not those of another stream, and no workload."""
+    scope = Scope(stream="orders")
+    narrow = RoleBinding(actor="HUMAN::narrow", role=Role.OPERATOR, scope=scope)
+    world = AdminWorld(people(narrow))
+    world.do(pause("consumer/orders/scorer"), "HUMAN::narrow")
+    for other in ("consumer/refunds/scorer", "workload/orders", "plane"):
+        with pytest.raises(AccessDeniedError):
+            world.do(pause(other), "HUMAN::narrow", key=other)
+
+
+def test_a_consumer_is_paused_and_not_drained() -> None:
+    """No run would show when it is empty."""
+    with pytest.raises(ContractError, match="is paused"):
+        AdminWorld().do(ask(AdminActionType.DRAIN, {"target": "consumer/orders/scorer"}), OPS)
 
 
 def test_pauses_of_several_stand_side_by_side() -> None:

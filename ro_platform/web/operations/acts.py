@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from ro_platform.admin.intents import admin_request, canonical_digest
+from ro_platform.admin.pausing import TARGETS
 from ro_platform.contracts import Action, AdminActionType, AdminRequest, JsonObject
 from ro_platform.errors import InvalidInputError, NotFoundError
 from ro_platform.web.operations.desk import Desk, Visit
@@ -44,7 +45,7 @@ class Act:
         return self.name.replace("-", " ").capitalize()
 
 
-_TARGET = (("target", "On", "plane, workload/NAME or asset/KEY"),)
+_TARGET = (("target", "On", TARGETS),)
 ACTS = {
     act.name: act
     for act in (
