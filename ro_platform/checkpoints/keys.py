@@ -18,8 +18,17 @@ _MAX_FILE_BYTES = 1 << 20
 
 
 def deployment_key(settings: Settings) -> SigningKey:
-    """The signing key. Raises :class:`SettingsError` if there is none or it is not safe."""
-    return read_key_file(settings.signing_key)
+    """The signing key. Raises :class:`SettingsError` if there is none, it is not safe, or it is
+    another log's: a note is signed in the log's own name."""
+    key = read_key_file(settings.signing_key)
+    if key.verifier.name != settings.ledger_origin:
+        raise SettingsError(
+            f"{settings.signing_key} is the key of {key.verifier.name!r}, and this log is "
+            f"{settings.ledger_origin!r}.",
+            next_step="Set RO_LEDGER_ORIGIN to the key's name, or RO_SIGNING_KEY to the log's key.",
+            origin=settings.ledger_origin,
+        )
+    return key
 
 
 def has_deployment_key(settings: Settings) -> bool:
@@ -34,7 +43,8 @@ def trusted_keys(settings: Settings) -> tuple[VerifierKey, ...]:
     public = settings.signing_key.with_name(f"{settings.signing_key.name}.pub")
     if public.is_file():
         return verifier_keys(str(public))
-    return (deployment_key(settings).verifier,) if has_deployment_key(settings) else ()
+    own = read_key_file(settings.signing_key).verifier if has_deployment_key(settings) else None
+    return (own,) if own else ()
 
 
 def verifier_keys(text: str) -> tuple[VerifierKey, ...]:

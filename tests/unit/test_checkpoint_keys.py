@@ -67,6 +67,14 @@ def test_the_deployments_own_key_is_believed_by_its_public_half(tmp_path: Path) 
     assert trusted_keys(found) == (key.verifier,)
 
 
+def test_the_key_of_another_log_signs_nothing_of_this_one(tmp_path: Path) -> None:
+    """A note names its log and its key alike; a dossier under two names would be refused later."""
+    found = settings(tmp_path)
+    create_key_file(found.signing_key, "ro-platform/elsewhere")
+    with pytest.raises(SettingsError, match="RO_LEDGER_ORIGIN"):
+        deployment_key(found)
+
+
 def test_keys_that_are_set_replace_the_deployments_own(tmp_path: Path) -> None:
     """Whoever sets them says exactly who is believed."""
     found = settings(tmp_path, RO_TRUSTED_KEYS=PETER)
