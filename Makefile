@@ -8,9 +8,8 @@ SHELL := /bin/bash
 VENV := .venv
 BIN := $(VENV)/bin
 PORT ?= 3000
-# Tests that share a machine well run side by side; those that wait for daemons, one after another.
-FAST_TESTS := tests/unit tests/contract tests/architecture tests/orchestration
-SLOW_TESTS := tests/acceptance tests/integration
+# In the order in which they begin, two files at a time: what takes longest first.
+TESTS := tests/acceptance tests/integration tests/orchestration tests/contract tests/unit tests/architecture
 COMPILE := pip compile --quiet --universal --generate-hashes --python-version 3.11 \
 	--no-strip-extras --custom-compile-command "make lock" $(UPGRADE)
 
@@ -39,8 +38,8 @@ ui: $(VENV)/.run-installed ## Serve the UI and run the daemon: 127.0.0.1, port 3
 
 .PHONY: test
 test: $(VENV)/.dev-installed ## Run every test but those that drive a browser
-	@$(BIN)/python -m pytest $(FAST_TESTS) -m "not browser and not benchmark" -n 2 --dist loadfile
-	@$(BIN)/python -m pytest $(SLOW_TESTS) -m "not browser and not benchmark"
+	@$(BIN)/python -m pytest $(TESTS) -m "not browser and not benchmark" \
+		-n 2 --dist loadfile --no-loadscope-reorder
 
 .PHONY: browser
 browser: $(VENV)/.dev-installed ## Run the tests that drive a real Chromium; without one, fail

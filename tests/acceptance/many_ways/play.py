@@ -4,6 +4,7 @@ way at once. What is left behind is gathered while Dagster still answers."""
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -92,7 +93,9 @@ def _set_up(start: Start, mark: Callable[[str], None]) -> None:
     sources = [f"{family}/source" for family in FAMILIES]
     start.backfills["lost"] = start.backfill(sources, [start.fingerprints["lost"]])
     served.until(lambda: _looked(served))
-    served.ask(STOP_SENSOR, it=_automation(served)["id"])
+    for _ in range(2):
+        served.until(lambda: _stopped(served))
+        time.sleep(1)
     mark("looked")
     step(deployment, "states", "put").finish()
     mark("put")
@@ -159,6 +162,16 @@ def _automation(served: Served) -> Any:
 
 def _looked(served: Served) -> bool:
     return any(tick["status"] in ("SUCCESS", "SKIPPED") for tick in _automation(served)["ticks"])
+
+
+def _stopped(served: Served) -> bool:
+    """Stop the automation; True once it is stopped and no look of it is under way, since one that
+    began before it was stopped ends by writing that it runs."""
+    state = _automation(served)
+    if state["status"] == "RUNNING":
+        served.ask(STOP_SENSOR, it=state["id"])
+        return False
+    return all(tick["status"] != "STARTED" for tick in state["ticks"])
 
 
 def _backfill_over(start: Start, name: str) -> bool:
