@@ -15,9 +15,10 @@ not compute: its attempts are REFUSED. This is the law for what no coordinator s
 When a run has ended and nothing else is open under its manifest, the record of it is sealed.
 
 An event that cannot be recorded raises, so Dagster does not go on: no execution without a record.
-What is planned is recorded before Dagster stores it, everything else after: a process that is
-killed in between leaves an attempt without an end, which reconciliation ends, and never Dagster's
-plan without an attempt.
+What is planned, and that a run has failed, is recorded before Dagster stores it, everything else
+after: a process that is killed in between leaves an attempt without an end, which reconciliation
+ends, and never Dagster's plan without an attempt. Dagster stores a failure and only then gives the
+run that status, by which its daemon decides, once, whether to retry: nothing of ours comes between.
 """
 
 import re
@@ -51,6 +52,7 @@ _CODE = re.compile(r"\b(RO_[A-Z_]+): ")
 _MAX_ERROR_CHARS = 2000
 _Event = dg.DagsterEventType
 _PLANNED = (_Event.ASSET_MATERIALIZATION_PLANNED, _Event.ASSET_CHECK_EVALUATION_PLANNED)
+_RECORDED_FIRST = frozenset({*_PLANNED, _Event.RUN_FAILURE})
 _GIVEN_UP = (JobStatus.CANCELED, JobStatus.LOST, JobStatus.REFUSED)
 
 
@@ -76,7 +78,7 @@ class AttemptRecorder:
     def record(self, entry: dg.EventLogEntry, store: Callable[[dg.EventLogEntry], None]) -> None:
         """Have Dagster store an event, and record it. Raises if either cannot be done."""
         event = entry.dagster_event
-        if event is not None and event.event_type in _PLANNED:
+        if event is not None and event.event_type in _RECORDED_FIRST:
             self.observe(entry)
             store(entry)
         else:

@@ -14,6 +14,7 @@ from ro_platform.contracts import EntryKind, JobAttemptRecord, JobStatus
 from ro_platform.errors import BackendUnavailableError, EncodingError
 from ro_platform.orchestration import MANIFESTS, PlaneResource, gate
 from ro_platform.orchestration.failures import shown_by_dagster
+from ro_platform.orchestration.recorder import AttemptRecorder
 from ro_platform.runs.attempt import transition_of
 from ro_platform.runs.runtime import runtime_fingerprint
 from ro_platform.testing import EphemeralPlane
@@ -209,6 +210,32 @@ def test_an_attempt_whose_worker_went_silent_is_lost_when_the_run_ends(
 
     assert history(governed, "made")[-1] == (1, JobStatus.LOST)
     assert history(governed, "later")[-1] == (1, JobStatus.CANCELED)
+
+
+def test_when_dagster_stores_that_a_run_failed_nothing_of_ours_is_left_to_do(
+    governed: EphemeralPlane,
+) -> None:
+    """Its daemon decides about a retry, once, as soon as it sees that event, and goes by the run's
+    status, which Dagster sets right after: a record made in between would lose retries."""
+
+    @dg.asset(partitions_def=MANIFESTS)
+    def made() -> dict[str, int]:
+        return {}
+
+    fingerprint = governed.register()
+    job = dg.define_asset_job("j", selection="*")
+    definition = dg.Definitions(assets=[made], jobs=[job]).resolve_job_def("j")
+    run = governed.instance.create_run_for_job(definition, tags={"dagster/partition": fingerprint})
+    seen: list[tuple[JobStatus, int]] = []
+
+    def store(_: dg.EventLogEntry) -> None:
+        sealed = list(governed.plane.ledger.scan(kind=EntryKind.RUN_SEALED))
+        seen.append((history(governed, "made")[-1][1], len(sealed)))
+
+    failed = dg.DagsterEvent("PIPELINE_FAILURE", "j", message="its worker is gone")
+    entry = dg.EventLogEntry(None, 40, "", run.run_id, 0.0, dagster_event=failed)  # type: ignore[no-untyped-call]
+    AttemptRecorder(lambda: governed.plane).record(entry, store)
+    assert seen == [(JobStatus.CANCELED, 1)]
 
 
 def test_a_canceled_run_leaves_canceled_attempts(governed: EphemeralPlane) -> None:
