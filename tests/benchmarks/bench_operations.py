@@ -70,6 +70,8 @@ def measured(folder: Path, size: int) -> dict[str, float]:
         "overview": "/",
         "attempts": "/attempts",
         "events": "/events",
+        "directives": "/directives",
+        "pauses": "/pauses",
         "run": f"/runs/{run}",
         "pause": "/act/pause",
     }
