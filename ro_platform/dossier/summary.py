@@ -203,7 +203,8 @@ def _words(entry: LedgerEntry) -> str:
     match entry.kind:
         case EntryKind.ADMIN_EVENT:
             event = body_of(entry, AdminEvent)
-            return f"{event.action_type.value}: {event.reason}"
+            result = "" if event.result == "done" else f" {event.result}"
+            return f"{event.action_type.value}{result}: {event.reason}"
         case EntryKind.DIRECTIVE_MOVED:
             return f"{entry.subject} {body['status']}: {body['reason']}"
         case EntryKind.PASS_REVOKED:

@@ -39,7 +39,8 @@ def entry_words(entry: LedgerEntry) -> str:
         case EntryKind.TOKEN_ISSUED:
             return f"for {body['holder']} until {body['expires_at_utc']}: {body['reason']}"
         case EntryKind.ADMIN_EVENT:
-            return f"{body['action_type']} {entry.subject}: {body['reason']}"
+            result = "" if body.get("result") == "done" else f" {body.get('result')}"
+            return f"{body['action_type']}{result} {entry.subject}: {body['reason']}"
         case _:
             return entry.subject
 

@@ -19,6 +19,7 @@ from ro_platform.errors import (
     PausedError,
     SecondPersonRequiredError,
 )
+from ro_platform.ledger.words import entry_words
 from tests.unit.admin_world import (
     ADMIN,
     CASES,
@@ -59,6 +60,17 @@ def test_a_pause_is_a_fact_with_its_story() -> None:
     world.do(resume(), OPS, key="r")
     assert world.events("done")[-1].before == {"pause": done.after["pause"]}
     world.plane.pauses.require_running(workload="w", assets=())
+
+
+def test_in_words_only_what_was_done_reads_as_done() -> None:
+    """An intent says so, and so does a refusal: both are in dossiers beside the outcome."""
+    world = AdminWorld()
+    world.do(pause(), OPS)
+    with pytest.raises(AccessDeniedError):
+        world.do(resume(), READER, key="r")
+    entries = world.plane.ledger.scan(kind=EntryKind.ADMIN_EVENT)
+    words = [entry_words(entry).split(" ")[:2] for entry in entries]
+    assert words[-3:] == [["pause", "intended"], ["pause", "pauses:"], ["resume", "refused"]]
 
 
 @pytest.mark.parametrize(
