@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache, partial
 
 from pydantic import ValidationError
@@ -50,7 +50,7 @@ from ro_platform.ledger.reader import LedgerReader
 from ro_platform.runs.admission import Admission
 from ro_platform.runs.archive import Archive
 from ro_platform.runs.audit import Audit
-from ro_platform.runs.concerned import concern_of
+from ro_platform.runs.concerned import concerning
 from ro_platform.runs.erasure import Erasures
 from ro_platform.runs.external import ExternalArtifacts
 from ro_platform.runs.history import AttemptHistory
@@ -249,7 +249,6 @@ class Plane:
         """
         require_free(subject)
         require_free_key(key)
-        concern = concern_of(self.ledger, (subject, *targets))
 
         def build(log: LedgerReader) -> list[EntryDraft]:
             known = log.find(f"admin/{admin_event_id(action.value, key)}")
@@ -266,8 +265,7 @@ class Plane:
                 after=after,
                 result=result,
             )
-            ids, mentions = concern.correlation_ids, concern.mentions
-            return [replace(draft, correlation_ids=ids, mentions=mentions)]
+            return [concerning(log, draft, (subject, *targets))]
 
         try:
             return self.ledger.append_with(build)[0]

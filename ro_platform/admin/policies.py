@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import Any
 
 from ro_platform.access.changes import with_binding, without_binding
@@ -109,9 +110,9 @@ class _Binding(AdminAction[RoleBinding]):
     def __init__(self, configs: ConfigVersions) -> None:
         self._configs = configs
 
+    @abstractmethod
     def changed(self, policy: AccessPolicy, binding: RoleBinding) -> AccessPolicy:
         """The policy that follows. Raises where it would be the same."""
-        raise NotImplementedError
 
     def targets(self, request: AdminRequest) -> tuple[str, ...]:
         """Whose role, and which."""

@@ -12,8 +12,13 @@ from ro_platform.admin.administration import Administration, Reconciled
 from ro_platform.admin.outcomes import Outcome
 from ro_platform.admin.replay import ReplayAction
 from ro_platform.cli.admin_authority import acting, say_mode
-from ro_platform.cli.admin_dagster import drains_of, say_drain, with_orchestrator
-from ro_platform.cli.admin_forms import Form, Values, commands
+from ro_platform.cli.admin_dagster import (
+    administration_for,
+    drains_of,
+    say_drain,
+    with_orchestrator,
+)
+from ro_platform.cli.admin_forms import Values, commands
 from ro_platform.cli.admin_proofs import proofs
 from ro_platform.cli.admin_status import status
 from ro_platform.cli.output import (
@@ -54,9 +59,9 @@ def command() -> None:
     """Pause, drain, cancel, replay, revoke, promote, erase, publish, grant: each on record."""
 
 
-def _perform(plane: Plane, form: Form, request: AdminRequest, values: Values) -> None:
+def _perform(plane: Plane, request: AdminRequest, values: Values) -> None:
     say_mode(plane)
-    administration = administration_for(plane, form)
+    administration = administration_for(plane, [request.action_type])
     if values.get("dry_run"):
         _plan(plane, administration, request, as_json=values["as_json"])
         return
@@ -81,11 +86,6 @@ def _warn_of_a_new_name(plane: Plane, request: AdminRequest) -> None:
         err.print(f"No manifest of a workload {name} is registered yet.", style="yellow")
 
 
-def administration_for(plane: Plane, form: Form) -> Administration:
-    """The plane's administration, with Dagster behind it where the action needs that."""
-    return with_orchestrator(plane) if form.needs_orchestrator else plane.administration
-
-
 for part in commands(_perform, with_extra=True):
     command.add_command(part)
 command.add_command(proofs)
@@ -103,8 +103,7 @@ def reconcile(as_json: bool) -> None:
     plane = shared_plane(Settings.load())
     say_mode(plane)
     waiting = {intent.event.action_type for intent in plane.admin.open_intents()}
-    needing = {AdminActionType.CANCEL_RUN, AdminActionType.REPLAY_REQUEST}
-    administration = with_orchestrator(plane) if waiting & needing else plane.administration
+    administration = administration_for(plane, waiting)
     done = list(administration.reconcile(actor=plane.identity.actor()))
     if as_json:
         say_json({"reconciled": [_reconciled_facts(item) for item in done]})

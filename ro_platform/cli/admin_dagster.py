@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -14,6 +14,14 @@ from ro_platform.cli.output import err, out, table
 from ro_platform.config.settings import Settings
 from ro_platform.contracts import AdminActionType
 from ro_platform.plane import Plane
+
+ORCHESTRATED = frozenset({AdminActionType.CANCEL_RUN, AdminActionType.REPLAY_REQUEST})
+"""The actions that are done in Dagster."""
+
+
+def administration_for(plane: Plane, kinds: Collection[AdminActionType]) -> Administration:
+    """The plane's administration, with Dagster behind it where one of the actions needs that."""
+    return with_orchestrator(plane) if ORCHESTRATED & set(kinds) else plane.administration
 
 
 def with_orchestrator(plane: Plane) -> Administration:

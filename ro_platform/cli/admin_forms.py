@@ -34,11 +34,10 @@ class Form:
     words: str
     parameters: Callable[[Plane, Values], JsonObject]
     options: tuple[click.Parameter, ...] = ()
-    needs_orchestrator: bool = False
     extra: tuple[click.Parameter, ...] = field(default=())
 
 
-Finish = Callable[[Plane, Form, AdminRequest, Values], None]
+Finish = Callable[[Plane, AdminRequest, Values], None]
 
 
 def commands(finish: Finish, *, with_extra: bool) -> list[click.Command]:
@@ -57,7 +56,7 @@ def _command(form: Form, finish: Finish, *, with_extra: bool) -> click.Command:
     def run(**values: Any) -> None:
         plane = shared_plane(Settings.load())
         plane.identity.actor()  # before anything is kept that a request refers to
-        finish(plane, form, request_of(plane, form, values), values)
+        finish(plane, request_of(plane, form, values), values)
 
     parameters = [*form.options, *(form.extra if with_extra else ()), *_common()]
     return click.Command(form.name, params=parameters, callback=run, help=form.words)
@@ -203,7 +202,6 @@ FORMS = (
         "End a run of Dagster that is under way.",
         _cancel,
         (_argument("dagster_run_id"),),
-        needs_orchestrator=True,
     ),
     Form(
         "replay",
@@ -225,7 +223,6 @@ FORMS = (
                 help="Everything as recorded, or with code or runtime changed since.",
             ),
         ),
-        needs_orchestrator=True,
         extra=(click.Option(["--dry-run"], is_flag=True, help="Say what and how much; no more."),),
     ),
     Form(

@@ -28,9 +28,9 @@ from ro_platform.kernel.identity import run_id
 from ro_platform.ledger.log import Ledger
 from ro_platform.plane import shared_plane
 from ro_platform.runs.attempt import is_open, project, transition_of
+from ro_platform.runs.lookup import MIN_PREFIX
 from ro_platform.runs.reconciliation import Ending, Pass
 
-_MIN_PREFIX = 6
 _FINGERPRINT_DIGITS, _ID_DIGITS = 64, 32
 
 
@@ -140,13 +140,13 @@ def _moves_of(ledger: Ledger, prefix: str) -> list[LedgerEntry]:
     if len(prefix) == _ID_DIGITS:
         known = (ledger.find(f"attempt/{prefix}/{status}") for status in JobStatus)
         found = sorted(filter(None, known), key=lambda entry: entry.seq)
-    elif len(prefix) >= _MIN_PREFIX:
+    elif len(prefix) >= MIN_PREFIX:
         found = [
             entry for entry in _moves(ledger) if transition_of(entry).attempt_id.startswith(prefix)
         ]
     else:
         raise InvalidInputError(
-            f"{prefix!r} is too short.", next_step=f"Give at least {_MIN_PREFIX} digits."
+            f"{prefix!r} is too short.", next_step=f"Give at least {MIN_PREFIX} digits."
         )
     names = {transition_of(entry).attempt_id for entry in found}
     if len(names) > 1:

@@ -11,8 +11,8 @@ from ro_platform.admin.differences import diff_lines
 from ro_platform.admin.directives import LIFETIME, MAX_LIFETIME, Directives
 from ro_platform.cli.admin import outcome_facts, say_outcome
 from ro_platform.cli.admin_authority import acting, say_mode
-from ro_platform.cli.admin_dagster import with_orchestrator
-from ro_platform.cli.admin_forms import FORMS, Form, Values, commands
+from ro_platform.cli.admin_dagster import administration_for
+from ro_platform.cli.admin_forms import Values, commands
 from ro_platform.cli.output import (
     Cell,
     fails_clearly,
@@ -29,9 +29,8 @@ from ro_platform.config.settings import Settings
 from ro_platform.contracts import Action, AdminRequest, DirectiveRecord, DirectiveStatus
 from ro_platform.errors import InvalidInputError, NotFoundError, RunOperateError
 from ro_platform.plane import Plane, shared_plane
+from ro_platform.runs.lookup import MIN_PREFIX
 
-_MIN_PREFIX = 6
-_ORCHESTRATED = {form.action_type for form in FORMS if form.needs_orchestrator}
 _REASON = click.option("--reason", required=True, help="Why; it is recorded.")
 
 
@@ -52,10 +51,10 @@ def propose(hours: int) -> None:
     """Propose an action: it waits for a second person."""
 
 
-def _propose(plane: Plane, form: Form, request: AdminRequest, values: Values) -> None:
+def _propose(plane: Plane, request: AdminRequest, values: Values) -> None:
     parent = click.get_current_context().parent
     hours = parent.params["hours"] if parent else None
-    directives = _directives(plane, form.action_type in _ORCHESTRATED)
+    directives = _directives(plane, request)
     found = directives.propose(
         request,
         actor=plane.identity.actor(),
@@ -101,7 +100,7 @@ def show(directive: str, as_json: bool) -> None:
     plane = shared_plane(Settings.load())
     acting(plane, Action.VIEW, "directives")
     found = _find(plane.directives, directive)
-    directives = _directives(plane, found.request.action_type in _ORCHESTRATED)
+    directives = _directives(plane, found.request)
     diff, state = _difference(directives, found)
     if as_json:
         say_json({**found.to_json_value(), "diff": diff, "state_now": state})
@@ -130,7 +129,7 @@ def approve(directive: str, reason: str, state: str | None, as_json: bool) -> No
     """Approve what somebody else proposed, if what it would change has not changed since."""
     plane = shared_plane(Settings.load())
     found = _find(plane.directives, directive)
-    directives = _directives(plane, found.request.action_type in _ORCHESTRATED)
+    directives = _directives(plane, found.request)
     actor = plane.identity.actor()
     _say_moved(
         directives.approve(
@@ -153,7 +152,7 @@ def reject(directive: str, reason: str, as_json: bool) -> None:
     """Reject what was proposed, or withdraw what you proposed."""
     plane = shared_plane(Settings.load())
     found = _find(plane.directives, directive)
-    directives = _directives(plane, found.request.action_type in _ORCHESTRATED)
+    directives = _directives(plane, found.request)
     actor = plane.identity.actor()
     moved = directives.reject(found.directive_id, reason=reason, actor=actor)
     _say_moved(moved, as_json=as_json)
@@ -168,7 +167,7 @@ def execute(directive: str, as_json: bool) -> None:
     plane = shared_plane(Settings.load())
     say_mode(plane)
     found = _find(plane.directives, directive)
-    directives = _directives(plane, found.request.action_type in _ORCHESTRATED)
+    directives = _directives(plane, found.request)
     outcome = directives.execute(found.directive_id, actor=plane.identity.actor())
     if as_json:
         say_json({"directive_id": found.directive_id, **outcome_facts(outcome)})
@@ -176,17 +175,17 @@ def execute(directive: str, as_json: bool) -> None:
         say_outcome(outcome)
 
 
-def _directives(plane: Plane, orchestrated: bool) -> Directives:
-    return with_orchestrator(plane).directives if orchestrated else plane.directives
+def _directives(plane: Plane, request: AdminRequest) -> Directives:
+    return administration_for(plane, [request.action_type]).directives
 
 
 def _find(directives: Directives, prefix: str) -> DirectiveRecord:
     """The directive that a name, or its first digits, name."""
     found = [item for item in directives.list() if item.directive_id.startswith(prefix)]
-    if len(found) > 1 or len(prefix) < _MIN_PREFIX:
+    if len(found) > 1 or len(prefix) < MIN_PREFIX:
         raise InvalidInputError(
             f"{prefix!r} is the beginning of {len(found)} directives.",
-            next_step=f"Give at least {_MIN_PREFIX} digits that only one begins with.",
+            next_step=f"Give at least {MIN_PREFIX} digits that only one begins with.",
         )
     if not found:
         raise NotFoundError(

@@ -31,10 +31,10 @@ from ro_platform.kernel.identity import run_id
 from ro_platform.ledger.reader import LedgerReader
 from ro_platform.ledger.sealing import touched_mention
 from ro_platform.runs.correlation import bundle_mention, train_run_mention
+from ro_platform.runs.lookup import MIN_PREFIX
 from ro_platform.runs.registry import input_mention
 from ro_platform.runs.related import Gathering, TraceLine, moves_of
 
-MIN_PREFIX = 6
 _HEX32, _HEX64 = re.compile(r"[a-f0-9]{32}"), re.compile(r"(sha256:)?[a-f0-9]{64}")
 _PREFIX = re.compile(rf"[a-f0-9]{{{MIN_PREFIX},63}}")
 _LONGEST = 1024

@@ -13,7 +13,7 @@ from click.testing import CliRunner, Result
 from ro_platform.access.policy import POLICY_CONFIG
 from ro_platform.admin.differences import diff_lines
 from ro_platform.admin.orchestrator import RunUnderWay
-from ro_platform.cli import admin, admin_status
+from ro_platform.cli import admin, admin_dagster, admin_status
 from ro_platform.cli.main import ro
 from ro_platform.config.settings import Settings, settings_in_force
 from ro_platform.contracts import EntryKind, Role
@@ -209,7 +209,7 @@ def orchestrator(monkeypatch: pytest.MonkeyPatch) -> FakeOrchestrator:
     """Stands for Dagster, whose own adapter is tested over real instances."""
     found = FakeOrchestrator()
     found.runs.append(RunUnderWay("run-1", "w", ("orders",), OPS, True))
-    for module in (admin, admin_status):
+    for module in (admin, admin_dagster, admin_status):
         monkeypatch.setattr(
             module, "with_orchestrator", lambda plane: plane.administration.over(found)
         )
