@@ -1,31 +1,34 @@
 """What a code location declares about assets, as the plane's resource carries it into each process.
 
 ``govern`` fills it in from the definitions. The IO manager, the gates and the recorder ask it
-which gates an asset has and which edges of it carry no value.
+which gates an asset has and which edges of it carry no value. It is plain data of the code, which
+no run config reaches: what a launch could say of it would be a rule of the launch's own.
 """
 
-import dagster as dg
-from pydantic import Field
+from collections.abc import Iterable
+from dataclasses import dataclass
 
 from ro_platform.contracts import BoundRef, GateRule
 from ro_platform.plane import DAGSTER_ACTOR, Plane
 
 
-class DeclaredGate(dg.Config):
+@dataclass(frozen=True)
+class DeclaredGate:
     """A gate as the code location declares it."""
 
     gate_id: str
     code_version: str
-    configs: list[str] = Field(default_factory=list)
+    configs: tuple[str, ...] = ()
 
 
-class DeclaredAsset(dg.Config):
+@dataclass(frozen=True)
+class DeclaredAsset:
     """One asset: whether it is made here, its gates, and what it depends on without loading it."""
 
     asset: str
     made_here: bool = True
-    gates: list[DeclaredGate] = Field(default_factory=list)
-    unloaded: list[str] = Field(default_factory=list)
+    gates: tuple[DeclaredGate, ...] = ()
+    unloaded: tuple[str, ...] = ()
 
     def rules(self) -> tuple[GateRule, ...]:
         """Its gates as the catalogue keeps them."""
@@ -33,7 +36,7 @@ class DeclaredAsset(dg.Config):
             GateRule(
                 gate_id=item.gate_id,
                 code_version=item.code_version,
-                configs=tuple(item.configs),
+                configs=item.configs,
                 guest=None if self.made_here else True,
             )
             for item in self.gates
@@ -43,18 +46,23 @@ class DeclaredAsset(dg.Config):
 class Declarations:
     """All assets of a code location, by name."""
 
-    def __init__(self, assets: list[DeclaredAsset]) -> None:
+    def __init__(self, assets: Iterable[DeclaredAsset] = ()) -> None:
         self._assets = {item.asset: item for item in assets}
+
+    @property
+    def made_here(self) -> frozenset[str]:
+        """The assets that this code location makes."""
+        return frozenset(item.asset for item in self._assets.values() if item.made_here)
 
     def gates_of(self, asset: str) -> tuple[GateRule, ...]:
         """The gates that this code location gives an asset."""
         declared = self._assets.get(asset)
         return declared.rules() if declared else ()
 
-    def unloaded_by(self, asset: str) -> list[str]:
+    def unloaded_by(self, asset: str) -> tuple[str, ...]:
         """What an asset depends on without loading it."""
         declared = self._assets.get(asset)
-        return declared.unloaded if declared else []
+        return declared.unloaded if declared else ()
 
     def rule(self, asset: str, gate_id: str) -> GateRule | None:
         """One gate of an asset."""

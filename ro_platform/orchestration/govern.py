@@ -14,7 +14,7 @@ import dagster as dg
 from ro_platform.contracts import GateRule
 from ro_platform.errors import SettingsError
 from ro_platform.orchestration.dagster_private import inputs_without_value
-from ro_platform.orchestration.declarations import DeclaredAsset, DeclaredGate
+from ro_platform.orchestration.declarations import Declarations, DeclaredAsset, DeclaredGate
 from ro_platform.orchestration.gate import rule_of
 from ro_platform.orchestration.io_manager import ArtifactIOManager
 from ro_platform.orchestration.partitions import MANIFESTS, unit_of
@@ -73,7 +73,7 @@ def plane_resources(assets: Iterable[Any], checks: Iterable[Any]) -> dict[str, A
         DeclaredAsset(asset=asset, made_here=False, gates=_gates(gates[asset]))
         for asset in sorted(gates.keys() - made)
     ]
-    plane = PlaneResource(declared=declared)
+    plane = PlaneResource.declaring(Declarations(declared))
     return {"plane": plane, _OURS: ArtifactIOManager(plane=plane)}
 
 
@@ -119,7 +119,7 @@ def _declared(definition: dg.AssetsDefinition, gates: Gates) -> Iterator[Declare
             yield DeclaredAsset(
                 asset=asset,
                 gates=_gates(gates.get(asset, [])),
-                unloaded=sorted(unit_of(parent) for parent in parents.keys() & unloaded),
+                unloaded=tuple(sorted(unit_of(parent) for parent in parents.keys() & unloaded)),
             )
 
 
@@ -164,10 +164,8 @@ def _refuse_twins(gates: Gates) -> None:
         seen.add(rule.gate_id)
 
 
-def _gates(rules: Iterable[GateRule]) -> list[DeclaredGate]:
-    return [
-        DeclaredGate(
-            gate_id=rule.gate_id, code_version=rule.code_version, configs=list(rule.configs)
-        )
+def _gates(rules: Iterable[GateRule]) -> tuple[DeclaredGate, ...]:
+    return tuple(
+        DeclaredGate(gate_id=rule.gate_id, code_version=rule.code_version, configs=rule.configs)
         for rule in rules
-    ]
+    )

@@ -112,7 +112,7 @@ class _Needs:
         outside = (read | judged_with(repository, consumer.selection)) - edges.keys()
         producers = {key for key in outside if _is_producer(repository, key, plane)}
         _refuse_unclear(consumer, repository, edges, producers)
-        kept = {item.asset for item in plane.declared if item.made_here}
+        kept = plane.declarations.made_here
         makes = {key: parents for key, parents in edges.items() if unit_of(key) in kept}
         known = producers | makes.keys()
         return cls(

@@ -2,17 +2,16 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import dagster as dg
-from pydantic import Field
 
 from ro_platform.artifacts.encodings import encode
 from ro_platform.config.settings import Settings
 from ro_platform.contracts import AdminActionType, BoundRef, GateRule, JsonObject, LedgerEntry
 from ro_platform.orchestration import sessions
 from ro_platform.orchestration.dagster_private import step_key_of
-from ro_platform.orchestration.declarations import Declarations, DeclaredAsset
+from ro_platform.orchestration.declarations import Declarations
 from ro_platform.orchestration.failures import shown_by_dagster
 from ro_platform.plane import DAGSTER_ACTOR, Plane, shared_plane
 from ro_platform.runs.scope import RunScope
@@ -45,21 +44,30 @@ class DagsterRunScope(RunScope):
 class PlaneResource(dg.ConfigurableResource):  # type: ignore[type-arg]
     """The run at hand, attempts and admin events. Where it keeps them is in the settings.
 
-    ``declared`` is filled in by :func:`ro_platform.orchestration.govern` from the checks of the
-    code location.
+    Its config schema is empty: nothing of the plane is set at launch.
     """
 
-    declared: list[DeclaredAsset] = Field(default_factory=list)
+    declarations: ClassVar[Declarations] = Declarations()
+    """What this code location declares about its assets."""
+
+    @classmethod
+    def declaring(cls, declared: Declarations) -> "PlaneResource":
+        """The resource of a code location that declares this.
+
+        It is the class's own, which Dagster makes anew in each process from the code alone. A
+        field would be a part of the config schema, which a launch may fill in.
+        """
+
+        class Declaring(cls):  # type: ignore[valid-type,misc]
+            declarations: ClassVar[Declarations] = declared
+
+        plane: PlaneResource = Declaring()
+        return plane
 
     def setup_for_execution(self, context: dg.InitResourceContext) -> None:
         """Let the steps that this process executes know what the code location declares."""
         if context.run is not None:
             sessions.declare(context.run.run_id, self.declarations)
-
-    @property
-    def declarations(self) -> Declarations:
-        """What this code location declares about its assets."""
-        return Declarations(self.declared)
 
     @property
     def plane(self) -> Plane:

@@ -79,7 +79,7 @@ def declare(dagster_run_id: str, declarations: Declarations) -> None:
 
 def declarations_of(dagster_run_id: str) -> Declarations:
     """What the code location of a run declares; nothing if its plane was not set up here."""
-    return _declared.get(dagster_run_id) or Declarations([])
+    return _declared.get(dagster_run_id) or Declarations()
 
 
 def give(dagster_run_id: str, asset: str, item: NamedArtifact) -> None:

@@ -364,7 +364,7 @@ def test_a_ledger_that_does_not_answer_fails_the_tick_with_the_cursor_unmoved(
     ticks.tick()
     before = ticks.cursor
     materialize(PRODUCE, fingerprint)
-    patient, ticks.plane = ticks.plane, Impatient(declared=ticks.plane.declared)
+    patient, ticks.plane = ticks.plane, Impatient.declaring(ticks.plane.declarations)
     governed.plane.ledger.close()
     with closing(sqlite3.connect(ledger_of(governed.settings), isolation_level=None)) as other:
         other.execute("PRAGMA locking_mode = EXCLUSIVE")
