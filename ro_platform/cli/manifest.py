@@ -24,6 +24,7 @@ from ro_platform.contracts import Action
 from ro_platform.kernel.canonical import canonical_bytes
 from ro_platform.kernel.identity import parameter_hash, run_id
 from ro_platform.plane import shared_plane
+from ro_platform.runs.changes import changed_files
 from ro_platform.runs.manifest import read_manifest_file
 
 _FILE = click.argument("file", type=click.Path(path_type=Path))
@@ -105,6 +106,8 @@ def register(file: Path, as_json: bool) -> None:
         from ro_platform.orchestration.workloads import load_definitions, workload_names
 
         known = workload_names(load_definitions(settings))
+        plane = shared_plane(settings)
+        changed = changed_files(plane.store, plane.configs, found)
         new = register_manifest(
             shared_plane(settings),
             open_instance(settings),
@@ -114,8 +117,16 @@ def register(file: Path, as_json: bool) -> None:
             publish_first_versions=True,
         )
     if as_json:
-        say_json({"manifest_fingerprint": found.fingerprint, "registered": new})
+        say_json(
+            {
+                "manifest_fingerprint": found.fingerprint,
+                "registered": new,
+                "changes": {"files": [item.facts for item in changed]},
+            }
+        )
     else:
+        for item in changed:
+            out.print(f"warning: {item.words}", style="yellow", markup=False)
         out.print(f"{found.fingerprint} {'registered' if new else 'was registered already'}")
 
 

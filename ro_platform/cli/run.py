@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ import click
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
+from ro_platform.cli import run_changes
 from ro_platform.cli.admin_authority import acting
 from ro_platform.cli.output import (
     Cell,
@@ -43,27 +45,37 @@ _POLL_SECONDS = 0.25
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--replay", is_flag=True, help="Execute again and prove every artifact identical.")
+@run_changes.options
 @json_option
 @fails_clearly
-def command(file: Path, replay: bool, as_json: bool) -> None:
+def command(file: Path, replay: bool, when_changed: run_changes.WhenChanged, as_json: bool) -> None:
     """Carry the manifest in FILE through its workload.
 
-    What already stands (bound, and passed by every gate) is not computed again.
+    What already stands (bound, and passed by every gate) is not computed again; what of it other
+    code or packages made than now is told.
     """
     settings = Settings.load()
     manifest = read_manifest_file(file)
     workload = manifest.manifest.workload
     acting(shared_plane(settings), Action.LAUNCH, f"workload/{workload}", workload=workload)
+    files = run_changes.files_of(shared_plane(settings), manifest, when_changed)
     with err.status("loading the deployment ..."):
         from ro_platform.orchestration.execution import GovernedRun
 
         run = GovernedRun.prepare(settings, manifest, replay=replay)
+    changes = run_changes.since(run, files, when_changed)
+    if when_changed.recompute and changes.assets:
+        changes = replace(changes, old_fingerprint=run.file.fingerprint)
+        run = GovernedRun.prepare(
+            settings, run_changes.recomputed(run, when_changed), replay=replay
+        )
     with _progress(run):
         outcome = run.execute()
     if as_json:
-        say_json(_facts(outcome, settings))
+        say_json({**_facts(outcome, settings), "changes": changes.facts()})
     else:
         _show(outcome, settings)
+        changes.show()
         if outcome.error:
             say_error(outcome.error, as_json=False)
     if outcome.error:

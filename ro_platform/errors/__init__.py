@@ -20,6 +20,7 @@ from ro_platform.errors.denied import (
 )
 from ro_platform.errors.handed_in import (
     BundleRefusedError,
+    CodeChangedError,
     ContractError,
     DocumentSyntaxError,
     EncodingError,
@@ -91,6 +92,7 @@ __all__ = [
     "BindingCorruptError",
     "BundleRefusedError",
     "CheckpointRefusedError",
+    "CodeChangedError",
     "ConfigNotFoundError",
     "ConflictError",
     "ContractError",

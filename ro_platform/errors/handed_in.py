@@ -42,6 +42,12 @@ class InputMismatchError(InvalidInputError):
     code = "RO_INPUT_MISMATCH"
 
 
+class CodeChangedError(InvalidInputError):
+    """What stands was made by other code or packages than now, and that was to be refused."""
+
+    code = "RO_CODE_CHANGED"
+
+
 class InputMissingError(InvalidInputError):
     """An input that the manifest names cannot be found by its ref nor in the store."""
 

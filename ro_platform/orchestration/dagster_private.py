@@ -56,6 +56,7 @@ __all__ = [
     "assets_of_input",
     "checks_of_step",
     "code_version_of",
+    "code_versions",
     "dagster_run_of_input",
     "errors_of",
     "edges_of",
@@ -232,6 +233,12 @@ def errors_of(event: dg.DagsterEvent) -> list[SerializableErrorInfo]:
         errors.append(error)
         error = error.cause
     return errors
+
+
+def code_versions(job: dg.JobDefinition) -> dict[dg.AssetKey, str | None]:
+    """The code version that each asset of a job declares, None where it declares none."""
+    graph = job.asset_layer.asset_graph
+    return {key: graph.get(key).code_version for key in job.asset_layer.executable_asset_keys}
 
 
 def asset_order(job: dg.JobDefinition) -> list[dg.AssetKey]:

@@ -35,6 +35,7 @@ from ro_platform.orchestration.workloads import (
 from ro_platform.plane import Plane, shared_plane
 from ro_platform.runs.manifest import ManifestFile
 from ro_platform.runs.plan import AssetStanding
+from ro_platform.runs.runtime import keep_packages
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ class RunOutcome:
 
 @dataclass
 class GovernedRun:
-    """A manifest on its way: prepared, then executed once."""
+    """A manifest on its way: prepared, then executed once. ``kept`` is what it will not compute."""
 
     settings: Settings
     plane: Plane
@@ -81,6 +82,7 @@ class GovernedRun:
     assets: list[dg.AssetKey] = field(default_factory=list)
     checks: list[dg.AssetCheckKey] = field(default_factory=list)
     replayed: dict[str, str] = field(default_factory=dict)
+    kept: tuple[AssetStanding, ...] = ()
 
     @classmethod
     def prepare(cls, settings: Settings, file: ManifestFile, *, replay: bool) -> GovernedRun:
@@ -123,6 +125,7 @@ class GovernedRun:
         """Carry out what is left to do, in this process."""
         if not self.units:
             return self._outcome(None)
+        keep_packages(self.plane.store)
         job = subset_of(self.workload.job, self.assets, self.checks)
         result = job.execute_in_process(
             instance=self.instance,
@@ -157,6 +160,7 @@ class GovernedRun:
             (check for key in judge for check in self.workload.gates[key]),
             key=lambda check: check.to_user_string(),
         )
+        self.kept = tuple(item for key, item in standings.items() if key not in compute)
         if self.units:
             self.plane.store.check_writable()
 

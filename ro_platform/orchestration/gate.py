@@ -224,7 +224,7 @@ class _GateStep:
         self.session: StepSession = require_session(
             self.plane, self.dagster_run_id, step_key_of(context)
         )
-        self.session.code_version = rule.code_version
+        self.session.code_versions[unit] = rule.code_version
         self.fingerprints = [
             attempt.manifest_fingerprint
             for attempt in self.session.attempts

@@ -40,7 +40,7 @@ from ro_platform.errors import (
 from ro_platform.orchestration import sessions
 from ro_platform.orchestration.dagster_private import code_version_of, errors_of, planned_units
 from ro_platform.orchestration.failures import shown_by_dagster
-from ro_platform.orchestration.partitions import is_fingerprint
+from ro_platform.orchestration.partitions import is_fingerprint, unit_of
 from ro_platform.orchestration.workers import die_with_parent
 from ro_platform.plane import Plane
 from ro_platform.runs.attempt import is_open
@@ -101,9 +101,7 @@ class AttemptRecorder:
                 self._start(entry.run_id, step, again=again)
             case _Event.ASSET_MATERIALIZATION:
                 if session := sessions.find_session(entry.run_id, step):
-                    session.code_version = (
-                        code_version_of(event, entry.run_id) or session.code_version
-                    )
+                    _note_code(session, event, entry.run_id)
             case _Event.STEP_SUCCESS:
                 self._end(entry.run_id, step, JobStatus.SUCCEEDED)
             case _Event.STEP_FAILURE | _Event.STEP_UP_FOR_RETRY:
@@ -213,7 +211,7 @@ class AttemptRecorder:
             facts |= {
                 "inputs": tuple(session.inputs),
                 "outputs": tuple(session.outputs),
-                "code_version": session.code_version,
+                "code_version": session.code_versions,
             }
         else:
             attempts = self._attempts(dagster_run_id, step)
@@ -263,12 +261,19 @@ class AttemptRecorder:
 
 
 def _own(attempt: AttemptTransition, facts: dict[str, Any]) -> dict[str, Any]:
-    """Of a step's facts, those about this unit: a multi-asset's outputs belong to one each."""
+    """Of a step's facts, those about this unit: a multi-asset's outputs and code versions belong
+    to one each."""
     outputs = facts.get("outputs")
     if outputs is None:
         return facts
     own = tuple(item for item in outputs if item.name == attempt.unit)
-    return facts | {"outputs": own}
+    return facts | {"outputs": own, "code_version": facts["code_version"].get(attempt.unit)}
+
+
+def _note_code(session: sessions.StepSession, event: dg.DagsterEvent, dagster_run_id: str) -> None:
+    version = code_version_of(event, dagster_run_id)
+    if version is not None and event.asset_key is not None:
+        session.code_versions[unit_of(event.asset_key)] = version
 
 
 def _is_interrupted(event: dg.DagsterEvent) -> bool:

@@ -22,12 +22,12 @@ from ro_platform.runs.history import StepAttempts
 
 @dataclass
 class StepSession:
-    """One step of one Dagster run, in this process."""
+    """One step of one Dagster run, in this process. ``code_versions`` are by unit of work."""
 
     attempts: StepAttempts
     inputs: list[NamedArtifact] = field(default_factory=list)
     outputs: list[NamedArtifact] = field(default_factory=list)
-    code_version: str | None = None
+    code_versions: dict[str, str] = field(default_factory=dict)
     _scratch: tempfile.TemporaryDirectory[str] | None = None
 
     def folder(self) -> Path:

@@ -8,8 +8,14 @@ from dataclasses import dataclass
 import dagster as dg
 
 from ro_platform.config.settings import Settings
+from ro_platform.contracts import GateRule
 from ro_platform.errors import SettingsError
-from ro_platform.orchestration.dagster_private import asset_order, job_gates, judged_assets
+from ro_platform.orchestration.dagster_private import (
+    asset_order,
+    code_versions,
+    job_gates,
+    judged_assets,
+)
 from ro_platform.orchestration.partitions import MANIFESTS, unit_of
 from ro_platform.orchestration.registration import require_workload
 from ro_platform.orchestration.resource import PlaneResource
@@ -34,6 +40,17 @@ class Workload:
     def asset_names(self) -> tuple[str, ...]:
         """The assets as the plane names them, producers first."""
         return tuple(unit_of(key) for key in self.assets)
+
+    @property
+    def code_versions(self) -> dict[str, str | None]:
+        """The code version that each asset declares now; None where it declares none."""
+        versions = code_versions(self.job)
+        return {unit_of(key): versions[key] for key in self.assets}
+
+    @property
+    def rules(self) -> list[GateRule]:
+        """The gates of its assets."""
+        return [rule for name in self.asset_names for rule in self.plane.gates_of(name)]
 
     def declare(self, plane: Plane) -> None:
         """Put the gates that the code declares for its assets on record.

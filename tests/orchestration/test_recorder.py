@@ -367,3 +367,22 @@ def test_a_gates_attempt_is_a_unit_of_its_own(
     assert [item.artifact for item in attempt.inputs] == [ref]
     assert attempt.outputs == ()
     assert str(attempt.code_version).startswith("src-")
+
+
+def test_each_asset_of_a_step_has_its_own_code_version(
+    governed: EphemeralPlane, materialize: Materialize, attempts: Attempts
+) -> None:
+    """One that declares none has none, whatever its neighbours declare."""
+    outs = {
+        name: dg.AssetOut(key=name, code_version=version)
+        for name, version in (("left", "1"), ("middle", None), ("right", "2"))
+    }
+
+    @dg.multi_asset(outs=outs, partitions_def=MANIFESTS)
+    def several() -> tuple[dict[str, int], dict[str, int], dict[str, int]]:
+        return {"n": 1}, {"n": 2}, {"n": 3}
+
+    fingerprint = governed.register()
+    assert materialize([several], fingerprint).success
+    versions = {unit: item.code_version for unit, item in attempts(fingerprint).items()}
+    assert versions == {"left": "1", "middle": None, "right": "2"}
