@@ -143,11 +143,13 @@ def was_on_this_host(run: dg.DagsterRun) -> bool:
 
 
 def checks_of_step(context: dg.InputContext) -> frozenset[dg.AssetCheckKey]:
-    """The checks that the reading step evaluates, if evaluating checks is all it does."""
+    """The checks that the reading step can evaluate, if evaluating checks is all it does: also
+    those that this run leaves out, since one function computes them all."""
     definition = _definition_that_reads(context)
     if definition is None or definition.keys:
         return frozenset()
-    return frozenset(definition.check_keys)
+    specs = definition.node_check_specs_by_output_name.values()
+    return frozenset(spec.key for spec in specs)
 
 
 def assets_of_input(context: dg.InputContext) -> frozenset[dg.AssetKey]:

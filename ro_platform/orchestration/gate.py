@@ -43,6 +43,8 @@ from ro_platform.plane import DAGSTER_ACTOR, Plane, shared_plane
 from ro_platform.runs.scope import RunScope, only_declared_configs
 
 GATE_METADATA = "ro/gate"
+_FIRST = {"dagster/priority": "1"}
+"""A gate starts before the other checks of its asset, which wait for its verdict."""
 
 Check = Callable[..., dg.AssetCheckResult]
 
@@ -86,7 +88,11 @@ def gate(
                 name=check_name,
                 blocking=True,
                 metadata={**(metadata or {}), GATE_METADATA: rule.to_json_value()},
-                **{"partitions_def": MANIFESTS, **options},
+                **{
+                    "partitions_def": MANIFESTS,
+                    **options,
+                    "op_tags": {**_FIRST, **(options.get("op_tags") or {})},
+                },
             )(judge)
 
     return decorate

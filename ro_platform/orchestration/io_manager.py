@@ -32,9 +32,9 @@ from ro_platform.errors import (
     ManifestNotRegisteredError,
     ReplayDivergedError,
 )
+from ro_platform.orchestration.check_reads import judges, passed
 from ro_platform.orchestration.dagster_private import (
     assets_of_input,
-    checks_of_step,
     dagster_run_of_input,
     parents_of,
     step_key_of_input,
@@ -96,7 +96,7 @@ class ArtifactIOManager(dg.ConfigurableIOManager):
     def load_input(self, context: dg.InputContext) -> Any:
         """The verified value of an upstream asset, if every gate of it stands.
 
-        One partition gives the value itself; several give a dict by partition key. Only the checks
+        One partition gives the value itself; several give a dict by partition key. Only the gates
         of that very asset read it before it has passed: they are what makes it pass.
         """
         with shown_by_dagster():
@@ -126,13 +126,13 @@ class ArtifactIOManager(dg.ConfigurableIOManager):
     def _load(self, context: dg.InputContext, fingerprint: str) -> Any:
         plane, asset = self.plane.plane, unit_of(context.asset_key)
         declared = self.plane.declarations
-        if any(key.asset_key == context.asset_key for key in checks_of_step(context)):
+        dagster_run_id = dagster_run_of_input(context)
+        session = find_session(dagster_run_id, step_key_of_input(context))
+        if judges(context, declared, fingerprint, session):
             declared.bind(plane, asset)
             ref = _unjudged(plane, asset, fingerprint)
         else:
-            ref = declared.require(plane, asset, fingerprint)
-        dagster_run_id = dagster_run_of_input(context)
-        session = find_session(dagster_run_id, step_key_of_input(context))
+            ref = passed(plane, context, declared, fingerprint)
         value = decode(
             plane.store,
             ref,
