@@ -105,9 +105,14 @@ def parse_receipt(name: str) -> ReceiptAddress | None:
     return ReceiptAddress(found["asset"], found["fingerprint"], found["gate"], found["attempt"])
 
 
+def is_asset(asset: str) -> bool:
+    """Whether it is an asset path, so that something can be bound to it."""
+    return _ASSET_PATH.fullmatch(asset) is not None
+
+
 def checked_asset(asset: str) -> str:
     """The asset path itself. Raises :class:`InvalidInputError` if it is none."""
-    if not _ASSET_PATH.fullmatch(asset):
+    if not is_asset(asset):
         raise InvalidInputError(
             f"{asset!r} is not an asset path.",
             next_step="Join the asset key's parts with slashes; letters, digits, _ and - only.",

@@ -19,7 +19,7 @@ from ro_platform.errors import (
 )
 from ro_platform.orchestration.dagster_private import checks_of_step, dagster_run_of_input
 from ro_platform.orchestration.declarations import Declarations
-from ro_platform.orchestration.gate import gate_id
+from ro_platform.orchestration.names import gate_id
 from ro_platform.orchestration.partitions import unit_of
 from ro_platform.orchestration.sessions import StepSession
 from ro_platform.plane import Plane

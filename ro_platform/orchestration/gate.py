@@ -32,6 +32,7 @@ from ro_platform.gates.receipts import rule_digest
 from ro_platform.kernel.clock import utc_text
 from ro_platform.orchestration.dagster_private import step_key_of
 from ro_platform.orchestration.failures import shown_by_dagster
+from ro_platform.orchestration.names import require_gate_name, require_rule_names
 from ro_platform.orchestration.partitions import MANIFEST_TAGS, MANIFESTS, ByManifest, unit_of
 from ro_platform.orchestration.sessions import (
     StepSession,
@@ -67,8 +68,9 @@ def gate(
     def decorate(check: Check) -> dg.AssetChecksDefinition:
         key = dg.AssetKey.from_coercible_or_definition(asset)
         check_name: str = name or check.__name__
+        require_rule_names(check_name, configs=configs, code_version=code_version)
         rule = GateRule(
-            gate_id=gate_id(key, check_name),
+            gate_id=require_gate_name(key, check_name),
             code_version=code_version or _source_version(check),
             configs=tuple(sorted(configs)),
         )
@@ -96,11 +98,6 @@ def gate(
             )(judge)
 
     return decorate
-
-
-def gate_id(asset: dg.AssetKey, check_name: str) -> str:
-    """The gate's name in receipts: the asset key's parts and the check's name, joined by dots."""
-    return ".".join((*asset.path, check_name))
 
 
 def rule_of(spec: dg.AssetCheckSpec) -> GateRule | None:

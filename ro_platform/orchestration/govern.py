@@ -17,6 +17,11 @@ from ro_platform.orchestration.dagster_private import inputs_without_value
 from ro_platform.orchestration.declarations import Declarations, DeclaredAsset, DeclaredGate
 from ro_platform.orchestration.gate import rule_of
 from ro_platform.orchestration.io_manager import ArtifactIOManager
+from ro_platform.orchestration.names import (
+    require_asset_name,
+    require_own_names,
+    require_workload_names,
+)
 from ro_platform.orchestration.partitions import MANIFESTS, unit_of
 from ro_platform.orchestration.resource import PlaneResource
 
@@ -42,13 +47,15 @@ def govern(definitions: dg.Definitions) -> dg.Definitions:
         name: getattr(definitions, name)
         for name in ("schedules", "sensors", "jobs", "executor", "loggers", "metadata")
     }
-    return dg.Definitions(
+    governed = dg.Definitions(
         assets=assets,
         asset_checks=checks,
         resources={**(definitions.resources or {}), **resources},
         component_tree=definitions.component_tree,
         **everything,
     )
+    require_workload_names(governed)
+    return governed
 
 
 def plane_resources(assets: Iterable[Any], checks: Iterable[Any]) -> dict[str, Any]:
@@ -57,6 +64,7 @@ def plane_resources(assets: Iterable[Any], checks: Iterable[Any]) -> dict[str, A
     for spec in _check_specs(assets, checks):
         rule = rule_of(spec)
         if rule is not None:
+            require_asset_name(spec.asset_key)
             gates.setdefault(unit_of(spec.asset_key), []).append(rule)
         elif spec.blocking:
             raise SettingsError(
@@ -67,6 +75,7 @@ def plane_resources(assets: Iterable[Any], checks: Iterable[Any]) -> dict[str, A
             )
     _refuse_twins(gates)
     definitions = [item for item in assets if isinstance(item, dg.AssetsDefinition)]
+    require_own_names(assets, _OURS)
     made = {unit_of(key) for item in definitions if item.is_materializable for key in item.keys}
     declared = [item for each in definitions for item in _declared(each, gates)]
     declared += [

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+from ro_platform.artifacts.addressing import is_asset
 from ro_platform.artifacts.store import ArtifactStore
 from ro_platform.contracts import BoundRef, RunManifest
 from ro_platform.errors import (
@@ -87,7 +88,8 @@ class RunPlanner:
                 yield standing.ref
 
     def _standing(self, fingerprint: str, manifest: RunManifest, asset: str) -> AssetStanding:
-        ref = self._store.binding(asset, fingerprint)
+        # What another IO manager keeps may have a name to which nothing can be bound here.
+        ref = self._store.binding(asset, fingerprint) if is_asset(asset) else None
         if ref is None:
             return AssetStanding(asset, None)
         gates = tuple(self._guard.standings(asset, manifest, fingerprint, ref))

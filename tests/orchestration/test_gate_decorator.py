@@ -11,7 +11,8 @@ from ro_platform.contracts.artifact import BoundRef
 from ro_platform.errors import SettingsError
 from ro_platform.gates.receipts import rule_digest
 from ro_platform.orchestration import MANIFESTS, PlaneResource, gate
-from ro_platform.orchestration.gate import gate_id, rule_of
+from ro_platform.orchestration.gate import rule_of
+from ro_platform.orchestration.names import gate_id
 from ro_platform.testing import EphemeralPlane
 
 Materialize = Callable[..., dg.ExecuteInProcessResult]

@@ -123,3 +123,8 @@ def test_verifying_reads_what_is_bound_and_finds_an_altered_byte(world: SmallWor
     with pytest.raises(DigestMismatchError):
         list(world.plane.planner.verified(found, seen.append))
     assert seen == ["good", "bad"]
+
+
+def test_what_can_have_no_artifact_here_is_missing(world: SmallWorld) -> None:
+    """An asset of another IO manager under a key that the plane has no name for: no error."""
+    assert standings(world, "public.orders") == (AssetStanding("public.orders", None),)
