@@ -3,8 +3,10 @@
 =====================================  ======================================================
 ``application/vnd.apache.parquet``     pandas.DataFrame, pyarrow.Table or RecordBatchReader
 ``application/json``                   dict, list, str, int, float, bool, None; a Contract:
-                                       RFC 8785 bytes, so ``1.0`` comes back as ``1``
-``application/octet-stream``           bytes, bytearray, memoryview; a Path to a file
+                                       RFC 8785 bytes. Numbers are numbers: ``1.0`` comes back as
+                                       ``1``, ``-0.0`` as ``0``; keys come back sorted; an instance
+                                       of a subclass comes back as the plain value that it equals
+``application/octet-stream``           bytes, bytearray, memoryview (as bytes); a Path to a file
 ``application/vnd.ro.tree+json``       a Path to a folder
 ``application/vnd.python.pickle``      anything, only if asked for by ``encoding="pickle"``:
                                        its bytes may differ each time and reading them runs code,
@@ -16,6 +18,7 @@ from __future__ import annotations
 
 import pickle  # noqa: TID251 - reached only by its name, on both ways
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path, PurePath
 from types import NoneType, UnionType
 from typing import Any, Union, get_args, get_origin, is_typeddict
@@ -24,13 +27,15 @@ import pandas as pd
 import pyarrow as pa
 
 from ro_platform.artifacts import tables
+from ro_platform.artifacts.previews import rows_of
 from ro_platform.artifacts.store import OCTETS, ArtifactStore
+from ro_platform.artifacts.table_errors import ARROW_ERRORS, short
 from ro_platform.artifacts.tables import PARQUET
 from ro_platform.artifacts.trees import tree_of
 from ro_platform.contracts.artifact import ArtifactRef, BoundRef
 from ro_platform.contracts.base import Contract
 from ro_platform.errors import EncodingError, NotCanonicalError
-from ro_platform.kernel.canonical import canonical_bytes, parse_canonical
+from ro_platform.kernel.canonical import canonical_bytes, is_plain, parse_canonical
 
 JSON = "application/json"
 PICKLE = "application/vnd.python.pickle"
@@ -53,8 +58,9 @@ def encode(
 ) -> BoundRef:
     """Store a value in the encoding that fits its type; ``encoding`` may only be "pickle".
 
-    :class:`EncodingError` for a value that none fits (pickle is never chosen for it). A crash
-    leaves the whole artifact or none.
+    :class:`EncodingError` for a value that none fits (pickle is never chosen for it), and for one
+    that would come back as another: it names the column and row, or the position in a document.
+    A crash leaves the whole artifact or none.
     """
     match value:
         case _ if encoding == "pickle":
@@ -65,7 +71,8 @@ def encode(
         case pd.DataFrame() | pa.Table() | pa.RecordBatchReader():
             return tables.put_table(store, value, schema_version=schema_version)
         case bytes() | bytearray() | memoryview():
-            return store.put_bytes(value, media_type=OCTETS, schema_version=schema_version)
+            plain = _plain_bytes(value)
+            return store.put_bytes(plain, media_type=OCTETS, schema_version=schema_version)
         case Path():
             return _put_path(store, value, schema_version)
         case Contract() | dict() | list() | str() | int() | float() | None:
@@ -115,12 +122,13 @@ def decode(
 def preview(store: ArtifactStore, ref: ArtifactRef, rows: int = 10) -> Any:
     """For a person to look at: a table's first rows, a small JSON value, a folder's first files.
 
-    JSON values only; None for what has no preview. Verified like any other read.
+    JSON values only; None for what has no preview, text for a value that JSON does not have.
+    Verified like any other read.
     """
     match ref.media_type:
         case tables.PARQUET:
             with store.open_verified(ref) as file:
-                return tables.head_of(file, rows)
+                return rows_of(tables.head_of(file, rows))
         case "application/json" if (ref.size_bytes or 0) <= PREVIEW_JSON:
             return _decode_json(store.read(ref), None, ref)
         case "application/vnd.ro.tree+json":
@@ -145,12 +153,63 @@ def _put_path(store: ArtifactStore, path: Path, schema_version: str | None) -> B
     return store.put_file(path, schema_version=schema_version)
 
 
+def _plain_bytes(value: bytes | bytearray | memoryview) -> bytes | bytearray | memoryview:
+    """The bytes that a view shows, in their order; a view of anything else is refused."""
+    if not isinstance(value, memoryview):
+        return value
+    if value.format not in ("B", "b", "c") or value.ndim != 1:
+        raise _refused(
+            f"A view of items {value.format!r} in {value.ndim} dimensions would come back as bytes."
+        )
+    return value if value.c_contiguous and value.format == "B" else bytes(value)
+
+
 def _put_json(store: ArtifactStore, value: Any, schema_version: str | None) -> BoundRef:
     try:
         data = canonical_bytes(value)
-    except NotCanonicalError as error:
-        raise _refused(f"The value is not JSON: {error.message}") from error
+    except (NotCanonicalError, *ARROW_ERRORS) as error:
+        reason = error.message if isinstance(error, NotCanonicalError) else short(str(error))
+        raise _refused(f"The value is not JSON: {reason}") from error
+    if not isinstance(value, Contract) and not _is_exact(value):
+        _check_document(value, data)
     return store.put_bytes(data, media_type=JSON, schema_version=schema_version)
+
+
+def _is_exact(value: Any) -> bool:
+    """Whether a document is made of JSON's own types alone, whose canonical form says it all."""
+    return type(value) in (str, bool, int, NoneType) or (
+        type(value) in (dict, list) and is_plain(value)
+    )
+
+
+def _check_document(value: Any, data: bytes) -> None:
+    """Refuse a document that is read back as one that does not equal it."""
+    try:
+        back = parse_canonical(data)
+        if back == value:
+            return
+        position = _first_change(value, back, "$")
+    except (NotCanonicalError, *ARROW_ERRORS) as error:
+        raise _refused(
+            f"The value is not JSON: it cannot be read back ({short(str(error))})."
+        ) from (error)
+    raise _refused(f"The value is not JSON: {position}.")
+
+
+def _first_change(value: Any, back: Any, position: str) -> str:
+    """Where, and how, a document changes that does not equal what was read back."""
+    inner: Iterable[tuple[Any, str]] = ()
+    if isinstance(value, dict) and isinstance(back, dict):
+        inner = ((key, f"{position}.{key}") for key in value)
+    elif isinstance(value, list) and isinstance(back, list) and len(value) == len(back):
+        inner = ((index, f"{position}[{index}]") for index in range(len(value)))
+    for key, where in inner:
+        if value[key] != back[key]:
+            return _first_change(value[key], back[key], where)
+    return (
+        f"{position} is {short(value)} ({type(value).__name__}), which would come back as "
+        f"{short(back)} ({type(back).__name__})"
+    )
 
 
 def _copy(store: ArtifactStore, ref: ArtifactRef, folder: Path | None) -> Path:
@@ -184,11 +243,16 @@ def _decode_json(data: bytes, wanted: Any, ref: ArtifactRef) -> Any:
         raise _refused(f"{ref.ref} is named JSON, but {error.message}") from error
     if wanted is float and type(value) is int:
         return float(value)
-    if wanted is None or (
-        isinstance(value, wanted) and not (wanted is int and isinstance(value, bool))
-    ):
+    if wanted is None or _is_wanted(value, wanted):
         return value
     raise _mismatch(ref, wanted)
+
+
+def _is_wanted(value: Any, wanted: Any) -> bool:
+    try:
+        return isinstance(value, wanted) and not (wanted is int and isinstance(value, bool))
+    except TypeError:  # a protocol, say, that no value can be asked for
+        return False
 
 
 def _plain_type(expected: Any) -> tuple[type | None, bool]:

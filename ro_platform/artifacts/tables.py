@@ -9,16 +9,21 @@ bytes for the same table, which is why an attempt records its packages.
 from __future__ import annotations
 
 import io
-import json
+from collections import Counter
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from typing import Any, BinaryIO, TypeAlias
 
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ro_platform.artifacts import frames
+from ro_platform.artifacts.arrow_frames import frame_of_arrow
+from ro_platform.artifacts.sameness import first_arrow_difference
+from ro_platform.artifacts.schemas import same_field_metadata, sorted_field
 from ro_platform.artifacts.store import ArtifactStore
+from ro_platform.artifacts.table_errors import ARROW_ERRORS, short, translated, unfit, unreadable
 from ro_platform.contracts.artifact import BoundRef
 from ro_platform.errors import EncodingError
 from ro_platform.kernel.canonical import canonical_bytes
@@ -41,10 +46,9 @@ _WRITER: dict[str, Any] = {
     "store_schema": True,
     "use_deprecated_int96_timestamps": False,
 }
-_PANDAS = b"pandas"
-_CATEGORIES = b"ro.categories"
 _PANDAS_KEPT = ("index_columns", "column_indexes", "columns")
-_READ_ERRORS = (pa.ArrowException, OSError, ValueError, TypeError, KeyError)
+_ARROW_SCHEMA = b"ARROW:schema"
+_ADVICE = "Cast the column to a type that Parquet has: int64, double, string, timestamp('us'), ..."
 
 Tabular: TypeAlias = "pd.DataFrame | pa.Table | pa.RecordBatchReader"
 
@@ -54,30 +58,50 @@ def put_table(
 ) -> BoundRef:
     """Store a table as Parquet, streaming one row group at a time.
 
-    A DataFrame needs its default index and distinct text column names; otherwise, and for a column
-    without an Arrow type, :class:`EncodingError`.
+    A DataFrame needs its default index and distinct text column names. What would not come back as
+    it is given is refused by column and row: :class:`EncodingError`, and nothing is stored. Columns
+    of flat Arrow types are checked by the schema; of all others each value is compared with what
+    the same writer and reader make of it. What a stream raises itself reaches the caller.
     """
-    source = _of_frame(value) if isinstance(value, pd.DataFrame) else value
+    with translated(_no_arrow):
+        source = frames.table_of_frame(value) if isinstance(value, pd.DataFrame) else value
     if isinstance(source, pa.Table) and source.num_rows and not source.num_columns:
-        raise _unfit("it has rows, but no column to hold them")
+        raise unfit("it has rows, but no column to hold them")
     schema = _plain_schema(source.schema)
-    try:
-        with (
-            store.writer(media_type=PARQUET, schema_version=schema_version) as out,
-            pq.ParquetWriter(
-                pa.PythonFile(out, mode="w"),
-                schema,
-                use_dictionary=_repeating(schema),
-                **_WRITER,
-            ) as writer,
-        ):
-            for group in _row_groups(source):
-                writer.write_table(
-                    group.replace_schema_metadata(schema.metadata), row_group_size=ROW_GROUP
-                )
-    except pa.ArrowException as error:
-        raise _unfit(f"it cannot be written as Parquet ({error})") from error
+    doubtful = [field.name for field in schema if not _is_flat(field.type)]
+    with store.writer(media_type=PARQUET, schema_version=schema_version) as out:
+        with translated(_unwritable):
+            file = pa.PythonFile(out, mode="w")
+            writer = pq.ParquetWriter(file, schema, use_dictionary=_repeating(schema), **_WRITER)
+        with _closing(writer):
+            rows = 0
+            for group in _row_groups(source, schema):
+                _check_values(group.select(doubtful), rows)
+                with translated(_unwritable):
+                    writer.write_table(group, row_group_size=ROW_GROUP)
+                rows += len(group)
     return out.ref
+
+
+@contextmanager
+def _closing(writer: pq.ParquetWriter) -> Iterator[None]:
+    """Close the file; what broke off the block is what the caller sees."""
+    try:
+        yield
+    except BaseException:
+        with suppress(Exception):
+            writer.close()
+        raise
+    with translated(_unwritable):
+        writer.close()
+
+
+def _no_arrow(error: Exception) -> EncodingError:
+    return unfit(f"it has no form as an Arrow table ({short(str(error))})")
+
+
+def _unwritable(error: Exception) -> EncodingError:
+    return unfit(f"it cannot be written as Parquet ({short(str(error))})", next_step=_ADVICE)
 
 
 def _repeating(schema: pa.Schema) -> list[str]:
@@ -102,27 +126,23 @@ def _leaves(path: str, kind: pa.DataType) -> Iterator[str]:
 
 def table_of(file: BinaryIO) -> pa.Table:
     """The table in a verified Parquet file."""
-    try:
+    with translated(unreadable):
         return pq.read_table(file, use_threads=True)
-    except _READ_ERRORS as error:
-        raise _unreadable(error) from error
 
 
 def frame_of(table: pa.Table) -> pd.DataFrame:
-    """The DataFrame that was stored, with its dtypes; of another table, pandas' own choice.
+    """The DataFrame that was stored, with its dtypes; of another table, one with the same values.
 
-    Text in a column of Python objects comes back as pandas' text type.
+    Columns of Python objects that were stored before values were compared may have been changed
+    then: they come back as they were stored.
     """
-    frame: pd.DataFrame = table.to_pandas(date_as_object=True)
-    described = (table.schema.metadata or {}).get(_CATEGORIES, b"{}")
-    for name, dtype in json.loads(described).items():
-        frame[name] = pd.Categorical(frame[name], **dtype)
-    return frame
+    with translated(_no_frame):
+        return frames.frame_of_table(table) if is_frame(table) else frame_of_arrow(table)
 
 
 def is_frame(table: pa.Table) -> bool:
     """Whether a DataFrame was stored, rather than an Arrow table."""
-    return _PANDAS in (table.schema.metadata or {})
+    return frames.is_frame(table.schema)
 
 
 def batches_of(opened: AbstractContextManager[BinaryIO]) -> pa.RecordBatchReader:
@@ -134,79 +154,42 @@ def batches_of(opened: AbstractContextManager[BinaryIO]) -> pa.RecordBatchReader
     file = stack.enter_context(opened)
     try:
         parquet = pq.ParquetFile(file)
-    except _READ_ERRORS as error:
+    except ARROW_ERRORS as error:
         stack.close()
-        raise _unreadable(error) from error
+        raise unreadable(error) from error
 
     def batches() -> Iterator[pa.RecordBatch]:
         with stack:
-            yield from parquet.iter_batches(batch_size=ROW_GROUP)
+            found = parquet.iter_batches(batch_size=ROW_GROUP)
+            while (batch := _next(found)) is not None:
+                yield batch
 
     return pa.RecordBatchReader.from_batches(parquet.schema_arrow, batches())
 
 
-def head_of(file: BinaryIO, rows: int) -> list[dict[str, Any]]:
-    """The first rows as JSON values; what JSON cannot say is written as text."""
-    try:
-        batches = pq.ParquetFile(file).iter_batches(batch_size=max(rows, 1))
-        first = next(batches, None)
-    except _READ_ERRORS as error:
-        raise _unreadable(error) from error
-    records = [] if first is None else first.slice(0, rows).to_pylist()
-    return [{name: _as_json(value) for name, value in record.items()} for record in records]
+def head_of(file: BinaryIO, rows: int) -> pa.Table:
+    """The first rows, and all columns."""
+    with translated(unreadable):
+        parquet = pq.ParquetFile(file)
+        first = next(parquet.iter_batches(batch_size=max(rows, 1)), None)
+        return parquet.schema_arrow.empty_table() if first is None else _table(first[:rows])
 
 
 def columns_of(file: BinaryIO) -> list[tuple[str, str]]:
     """The columns' names and Arrow types."""
-    try:
-        schema = pq.ParquetFile(file).schema_arrow
-    except _READ_ERRORS as error:
-        raise _unreadable(error) from error
-    return [(field.name, str(field.type)) for field in schema]
+    with translated(unreadable):
+        return [(field.name, str(field.type)) for field in pq.ParquetFile(file).schema_arrow]
 
 
-def _of_frame(frame: pd.DataFrame) -> pa.Table:
-    _check_labels(frame)
-    plain, categories = _without_categories(frame)
-    try:
-        table = pa.Table.from_pandas(plain, preserve_index=False)
-    except (pa.ArrowException, TypeError, ValueError) as error:
-        raise _unfit(f"a column has no Arrow type ({error})") from error
-    found = table.slice(0, 0).to_pandas().dtypes
-    for name, dtype in plain.dtypes.items():
-        if not pd.api.types.is_object_dtype(dtype) and str(found[name]) != str(dtype):
-            raise _unfit(f"column {name} is {dtype}, which would come back as {found[name]}")
-    if categories:
-        metadata = {**table.schema.metadata, _CATEGORIES: canonical_bytes(categories)}
-        table = table.replace_schema_metadata(metadata)
-    return table
+def _next(batches: Iterator[pa.RecordBatch]) -> pa.RecordBatch | None:
+    with translated(unreadable):
+        return next(batches, None)
 
 
-def _check_labels(frame: pd.DataFrame) -> None:
-    index, names = frame.index, list(frame.columns)
-    default = isinstance(index, pd.RangeIndex) and index.equals(pd.RangeIndex(len(frame)))
-    if not default or index.name is not None:
-        raise _unfit("its index is not the default one; call reset_index() (drop=True to lose it)")
-    if not all(isinstance(name, str) for name in names) or len(set(names)) < len(names):
-        raise _unfit("its column names are not distinct text; rename them")
-    if len(frame) and not names:
-        raise _unfit("it has rows, but no column to hold them")
-
-
-def _without_categories(frame: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, Any]]:
-    """The frame with its categorical columns as text, and what their dtypes were.
-
-    Parquet itself forgets the categories of a column without values, and the type of other than
-    text ones.
-    """
-    described: dict[str, Any] = {}
-    for name, dtype in frame.dtypes.items():
-        if isinstance(dtype, pd.CategoricalDtype):
-            values = dtype.categories.tolist()
-            if not all(isinstance(value, str) for value in values):
-                raise _unfit(f"the categories of column {name} are not text")
-            described[str(name)] = {"categories": values, "ordered": bool(dtype.ordered)}
-    return frame.astype(dict.fromkeys(described, object)), described
+def _no_frame(error: Exception) -> EncodingError:
+    return unreadable(
+        short(str(error)), next_step="Ask for a pyarrow.Table (annotate the input with it)."
+    )
 
 
 def _plain_schema(schema: pa.Schema) -> pa.Schema:
@@ -214,28 +197,144 @@ def _plain_schema(schema: pa.Schema) -> pa.Schema:
 
     Raises :class:`EncodingError` for a type that Parquet would not give back.
     """
+    names = Counter(schema.names)
+    repeated = next((name for name, count in names.items() if count > 1), None)
+    if repeated is not None:
+        raise unfit(
+            f"several of its columns are named {short(repeated)}",
+            next_step="Give each column a name of its own: table.rename_columns([...]).",
+            column=repeated,
+        )
     metadata = dict(sorted((schema.metadata or {}).items()))
-    if _PANDAS in metadata:
-        described = json.loads(metadata[_PANDAS])
+    if _ARROW_SCHEMA in metadata:
+        raise unfit(
+            "its schema's metadata has the key ARROW:schema, which Parquet keeps for itself",
+            next_step="Remove it: table.replace_schema_metadata({}).",
+        )
+    frames.check_own_metadata(schema)
+    if described := frames.pandas_description(schema):
         kept = {key: described[key] for key in _PANDAS_KEPT if key in described}
-        metadata[_PANDAS] = canonical_bytes(kept)
-    plain = schema.with_metadata(metadata or None)
-    trial = io.BytesIO()
-    try:
-        pq.write_table(plain.empty_table(), trial, **_WRITER)
-    except pa.ArrowException as error:
-        raise _unfit(f"it cannot be written as Parquet ({error})") from error
-    for field, found in zip(plain, pq.read_schema(trial), strict=True):
-        if field.type != found.type:
-            raise _unfit(
-                f"column {field.name} is {field.type}, which would come back as {found.type}"
-            )
+        metadata[frames.PANDAS] = canonical_bytes(kept)
+    # Metadata that is empty, and no metadata, are not the same bytes: with_metadata gives one form.
+    plain = pa.schema(list(map(sorted_field, schema))).with_metadata(metadata or None)
+    _check_types(plain)
     return plain
 
 
-def _row_groups(source: pa.Table | pa.RecordBatchReader) -> Iterator[pa.Table]:
+def _check_types(schema: pa.Schema) -> None:
+    """Write and read no rows, by the ways that real ones go."""
+    with translated(lambda error: _no_parquet(schema, error)):
+        found = _through_parquet(schema.empty_table()).schema
+    for field, back in zip(schema, found, strict=True):
+        if field.type != back.type or field.nullable != back.nullable:
+            raise unfit(
+                f"column {short(field.name)} is {field.type}, which would come back as {back.type}",
+                next_step=_ADVICE,
+                column=field.name,
+            )
+        if not same_field_metadata(field, back):
+            raise unfit(
+                f"the metadata of column {short(field.name)} would not come back",
+                next_step="Remove it: field.remove_metadata(), inside its type too.",
+                column=field.name,
+            )
+    if (schema.metadata or {}) != (found.metadata or {}):
+        raise unfit(
+            "its schema's metadata would not come back",
+            next_step="Remove what is no UTF-8 text: table.replace_schema_metadata({...}).",
+        )
+
+
+def _check_values(group: pa.Table, first_row: int) -> None:
+    """Compare each value with what the writer and the reader make of it."""
+    if not group.num_columns:
+        return
+    with translated(lambda error: _no_column(group, error)):
+        back = _through_parquet(group)
+        changed = next(_changes(group, back), None)
+    if changed is not None:
+        field, row = changed
+        given, found = (table.column(field.name)[row] for table in (group, back))
+        raise unfit(
+            f"column {short(field.name)} ({field.type}) has in row {first_row + row} "
+            f"{short(given)}, which would come back as {short(found)}",
+            next_step=_ADVICE,
+            column=field.name,
+            row=first_row + row,
+        )
+
+
+def _changes(group: pa.Table, back: pa.Table) -> Iterator[tuple[pa.Field, int]]:
+    """The columns that differ, each with its first row that does."""
+    for field, given, found in zip(group.schema, group.columns, back.columns, strict=True):
+        row = first_arrow_difference(_only_chunk(given), _only_chunk(found))
+        if row is not None:
+            yield field, row
+
+
+def _no_column(table: pa.Table, error: Exception) -> EncodingError:
+    """The refusal of a table, by the first column that alone does not go through Parquet."""
+    return _no_field({field: table.select([field.name]) for field in table.schema}, error)
+
+
+def _no_parquet(schema: pa.Schema, error: Exception) -> EncodingError:
+    return _no_field({field: pa.schema([field]) for field in schema}, error)
+
+
+def _no_field(alone: dict[pa.Field, pa.Table | pa.Schema], error: Exception) -> EncodingError:
+    for field, part in alone.items():
+        try:
+            _through_parquet(part if isinstance(part, pa.Table) else part.empty_table())
+        except ARROW_ERRORS as own:
+            return unfit(
+                f"column {short(field.name)} is {field.type}, and cannot be written as Parquet and "
+                f"read again ({short(str(own))})",
+                next_step=_ADVICE,
+                column=field.name,
+            )
+    return _unwritable(error)
+
+
+def _through_parquet(table: pa.Table) -> pa.Table:
+    """The table written and read as real ones are, but for the compression."""
+    trial = io.BytesIO()
+    settings = {**_WRITER, "compression": "none", "compression_level": None}
+    pq.write_table(table, trial, use_dictionary=_repeating(table.schema), **settings)
+    return pq.read_table(trial, use_threads=True)
+
+
+def _only_chunk(column: pa.ChunkedArray) -> pa.Array:
+    return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
+
+
+def _is_flat(kind: pa.DataType) -> bool:
+    """Whether Parquet keeps every value of a type by its specification, and Arrow reads it as it
+    wrote it: one number, moment or piece of text a row."""
+    return any(is_kind(kind) for is_kind in _FLAT)
+
+
+_FLAT = (
+    pa.types.is_boolean,
+    pa.types.is_integer,
+    pa.types.is_floating,
+    pa.types.is_decimal128,
+    pa.types.is_decimal256,
+    pa.types.is_date32,
+    pa.types.is_time,
+    pa.types.is_timestamp,
+    pa.types.is_duration,
+    pa.types.is_string,
+    pa.types.is_large_string,
+    pa.types.is_binary,
+    pa.types.is_large_binary,
+    pa.types.is_fixed_size_binary,
+    pa.types.is_null,
+)
+
+
+def _row_groups(source: pa.Table | pa.RecordBatchReader, schema: pa.Schema) -> Iterator[pa.Table]:
     """The same rows in tables of ROW_GROUP rows (the last may be shorter), each in one chunk."""
-    tables = [source] if isinstance(source, pa.Table) else (_table(batch) for batch in source)
+    tables = [source] if isinstance(source, pa.Table) else map(_table, source)
     held: list[pa.Table] = []
     rows = 0
     for table in tables:
@@ -245,47 +344,18 @@ def _row_groups(source: pa.Table | pa.RecordBatchReader) -> Iterator[pa.Table]:
             held.append(part)
             start, rows = start + len(part), rows + len(part)
             if rows == ROW_GROUP:
-                yield _in_one_chunk(held)
+                yield _in_one_chunk(held, schema)
                 held, rows = [], 0
     if held:
-        yield _in_one_chunk(held)
+        yield _in_one_chunk(held, schema)
 
 
 def _table(batch: pa.RecordBatch) -> pa.Table:
     return pa.Table.from_batches([batch])
 
 
-def _in_one_chunk(parts: list[pa.Table]) -> pa.Table:
-    return pa.concat_tables(parts).unify_dictionaries().combine_chunks()
-
-
-def _as_json(value: Any) -> Any:
-    match value:
-        case None | bool() | str():
-            return value
-        case int() if abs(value) < 2**53:
-            return value
-        case float() if value == value and abs(value) != float("inf"):
-            return value
-        case dict():
-            return {str(key): _as_json(item) for key, item in value.items()}
-        case list() | tuple():
-            return [_as_json(item) for item in value]
-        case bytes():
-            return value.hex()
-    return value.isoformat() if hasattr(value, "isoformat") else str(value)
-
-
-def _unfit(reason: str) -> EncodingError:
-    return EncodingError(
-        f"The table cannot be stored: {reason}.",
-        next_step="Give a DataFrame with its default index and one type a column, or an Arrow "
-        "table.",
-    )
-
-
-def _unreadable(error: Exception) -> EncodingError:
-    return EncodingError(
-        f"The artifact is named Parquet, but cannot be read as a table: {error}.",
-        next_step="Its bytes are those that were recorded: look at what wrote them.",
-    )
+def _in_one_chunk(parts: list[pa.Table], schema: pa.Schema) -> pa.Table:
+    with translated(_unwritable):
+        whole = pa.concat_tables(parts).unify_dictionaries().combine_chunks()
+        same = whole.schema.equals(schema.with_metadata(whole.schema.metadata), check_metadata=True)
+        return whole.replace_schema_metadata(schema.metadata) if same else whole.cast(schema)

@@ -1,0 +1,137 @@
+"""Whether what comes back is what went in: value by value, Python types included, nothing sampled.
+
+Two values are the same if they are equal and of one class, at every depth: ``1``, ``1.0`` and
+``True`` are three values, as are ``None`` and NaN, ``1.1`` and ``1.10`` as decimals, ``0.0`` and
+``-0.0``, and two dicts with the same keys in another order. One NaN is the same as any other.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import math
+from collections.abc import Sequence
+from decimal import Decimal
+from operator import attrgetter
+from types import NoneType
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+_BY_EQUALITY = frozenset({str, bytes, int, bool, NoneType, dt.date, dt.timedelta})
+"""Classes of which two instances are the same exactly if they are equal."""
+
+
+def first_difference(given: Sequence[Any], back: Sequence[Any]) -> int | None:
+    """The first position at which two lists of Python objects differ; None if they are the same."""
+    if len(given) != len(back):
+        return min(len(given), len(back))
+    if _same_by_class(given, back):
+        return None
+    pairs = enumerate(zip(given, back, strict=True))
+    return next((row for row, (one, other) in pairs if not same(one, other)), None)
+
+
+def same(one: Any, other: Any) -> bool:
+    """Whether two Python objects are the same value of the same class, at every depth."""
+    kind = type(one)
+    if kind is not type(other):
+        return False
+    if kind in _BY_EQUALITY:
+        return bool(one == other)
+    if kind is float:
+        return (one == other and math.copysign(1, one) == math.copysign(1, other)) or (
+            one != one and other != other
+        )
+    if kind is list or kind is tuple:
+        return len(one) == len(other) and all(map(same, one, other))
+    if kind is dict:
+        return first_difference(list(one), list(other)) is None and all(
+            map(same, one.values(), other.values())
+        )
+    if kind is Decimal:
+        return bool(one.as_tuple() == other.as_tuple())
+    if kind is dt.datetime or kind is dt.time:
+        return one == other and one.fold == other.fold and _same_zone(one.tzinfo, other.tzinfo)
+    if kind is np.ndarray:
+        return _same_cells(one, other)
+    return one is other
+
+
+def first_arrow_difference(given: pa.Array, back: pa.Array) -> int | None:
+    """The first row at which two Arrow arrays of one type differ; None if they are the same."""
+    if len(given) == len(back) and same_arrays(given, back):
+        return None
+    low, high = 0, min(len(given), len(back))
+    while low < high:  # the first row is the shortest beginning that differs
+        middle = (low + high) // 2
+        if same_arrays(given[low : middle + 1], back[low : middle + 1]):
+            low = middle + 1
+        else:
+            high = middle
+    return low
+
+
+def same_arrays(one: pa.Array, other: pa.Array) -> bool:
+    """Whether two Arrow arrays hold the same values, a NaN being the same as any other.
+
+    Dictionaries are compared as well as what they encode.
+    """
+    if one.equals(other):
+        return True
+    kind = one.type
+    if kind != other.type or len(one) != len(other) or not one.is_null().equals(other.is_null()):
+        return False
+    if isinstance(kind, pa.BaseExtensionType):
+        return same_arrays(one.storage, other.storage)
+    if pa.types.is_floating(kind):
+        cells = one.drop_null().to_numpy(), other.drop_null().to_numpy()
+        return bool(np.array_equal(*cells, equal_nan=True))
+    if pa.types.is_dictionary(kind):
+        return one.indices.equals(other.indices) and same_arrays(one.dictionary, other.dictionary)
+    if pa.types.is_struct(kind):
+        return all(map(same_arrays, one.flatten(), other.flatten()))
+    if pa.types.is_map(kind):
+        entries = pa.list_(pa.struct([kind.key_field, kind.item_field]))
+        return same_arrays(one.cast(entries), other.cast(entries))
+    if hasattr(kind, "value_field"):
+        lengths = pc.list_value_length(one), pc.list_value_length(other)
+        return lengths[0].equals(lengths[1]) and same_arrays(one.flatten(), other.flatten())
+    return False
+
+
+def _same_by_class(given: Sequence[Any], back: Sequence[Any]) -> bool:
+    """A quick way to find the same what is all of few simple classes; False says nothing."""
+    kinds = list(map(type, given))
+    if kinds != list(map(type, back)):
+        return False
+    found = set(kinds) - {NoneType}
+    if found <= _BY_EQUALITY:
+        return given == back
+    if found == {float}:
+        ours, theirs = (np.array(cells, np.float64).view(np.int64) for cells in (given, back))
+        return bool(np.array_equal(ours, theirs))
+    if found == {Decimal}:
+        ones, others = ([cell for cell in cells if cell is not None] for cells in (given, back))
+        return (
+            ones == others
+            and all(map(Decimal.same_quantum, ones, others))
+            and list(map(Decimal.is_signed, ones)) == list(map(Decimal.is_signed, others))
+        )
+    if kinds and found == {dt.datetime} and NoneType not in kinds:
+        special = attrgetter("fold", "tzinfo")
+        return given == back and set(map(special, (*given, *back))) == {(0, None)}
+    return False
+
+
+def _same_zone(one: dt.tzinfo | None, other: dt.tzinfo | None) -> bool:
+    return type(one) is type(other) and str(one) == str(other)
+
+
+def _same_cells(one: np.ndarray[Any, Any], other: np.ndarray[Any, Any]) -> bool:
+    if one.dtype != other.dtype or one.shape != other.shape:
+        return False
+    return (one.tobytes() == other.tobytes() and one.dtype != object) or same(
+        one.tolist(), other.tolist()
+    )
