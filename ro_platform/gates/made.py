@@ -1,12 +1,84 @@
-"""Which training run made an artifact, and which bundle it is: said with every word on it."""
+"""What was made: the artifact of an asset under a manifest, as the ledger has it.
+
+The ledger alone says which bytes they are, how many, and of what type; its entry holds the whole
+reference. The store's ``refs/`` is an index beside it, which decides nothing.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
-from ro_platform.contracts import CorrelationIds, EntryKind
+from ro_platform.artifacts.addressing import MAX_REVISION, BindingAddress, parse_binding
+from ro_platform.contracts import ArtifactBound, BoundRef, CorrelationIds, EntryKind, LedgerEntry
+from ro_platform.errors import LedgerCorruptError
 from ro_platform.gates.subjects import artifact_subject
+from ro_platform.ledger.backends.base import Between
+from ro_platform.ledger.entry import body_of
 from ro_platform.ledger.reader import LedgerReader
+
+
+def revisions_between(
+    asset: str, fingerprint: str, first: int = 1, last: int = MAX_REVISION
+) -> Between:
+    """The subjects of these revisions: the greatest with a making is the one that counts."""
+    low, high = (
+        artifact_subject(BindingAddress(asset, fingerprint, revision).name)
+        for revision in (first, last)
+    )
+    return Between(low, high)
+
+
+def artifact_in(entry: LedgerEntry) -> BoundRef:
+    """The artifact that an entry records as made, whole."""
+    ref = body_of(entry, ArtifactBound).artifact
+    if entry.subject != artifact_subject(ref.ref):
+        raise LedgerCorruptError(
+            f"Entry {entry.seq} is about {entry.subject} and speaks of {ref.ref}.",
+            next_step="Run `ro ledger verify` and keep the files as evidence.",
+            seq=entry.seq,
+        )
+    return ref
+
+
+def artifact_of(log: LedgerReader, asset: str, fingerprint: str) -> BoundRef | None:
+    """The artifact of an asset under a manifest: the highest revision on record, or None.
+
+    One round, whatever the number of revisions and of entries.
+    """
+    asked = (EntryKind.ARTIFACT_BOUND, revisions_between(asset, fingerprint))
+    [entry] = log.latest_of([asked])
+    return artifact_in(entry) if entry else None
+
+
+def artifact_at(log: LedgerReader, locator: str) -> BoundRef | None:
+    """The artifact that is on record as bound there, or None."""
+    entry = log.latest(EntryKind.ARTIFACT_BOUND, artifact_subject(locator))
+    return artifact_in(entry) if entry else None
+
+
+def revisions_of_artifact(
+    log: LedgerReader, asset: str, fingerprint: str, below: int = MAX_REVISION + 1
+) -> Iterator[BoundRef]:
+    """Every revision on record, the highest first. One round each."""
+    while below > 1:
+        asked = revisions_between(asset, fingerprint, last=below - 1)
+        [entry] = log.latest_of([(EntryKind.ARTIFACT_BOUND, asked)])
+        if entry is None:
+            return
+        ref = artifact_in(entry)
+        address = parse_binding(ref.ref)
+        yield ref
+        below = address.revision if address else 1
+
+
+def artifacts_on_record(log: LedgerReader) -> dict[str, tuple[ArtifactBound, int]]:
+    """Every artifact that was ever made, by its locator: its newest making, and that entry's
+    ``seq``. It reads all makings."""
+    found: dict[str, tuple[ArtifactBound, int]] = {}
+    for entry in log.scan(kind=EntryKind.ARTIFACT_BOUND):
+        body = body_of(entry, ArtifactBound)
+        found[body.artifact.ref] = (body, entry.seq)
+    return dict(sorted(found.items()))
 
 
 def made_ids(log: LedgerReader, locators: Sequence[str]) -> CorrelationIds:

@@ -13,7 +13,7 @@ from dataclasses import replace
 from ro_platform.contracts.ledger import EntryKind, LedgerEntry
 from ro_platform.errors import InvalidInputError, LedgerCorruptError, NotFoundError
 from ro_platform.kernel import merkle
-from ro_platform.ledger.backends.base import LedgerRows, Selection
+from ro_platform.ledger.backends.base import Between, LedgerRows, Selection
 from ro_platform.ledger.entry import checked
 from ro_platform.ledger.proofs import ConsistencyProof, InclusionProof
 from ro_platform.ledger.tree import node_reader
@@ -59,8 +59,14 @@ class LedgerReader:
         row = self._rows.latest(kind.value, subject)
         return checked(row) if row else None
 
-    def latest_of(self, questions: Sequence[tuple[EntryKind, str]]) -> list[LedgerEntry | None]:
-        """:meth:`latest` of each (kind, subject), in their order, in one round trip."""
+    def latest_of(
+        self, questions: Sequence[tuple[EntryKind, str | Between]]
+    ) -> list[LedgerEntry | None]:
+        """:meth:`latest` of each (kind, subject), in their order, in one round trip.
+
+        Of subjects :class:`Between` two it is the newest entry about the greatest of them that has
+        any of that kind.
+        """
         rows = self._rows.latest_of([(kind.value, subject) for kind, subject in questions])
         return [checked(row) if row else None for row in rows]
 

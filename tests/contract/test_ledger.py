@@ -26,7 +26,7 @@ from ro_platform.errors import (
 from ro_platform.kernel.canonical import canonical_bytes
 from ro_platform.kernel.clock import ManualClock
 from ro_platform.kernel.merkle import EMPTY_ROOT, fold, leaf_hash
-from ro_platform.ledger.backends.base import LedgerBackend, Mention, Row, Selection
+from ro_platform.ledger.backends.base import Between, LedgerBackend, Mention, Row, Selection
 from ro_platform.ledger.backends.memory import MemoryLedgerBackend
 from ro_platform.ledger.backends.postgres import PostgresLedgerBackend
 from ro_platform.ledger.backends.sqlite import SqliteLedgerBackend
@@ -510,6 +510,61 @@ def test_the_latest_of_many_is_the_latest_of_each(
 
     ledger.append_with(ask)
     assert within == expected
+
+
+BOUNDS = ["subject", *SUBJECTS, "subject-3/", "t"]
+
+
+@laws
+@given(
+    count=st.integers(0, 30),
+    asked=st.lists(
+        st.tuples(st.sampled_from(KINDS), st.sampled_from(BOUNDS), st.sampled_from(BOUNDS)),
+        max_size=5,
+    ),
+    single=st.lists(st.tuples(st.sampled_from(KINDS), st.sampled_from(SUBJECTS)), max_size=3),
+)
+def test_the_latest_between_two_subjects_is_that_of_the_greatest_that_has_one(
+    open_ledger: OpenLedger,
+    count: int,
+    asked: list[tuple[EntryKind, str, str]],
+    single: list[tuple[EntryKind, str]],
+) -> None:
+    """Both ends belong to it, an empty stretch has none; asked together with single subjects, of
+    what a transaction sees too."""
+    ledger = open_ledger()
+    entries = ledger.append_many(drafts(count))
+    expected: list[LedgerEntry | None] = []
+    for kind, first, last in asked:
+        within = [item for item in entries if item.kind == kind and first <= item.subject <= last]
+        expected.append(max(within, key=lambda item: (item.subject, item.seq), default=None))
+    questions = [(kind, Between(first, last)) for kind, first, last in asked]
+    expected += ledger.latest_of(single)
+    assert ledger.latest_of([*questions, *single]) == expected
+    within_append: list[LedgerEntry | None] = []
+
+    def ask(reader: LedgerReader) -> list[EntryDraft]:
+        within_append.extend(reader.latest_of([*questions, *single]))
+        return []
+
+    ledger.append_with(ask)
+    assert within_append == expected
+
+
+def test_what_was_taken_back_is_between_nothing(open_backend: OpenBackend) -> None:
+    """A subject that only a transaction without an end had is not found."""
+    backend = open_backend()
+    ledger = Ledger(backend, ManualClock())
+    ledger.append(draft(0, subject="s/1"))
+    _, row = sealed(draft(0, subject="s/2"), 1, "2026-01-01T00:00:00.000000Z")
+    with pytest.raises(RuntimeError), backend.transaction() as transaction:
+        transaction.insert([row], [], [])
+        raise RuntimeError("taken back")
+    [found] = ledger.latest_of([(KINDS[0], Between("s/0", "s/9"))])
+    assert found is not None and found.subject == "s/1"
+    ledger.append(draft(0, subject="s/2"))
+    [found] = ledger.latest_of([(KINDS[0], Between("s/0", "s/9"))])
+    assert found is not None and found.subject == "s/2"
 
 
 def test_the_latest_of_very_many(ledger: Ledger) -> None:

@@ -336,11 +336,14 @@ def test_every_question_is_answered_from_the_index_made_for_it(
             ), backend.plans[-1]
         backend.latest_of([("run_registered", "subject-1")] * 5)
         backend.latest("run_registered", "subject-1")
+        between = Between("subject-1", "subject-9")
+        backend.latest_of([("run_registered", between), ("run_registered", "subject-1")])
+        assert "Sort" not in backend.plans[-1], backend.plans[-1]
         backend.by_keys(["1", "2"])
         backend.mentions(0, 10)
         for plan, index in zip(
-            backend.plans[-4:],
-            ("entry_subject", "entry_subject", "entry_key", "mention_seq"),
+            backend.plans[-5:],
+            ("entry_subject", "entry_subject", "entry_subject", "entry_key", "mention_seq"),
             strict=True,
         ):
             assert index in plan, plan

@@ -57,6 +57,17 @@ class Mention(NamedTuple):
     name: str
 
 
+class Between(NamedTuple):
+    """Every subject from the first to the last, both included, compared byte by byte in UTF-8."""
+
+    first: str
+    last: str
+
+
+Question = tuple[str, str | Between]
+"""A kind, and one subject or the subjects between two."""
+
+
 class Tip(NamedTuple):
     """The end of the log: how many entries it has, and the last one's leaf hash."""
 
@@ -114,15 +125,16 @@ class LedgerRows(ABC):
     def latest(self, kind: str, subject: str) -> Row | None:
         """The row with the highest ``seq`` of that kind and subject."""
 
-    def latest_of(self, questions: Sequence[tuple[str, str]]) -> list[Row | None]:
+    @abstractmethod
+    def latest_of(self, questions: Sequence[Question]) -> list[Row | None]:
         """:meth:`latest` of each (kind, subject), in their order; one round trip where it can be.
 
-        The answers are of one moment only inside a transaction.
+        Of subjects between two it is the row of the greatest one that has that kind, and of its
+        rows the latest. The answers are of one moment only inside a transaction.
         """
-        return [self.latest(kind, subject) for kind, subject in questions]
 
     def recorded(
-        self, keys: Collection[str], questions: Sequence[tuple[str, str]]
+        self, keys: Collection[str], questions: Sequence[Question]
     ) -> tuple[dict[str, Row], list[Row | None]]:
         """:meth:`by_keys` and :meth:`latest_of`: what an append asks, together."""
         return self.by_keys(keys), self.latest_of(questions)

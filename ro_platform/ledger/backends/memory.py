@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import threading
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right, insort
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 
 from ro_platform.errors import LedgerCorruptError
 from ro_platform.kernel.merkle import Node
 from ro_platform.ledger.backends.base import (
+    Between,
     Census,
     LedgerBackend,
     LedgerTransaction,
     Mention,
+    Question,
     Row,
     Selection,
     Tip,
@@ -32,6 +34,7 @@ class _MemoryTables(LedgerTransaction):
         self.seq_by_key: dict[str, int] = {}
         self.seqs_by_value: dict[tuple[str, str], list[int]] = {}
         self.names: dict[int, tuple[str, ...]] = {}
+        self.subjects: list[str] = []
 
     def tip(self) -> Tip:
         return Tip(len(self.rows), self.rows[-1].leaf if self.rows else None)
@@ -45,6 +48,20 @@ class _MemoryTables(LedgerTransaction):
     def latest(self, kind: str, subject: str) -> Row | None:
         found = self.page(Selection(kind=kind, subject=subject, newest_first=True), 1)
         return found[0] if found else None
+
+    def latest_of(self, questions: Sequence[Question]) -> list[Row | None]:
+        return [
+            self._latest_between(kind, subject)
+            if isinstance(subject, Between)
+            else self.latest(kind, subject)
+            for kind, subject in questions
+        ]
+
+    def _latest_between(self, kind: str, asked: Between) -> Row | None:
+        first = bisect_left(self.subjects, asked.first)
+        last = bisect_right(self.subjects, asked.last)
+        found = (self.latest(kind, subject) for subject in reversed(self.subjects[first:last]))
+        return next(filter(None, found), None)
 
     def page(self, selection: Selection, limit: int) -> list[Row]:
         wanted = {
@@ -93,6 +110,8 @@ class _MemoryTables(LedgerTransaction):
             if row.seq != len(self.rows) or row.key in self.seq_by_key:
                 raise LedgerCorruptError(f"Entry {row.seq} or its key is already stored.")
             self.rows.append(row)
+            if ("subject", row.subject) not in self.seqs_by_value:
+                insort(self.subjects, row.subject)  # by code points, which is the order of UTF-8
             if row.key is not None:
                 self.seq_by_key[row.key] = row.seq
             for name in _COLUMNS:
@@ -161,6 +180,11 @@ class MemoryLedgerBackend(LedgerBackend):
         """See :class:`LedgerRows`."""
         with self._lock:
             return self._tables.latest(kind, subject)
+
+    def latest_of(self, questions: Sequence[Question]) -> list[Row | None]:
+        """See :class:`LedgerRows`."""
+        with self._lock:
+            return self._tables.latest_of(questions)
 
     def page(self, selection: Selection, limit: int) -> list[Row]:
         """See :class:`LedgerRows`."""

@@ -25,11 +25,13 @@ from psycopg2 import errors
 from ro_platform.errors import BackendUnavailableError, InvalidInputError
 from ro_platform.kernel.merkle import Node
 from ro_platform.ledger.backends.base import (
+    Between,
     Census,
     LedgerBackend,
     LedgerRows,
     LedgerTransaction,
     Mention,
+    Question,
     RawRow,
     Row,
     Selection,
@@ -63,6 +65,17 @@ FROM unnest(%s::text[], %s::text[]) WITH ORDINALITY AS question (kind, subject, 
 CROSS JOIN LATERAL (
     {_FROM} WHERE entry.subject = question.subject AND entry.kind = question.kind
     ORDER BY seq + 0 DESC LIMIT 1
+) AS found
+"""  # noqa: S608
+_LATEST_OF_ANY = f"""
+{_LATEST_OF} UNION ALL
+SELECT question.number, found.*
+FROM unnest(%s::text[], %s::text[], %s::text[], %s::bigint[])
+    AS question (kind, first, last, number)
+CROSS JOIN LATERAL (
+    {_FROM} WHERE entry.subject >= question.first AND entry.subject <= question.last
+        AND entry.kind = question.kind
+    ORDER BY subject DESC, kind DESC, seq + 0 DESC LIMIT 1
 ) AS found
 """  # noqa: S608
 _RECORDED_ONE = "EXECUTE ro_recorded (%s, %s, %s)"
@@ -123,19 +136,22 @@ class _PostgresRows(LedgerRows):
         sql = f"{_FROM} WHERE subject = %s AND kind = %s ORDER BY seq + 0 DESC LIMIT 1"
         return self._one(sql, [subject, kind])
 
-    def latest_of(self, questions: Sequence[tuple[str, str]]) -> list[Row | None]:
+    def latest_of(self, questions: Sequence[Question]) -> list[Row | None]:
         """See :class:`LedgerRows`. All answers are of one moment."""
-        kinds, subjects = [kind for kind, _ in questions], [subject for _, subject in questions]
+        kinds, subjects, between = _asked(questions)
+        if between:
+            values = [kinds, subjects, *map(list, zip(*between, strict=True))]
+            return _in_order(self._query(_LATEST_OF_ANY, values), len(questions))
         answers = self._query(_LATEST_OF, [kinds, subjects]) if questions else []
         return _in_order(answers, len(questions))
 
     def recorded(
-        self, keys: Collection[str], questions: Sequence[tuple[str, str]]
+        self, keys: Collection[str], questions: Sequence[Question]
     ) -> tuple[dict[str, Row], list[Row | None]]:
         """See :class:`LedgerRows`. One round trip, or none where nothing is asked."""
-        if not keys or not questions:
+        kinds, subjects, between = _asked(questions)
+        if not keys or not questions or between:
             return super().recorded(keys, questions)
-        kinds, subjects = [kind for kind, _ in questions], [subject for _, subject in questions]
         if len(keys) == len(questions) == 1 and self._prepared:
             answers = self._query(_RECORDED_ONE, [*keys, *kinds, *subjects])
         else:
@@ -359,6 +375,20 @@ def _conditions(selection: Selection) -> tuple[list[str], list[str]]:
             conditions.append(f"{column} = %s" if plain else f"({column} || '') = %s")
             wanted.append(value)
     return conditions, wanted
+
+
+def _asked(
+    questions: Sequence[Question],
+) -> tuple[list[str], list[str | None], list[tuple[str, str, str, int]]]:
+    """What is asked of one subject each, with a gap where it is asked of those between two: these
+    follow with their place, from 1."""
+    subjects = [None if isinstance(about, Between) else about for _, about in questions]
+    between = [
+        (kind, *about, number)
+        for number, (kind, about) in enumerate(questions, 1)
+        if isinstance(about, Between)
+    ]
+    return [kind for kind, _ in questions], subjects, between
 
 
 def _in_order(answers: Sequence[Sequence[Any]], questions: int) -> list[Row | None]:

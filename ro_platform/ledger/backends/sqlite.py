@@ -14,7 +14,7 @@ import sqlite3
 from abc import abstractmethod
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from functools import cache, partial
+from functools import cache, lru_cache, partial
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -22,11 +22,13 @@ from typing import Any
 from ro_platform.errors import StoreNotWritableError
 from ro_platform.kernel.merkle import Node
 from ro_platform.ledger.backends.base import (
+    Between,
     Census,
     LedgerBackend,
     LedgerRows,
     LedgerTransaction,
     Mention,
+    Question,
     RawRow,
     Row,
     Selection,
@@ -81,12 +83,16 @@ class _SqliteRows(LedgerRows):
             "WHERE subject = ? AND kind = ? ORDER BY seq DESC LIMIT 1", [subject, kind]
         )
 
-    def latest_of(self, questions: Sequence[tuple[str, str]]) -> list[Row | None]:
+    def latest_of(self, questions: Sequence[Question]) -> list[Row | None]:
         """See :class:`LedgerRows`."""
         found: dict[int, Row] = {}
         for start in range(0, len(questions), _ROWS_A_STATEMENT):
             some = questions[start : start + _ROWS_A_STATEMENT]
-            answers = self._query(_latest_of_sql(len(some)), list(chain.from_iterable(some)))
+            between = tuple(isinstance(subject, Between) for _, subject in some)
+            values: list[str] = []
+            for kind, subject in some:
+                values += (kind, *subject) if isinstance(subject, Between) else (kind, subject)
+            answers = self._query(_latest_of_sql(between), values)
             found |= {start + number: Row(*row) for number, *row in answers}
         return [found.get(number) for number in range(len(questions))]
 
@@ -267,13 +273,25 @@ def _insert_sql(into: str, columns: int, rows: int) -> str:
     return f"{into} VALUES {', '.join([one] * rows)}"
 
 
-@cache
-def _latest_of_sql(questions: int) -> str:
-    one = (
-        f"SELECT {_COLUMNS} FROM entry WHERE kind = ? AND subject = ? "  # noqa: S608
-        "ORDER BY seq DESC LIMIT 1"
+_LATEST = (
+    f"SELECT {_COLUMNS} FROM entry WHERE kind = ? AND subject = ? "  # noqa: S608
+    "ORDER BY seq DESC LIMIT 1"
+)
+# The plus keeps the index of kinds out of it: what is wanted is a step back in that of subjects.
+_LATEST_BETWEEN = (
+    f"SELECT {_COLUMNS} FROM entry WHERE +kind = ? AND subject BETWEEN ? AND ? "  # noqa: S608
+    "ORDER BY subject DESC, kind DESC, seq DESC LIMIT 1"
+)
+
+
+@lru_cache(maxsize=256)
+def _latest_of_sql(between: tuple[bool, ...]) -> str:
+    """What asks all of it at once; each question is about a subject, or those between two."""
+    asked = [_LATEST_BETWEEN if many else _LATEST for many in between]
+    return " UNION ALL ".join(
+        f"SELECT {number}, * FROM ({one})"  # noqa: S608
+        for number, one in enumerate(asked)
     )
-    return " UNION ALL ".join(f"SELECT {n}, * FROM ({one})" for n in range(questions))  # noqa: S608
 
 
 def _census(connection: sqlite3.Connection) -> Census:
