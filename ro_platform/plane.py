@@ -171,7 +171,7 @@ class Plane:
         attempts = AttemptHistory(ledger, actor=DAGSTER_ACTOR)
         publication = Publication(store, ledger, guard, runs)
         holdings = Holdings(store, configs, runs)
-        revocations = Revocations(store, ledger, clock)
+        revocations = Revocations(ledger, clock)
         erasures = Erasures(store, ledger, holdings, runs, clock)
         rooms = Rooms(store, ledger, configs, guard, revocations, runs, erasures, access, clock)
         return cls(
@@ -200,7 +200,7 @@ class Plane:
             audit=Audit(store, ledger, configs, runs, holdings),
             erasures=erasures,
             archive=Archive(store, ledger),
-            tracer=Tracer(store, ledger),
+            tracer=Tracer(ledger),
             checkpoints=Checkpoints(blobs, ledger, clock, checkpoints),
             administration=Administration.of(rooms),
             clock=clock,

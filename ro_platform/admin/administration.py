@@ -125,7 +125,7 @@ class Administration:
 
 
 def _actions(rooms: Rooms, retentions: Retentions) -> list[AdminAction[Any]]:
-    ledger, artifacts = rooms.ledger, Artifacts(rooms.store, rooms.runs)
+    ledger, artifacts = rooms.ledger, Artifacts(rooms.ledger, rooms.runs)
     return [
         PauseAction(ledger),
         ResumeAction(ledger),

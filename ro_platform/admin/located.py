@@ -6,9 +6,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from ro_platform.artifacts.addressing import BindingAddress, parse_binding
-from ro_platform.artifacts.store import ArtifactStore
 from ro_platform.contracts import BoundRef, RunManifest
 from ro_platform.errors import ArtifactNotFoundError, ManifestNotRegisteredError
+from ro_platform.gates.made import artifact_at
+from ro_platform.ledger.reader import LedgerReader
 from ro_platform.runs.registry import RunRegistry
 
 
@@ -24,14 +25,14 @@ class Named:
 class Artifacts:
     """Finds what actions are about."""
 
-    def __init__(self, store: ArtifactStore, runs: RunRegistry) -> None:
-        self._store = store
+    def __init__(self, log: LedgerReader, runs: RunRegistry) -> None:
+        self._log = log
         self._runs = runs
 
     def named(self, locator: str) -> Named:
         """The artifact bound there. Raises :class:`ArtifactNotFoundError`."""
         address = parse_binding(locator)
-        ref = self._store.binding(*address) if address else None
+        ref = artifact_at(self._log, locator) if address else None
         if address is None or ref is None:
             raise ArtifactNotFoundError(
                 f"no artifact is bound as {locator!r}.",

@@ -1,4 +1,7 @@
-"""Bindings say which bytes are an asset's artifact under a manifest. They are never replaced.
+"""Bindings: an index of which bytes are an asset's artifact under a manifest, never replaced.
+
+What is bound is what the ledger recorded; nothing here is believed by a reader. An index entry
+lists the store's artifacts without a ledger, and keeps two writers from taking one revision.
 
 A deterministic asset has one revision: the same content again changes nothing, other content is an
 :class:`AddressConflictError`. An asset that declares itself non-deterministic gets the next
@@ -31,24 +34,39 @@ _LARGEST = 64 << 10
 
 
 def bind(
-    backend: BlobBackend, asset: str, fingerprint: str, ref: BoundRef, *, deterministic: bool
+    backend: BlobBackend,
+    asset: str,
+    fingerprint: str,
+    ref: BoundRef,
+    *,
+    deterministic: bool,
+    recorded: BoundRef | None = None,
 ) -> BoundRef:
-    """Record that ``ref``'s bytes are the asset's artifact; answer the binding as it is stored."""
+    """Take a revision for ``ref``'s bytes; answer the reference with the binding's locator.
+
+    ``recorded`` is the asset's artifact on record: it counts, whatever the index has of it. What
+    is held and not on record (a writer died, or is about to record it) is passed by, unless it is
+    the very same.
+    """
     taken = 0
+    if recorded is not None:
+        if not _same(recorded, ref) and deterministic:
+            raise conflict(asset, recorded, ref)
+        if _same(recorded, ref):
+            backend.create(recorded.ref, canonical_bytes(recorded))  # where it was lost
+            return recorded
+        taken = _revision(recorded)
     while True:
-        revision = max(taken, _latest(backend, asset, fingerprint))
-        held = _load(backend, BindingAddress(asset, fingerprint, revision)) if revision else None
-        if held is not None and _same(held, ref):
-            return held
-        if held is not None and deterministic:
-            raise _conflict(asset, held, ref)
-        taken = revision + 1
+        taken += 1
         address = BindingAddress(asset, fingerprint, taken)
         bound = ref.model_copy(update={"ref": address.name})
         if backend.create(address.name, canonical_bytes(bound)):
             return bound
-        # Another writer took this revision in between: judge by what it wrote, even if a backend's
-        # list is late to show it.
+        held = _load(backend, address)
+        if held == bound:
+            return bound
+        if deterministic:
+            raise conflict(asset, held, ref)
 
 
 def binding(
@@ -79,6 +97,11 @@ def _latest(backend: BlobBackend, asset: str, fingerprint: str) -> int:
     return max((address.revision for address in found if address), default=0)
 
 
+def _revision(recorded: BoundRef) -> int:
+    address = parse_binding(recorded.ref)
+    return address.revision if address else 0
+
+
 def _load(backend: BlobBackend, address: BindingAddress) -> BoundRef:
     data = backend.read(address.name, _LARGEST)
     try:
@@ -96,7 +119,8 @@ def _same(held: BoundRef, ref: BoundRef) -> bool:
     return held.model_copy(update={"ref": ref.ref}) == ref
 
 
-def _conflict(asset: str, held: BoundRef, ref: BoundRef) -> AddressConflictError:
+def conflict(asset: str, held: BoundRef, ref: BoundRef) -> AddressConflictError:
+    """The refusal of other content than what is bound."""
     if held.digest != ref.digest:
         message = f"{asset} was computed again and gave {ref.digest}, but {held.digest} is bound."
         step = (
@@ -127,6 +151,25 @@ def missing_blob(asset: str, ref: BoundRef) -> ArtifactNotFoundError:
         next_step="Put the artifact first, then bind the reference that put returns.",
         asset=asset,
         digest=ref.digest,
+    )
+
+
+def compare(backend: BlobBackend, recorded: BoundRef) -> None:
+    """Raise :class:`BindingCorruptError` unless the index has that artifact as it is on record."""
+    address = parse_binding(recorded.ref)
+    if address is None or backend.size(address.name) is None:
+        raise _corrupt(recorded.ref, "is on record, and is gone from the store")
+    held = _load(backend, address)
+    if held != recorded:
+        raise _corrupt(recorded.ref, f"is not what was recorded: {differences(held, recorded)}")
+
+
+def differences(held: BoundRef, recorded: BoundRef) -> str:
+    """Each field that differs, in words."""
+    said, was = held.to_json_value(), recorded.to_json_value()
+    names = [name for name in sorted(said | was) if said.get(name) != was.get(name)]
+    return "; ".join(
+        f"it says {name} {said.get(name)!r}, the ledger {was.get(name)!r}" for name in names
     )
 
 

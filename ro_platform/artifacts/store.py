@@ -132,31 +132,47 @@ class ArtifactStore:
             self.blobs.verify(member, full=full)
 
     def bind(
-        self, asset: str, fingerprint: str, ref: BoundRef, *, deterministic: bool = True
+        self,
+        asset: str,
+        fingerprint: str,
+        ref: BoundRef,
+        *,
+        deterministic: bool = True,
+        recorded: BoundRef | None = None,
     ) -> BoundRef:
-        """Make ``ref`` the asset's artifact under the manifest of that fingerprint, for good.
+        """Take a binding for ``ref`` under the manifest of that fingerprint, for good.
 
-        Answers what is stored: ``ref`` with the binding's own locator. The same content again
-        changes nothing. Other content is an :class:`AddressConflictError`, or the next revision if
-        not ``deterministic``. :class:`ArtifactNotFoundError` if the store lacks the bytes.
+        ``recorded`` is the asset's artifact on record, beside which nothing that the store says
+        counts. Answers ``ref`` with the binding's own locator. The same content again changes
+        nothing. Other content is an :class:`AddressConflictError`, or the next revision if not
+        ``deterministic``. :class:`ArtifactNotFoundError` if the store lacks the bytes.
         """
         if not self.has(ref):
             raise bindings.missing_blob(asset, ref)
-        return bindings.bind(self.backend, asset, fingerprint, ref, deterministic=deterministic)
+        return bindings.bind(
+            self.backend, asset, fingerprint, ref, deterministic=deterministic, recorded=recorded
+        )
 
     def binding(self, asset: str, fingerprint: str, revision: int | None = None) -> BoundRef | None:
-        """The asset's artifact under that manifest (the latest revision, or the one asked for).
+        """What the store's index says is bound (the latest revision, or the one asked for).
 
-        None if there is none; :class:`BindingCorruptError` if it is not what this store wrote.
+        Nobody vouches for it: what may be read is what the ledger recorded. None if there is none;
+        :class:`BindingCorruptError` if it is not what a store writes.
         """
         return bindings.binding(self.backend, asset, fingerprint, revision)
 
     def bindings(self, asset_prefix: str = "") -> Iterator[tuple[str, str, int, BoundRef]]:
-        """(asset, fingerprint, revision, reference) of the asset and of those below it, sorted.
+        """(asset, fingerprint, revision, reference) of the asset and of those below it, sorted, as
+        the store's index has them: see :meth:`binding`.
 
         All assets by default. Raises :class:`BindingCorruptError` where it meets one.
         """
         return bindings.bindings(self.backend, asset_prefix)
+
+    def compare(self, recorded: BoundRef) -> None:
+        """Raise :class:`BindingCorruptError`, which names each field, unless the store's index has
+        an artifact as it is on record."""
+        bindings.compare(self.backend, recorded)
 
     def put_receipt(self, receipt: GateReceipt) -> BoundRef:
         """Store a gate's verdict, once. Another one at its address: AddressConflictError."""

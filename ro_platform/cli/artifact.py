@@ -33,7 +33,7 @@ from ro_platform.config.settings import Settings
 from ro_platform.contracts import ErrorResponse
 from ro_platform.errors import GateRefusedError, IntegrityError, InvalidInputError
 from ro_platform.plane import Plane, shared_plane
-from ro_platform.runs.audit import Finding
+from ro_platform.runs.audit import UNRECORDED, Finding
 from ro_platform.runs.lookup import Located
 
 _TARGET = click.argument("target", metavar="TARGET")
@@ -61,12 +61,8 @@ command.add_command(erase)
 @json_option
 @fails_clearly
 def list_artifacts(asset: str, manifest: str, as_json: bool) -> None:
-    """List what is bound: asset, manifest, revision, digest, size."""
-    found = [
-        item
-        for item in shared_plane(Settings.load()).store.bindings(asset)
-        if item[1].startswith(manifest)
-    ]
+    """List what is bound, as the ledger has it: asset, manifest, revision, digest, size."""
+    found = list(shared_plane(Settings.load()).lookup.on_record(asset, manifest))
     if as_json:
         say_json([_binding_facts(*item) for item in found])
         return
@@ -171,6 +167,10 @@ def verify(target: str | None, everything: bool, full: bool, as_json: bool) -> N
         words = ", ".join(f"{count} {kind}{'s' * (count > 1)}" for kind, count in counts.items())
         total = size(sum(finding.size_bytes for finding in findings))
         out.print(f"[green]verified[/green]: {words or 'nothing is stored yet'}; {total}")
+    if not as_json:
+        for finding in findings:
+            if finding.kind == UNRECORDED and not finding.error:
+                err.print(f"no entry of the ledger names {finding.locator}", markup=False)
     if altered:
         error = IntegrityError(
             f"{len(altered)} of {len(findings)} stored objects are not what was recorded.",
@@ -231,6 +231,13 @@ def _audit_facts(findings: list[Finding]) -> dict[str, Any]:
         for finding in findings
         if finding.error
     ]
-    erased = [item.locator for item in findings if item.kind.startswith("erased")]
-    intact = [item for item in findings if not (item.error or item.kind.startswith("erased"))]
-    return {"verified": len(intact), "altered": altered, "erased": erased}
+    whole = [item for item in findings if not item.error]
+    erased = [item.locator for item in whole if item.kind.startswith("erased")]
+    unrecorded = [item.locator for item in whole if item.kind == UNRECORDED]
+    intact = len(whole) - len(erased) - len(unrecorded)
+    return {
+        "verified": intact,
+        "altered": altered,
+        "erased": erased,
+        "unrecorded": unrecorded,
+    }

@@ -35,7 +35,6 @@ from ro_platform.dossier.statement import Facts, statement
 from ro_platform.dossier.verify import Dossier, receipt_resources, verify_dossier
 from ro_platform.errors import (
     ArtifactErasedError,
-    BindingCorruptError,
     GateRefusedError,
     InvalidInputError,
 )
@@ -208,17 +207,13 @@ class DossierExport:
         return [(name, len(data), data) for name, data in documents.items()]
 
     def _refs(self, bound: Sequence[ArtifactBound]) -> list[BoundRef]:
-        """The bindings as the store has them, by locator; they must be those on record."""
-        refs = {}
-        for made in bound:
-            address = parse_binding(made.artifact.ref)
-            held = self._store.binding(*address) if address else None
-            if held != made.artifact:
-                raise BindingCorruptError(
-                    f"{made.artifact.ref} is not bound in the store as the ledger recorded it.",
-                    next_step="Run `ro artifact verify --all`, and restore what is missing.",
-                )
-            refs[held.ref] = held
+        """The artifacts on record, by locator; the store must have each binding as it is there.
+
+        Raises :class:`BindingCorruptError`, which names each field that differs.
+        """
+        refs = {made.artifact.ref: made.artifact for made in bound}
+        for ref in refs.values():
+            self._store.compare(ref)
         return [refs[name] for name in sorted(refs)]
 
     def _artifacts(

@@ -5,21 +5,25 @@ its bytes were not erased, and every gate on record for its asset has, as its ne
 exactly that digest, an unrevoked PASS under the rule and the configs in force. Anything else
 refuses, each with its own error, which names the gate, the digest and what to do next.
 
-A read costs two rounds to the ledger, whatever the number of gates, manifests and entries.
+Which bytes an artifact is, how many, and of what type, is what the ledger's entry says, whole; what
+the store says of it decides nothing, and its bytes are read by that reference.
+
+A read costs two rounds to the ledger, whatever the number of gates, revisions, manifests and
+entries.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 from ro_platform.artifacts.addressing import parse_binding
+from ro_platform.artifacts.bindings import differences
 from ro_platform.artifacts.store import ArtifactStore
 from ro_platform.artifacts.tombstones import erased_error
 from ro_platform.contracts import (
     ArtifactBlocked,
-    ArtifactBound,
     ArtifactErased,
     BoundRef,
     EntryKind,
@@ -47,6 +51,7 @@ from ro_platform.errors import (
     VersionNotPinnedError,
 )
 from ro_platform.gates.catalogue import declared_in
+from ro_platform.gates.made import artifact_in, artifact_of, earlier_revisions, revisions_between
 from ro_platform.gates.receipts import recorded_in, rule_digest
 from ro_platform.gates.subjects import (
     artifact_subject,
@@ -130,6 +135,15 @@ class _Question:
         )
 
 
+class _Artifact(NamedTuple):
+    """What is asked about: those bytes, as the artifact of an asset under a manifest."""
+
+    asset: str
+    manifest: RunManifest
+    fingerprint: str
+    ref: BoundRef
+
+
 class Guard:
     """Answers which artifact a consumer may read, or why none."""
 
@@ -142,21 +156,29 @@ class Guard:
         return Guard(self._store, log)
 
     def require(self, asset: str, manifest: RunManifest, fingerprint: str) -> BoundRef:
-        """The artifact bound to an asset under a manifest, if all its gates stand.
+        """The artifact of an asset under a manifest, as the ledger has it, if all its gates stand.
 
-        Raises :class:`ArtifactNotFoundError` or a :class:`GateRefusedError`.
+        Nothing of the store is asked but receipts, each by the ledger's digests. Raises
+        :class:`ArtifactNotFoundError` or a :class:`GateRefusedError`.
         """
-        ref = self._store.binding(asset, fingerprint)
-        if ref is None:
-            raise ArtifactNotFoundError(
-                f"asset {asset!r} has no artifact under manifest {fingerprint}.",
-                next_step="Materialize it for this manifest first; `ro gate register` brings in "
-                "what was made outside.",
-                asset=asset,
-                manifest_fingerprint=fingerprint,
-            )
-        self.check(asset, manifest, fingerprint, ref)
+        declared, made = self._log.latest_of(
+            [
+                (EntryKind.GATE_SET_DECLARED, asset_subject(asset)),
+                (EntryKind.ARTIFACT_BOUND, revisions_between(asset, fingerprint)),
+            ]
+        )
+        ref = artifact_in(made) if made else self._planted(asset, fingerprint)
+        about = _Artifact(asset, manifest, fingerprint, ref)
+        for standing in self._standings(about, declared, made):
+            if standing.refusal:
+                raise standing.refusal
         return ref
+
+    def find(self, asset: str, fingerprint: str) -> BoundRef | None:
+        """The artifact of an asset under a manifest, as the ledger has it; else what the store
+        alone says is bound, for which :meth:`standings` refuses; else None."""
+        made = artifact_of(self._log, asset, fingerprint)
+        return made or self._store.binding(asset, fingerprint)
 
     def check(self, asset: str, manifest: RunManifest, fingerprint: str, ref: BoundRef) -> None:
         """Raise the first :class:`GateRefusedError` unless all gates stand for that artifact."""
@@ -172,13 +194,45 @@ class Guard:
     def standings(
         self, asset: str, manifest: RunManifest, fingerprint: str, ref: BoundRef
     ) -> Iterator[Standing]:
-        """How each gate on record stands towards that artifact."""
-        declared, made, blocked, erased = self._log.latest_of(
+        """How each gate on record stands towards that artifact, this revision or an earlier one.
+
+        One that the ledger has otherwise, in whatever field, or not at all, is refused.
+        """
+        declared, made = self._log.latest_of(
             [
                 (EntryKind.GATE_SET_DECLARED, asset_subject(asset)),
                 (EntryKind.ARTIFACT_BOUND, artifact_subject(ref.ref)),
+            ]
+        )
+        yield from self._standings(_Artifact(asset, manifest, fingerprint, ref), declared, made)
+
+    def _planted(self, asset: str, fingerprint: str) -> BoundRef:
+        """What the store binds and no entry made, to be refused. Raises
+        :class:`ArtifactNotFoundError`, the usual case: nothing is there."""
+        ref = self._store.binding(asset, fingerprint)
+        if ref is None:
+            raise ArtifactNotFoundError(
+                f"asset {asset!r} has no artifact under manifest {fingerprint}.",
+                next_step="Materialize it for this manifest first; `ro gate register` brings in "
+                "what was made outside.",
+                asset=asset,
+                manifest_fingerprint=fingerprint,
+            )
+        return ref
+
+    def _standings(
+        self, about: _Artifact, declared: LedgerEntry | None, made: LedgerEntry | None
+    ) -> Iterator[Standing]:
+        asset, manifest, fingerprint, ref = about
+        asked = [
+            _Question(rule, _digest_of(rule, manifest), asset, fingerprint, ref)
+            for rule in (declared_in(declared).gates if declared else ())
+        ]
+        blocked, erased, *answers = self._log.latest_of(
+            [
                 (EntryKind.ARTIFACT_BLOCKED, artifact_subject(ref.ref)),
                 (EntryKind.ARTIFACT_ERASED, digest_mention(ref.digest)),
+                *(entry for item in asked for entry in item.asks_for()),
             ]
         )
         if erased is not None:
@@ -188,11 +242,6 @@ class Guard:
             return
         if refusal := _unmade(asset, fingerprint, ref, made, blocked):
             yield Standing("(artifact)", refusal)
-        asked = [
-            _Question(rule, _digest_of(rule, manifest), asset, fingerprint, ref)
-            for rule in declared_in(declared).gates
-        ]
-        answers = self._log.latest_of([entry for item in asked for entry in item.asks_for()])
         for item, verdict, revoked in zip(asked, answers[::2], answers[1::2], strict=True):
             yield self._standing(item, verdict, revoked)
 
@@ -236,12 +285,9 @@ class Guard:
 
     def _refuse_unjudged(self, asked: _Question) -> NoReturn:
         """No verdict on these bytes: was there one on the revisions before?"""
-        address = parse_binding(asked.ref.ref)
-        newest = address.revision if address else 1
-        for revision in range(newest - 1, 0, -1):
-            earlier = self._store.binding(asked.asset, asked.fingerprint, revision)
-            if earlier is None:
-                continue
+        newest = _revision(asked.ref)
+        for earlier in earlier_revisions(self._log, asked.asset, asked.fingerprint, newest):
+            revision = _revision(earlier)
             about = verdict_subject(asked.rule.gate_id, asked.fingerprint, earlier.digest)
             entry = self._log.latest(EntryKind.GATE_RECEIPT, about)
             if entry is not None:
@@ -280,6 +326,11 @@ def _require_pass(
         )
 
 
+def _revision(ref: BoundRef) -> int:
+    address = parse_binding(ref.ref)
+    return address.revision if address else 1
+
+
 def _digest_of(rule: GateRule, manifest: RunManifest) -> str | VersionNotPinnedError:
     try:
         return rule_digest(rule, manifest)
@@ -300,9 +351,11 @@ def _unmade(
         "digest": ref.digest,
         "manifest_fingerprint": fingerprint,
     }
-    if made is None or body_of(made, ArtifactBound).artifact.digest != ref.digest:
+    recorded = artifact_in(made) if made else None
+    if made is None or recorded is None or recorded != ref:
+        how = f" ({differences(ref, recorded)})" if recorded else ""
         return ArtifactUnrecordedError(
-            f"{ref.ref} is bound to sha256:{ref.digest}, which no entry of the ledger made.",
+            f"{ref.ref} is bound to sha256:{ref.digest}, which no entry of the ledger made{how}.",
             next_step="Materialize the asset again: what it makes is recorded. "
             "If it was recorded before, run `ro ledger verify`.",
             **facts,

@@ -56,28 +56,25 @@ def artifact_at(log: LedgerReader, locator: str) -> BoundRef | None:
     return artifact_in(entry) if entry else None
 
 
-def revisions_of_artifact(
+def earlier_revisions(
     log: LedgerReader, asset: str, fingerprint: str, below: int = MAX_REVISION + 1
 ) -> Iterator[BoundRef]:
-    """Every revision on record, the highest first. One round each."""
+    """Every revision on record below that one, the highest first. One round each."""
     while below > 1:
         asked = revisions_between(asset, fingerprint, last=below - 1)
         [entry] = log.latest_of([(EntryKind.ARTIFACT_BOUND, asked)])
-        if entry is None:
+        address = parse_binding(artifact_in(entry).ref) if entry else None
+        if entry is None or address is None:
             return
-        ref = artifact_in(entry)
-        address = parse_binding(ref.ref)
-        yield ref
-        below = address.revision if address else 1
+        yield artifact_in(entry)
+        below = address.revision
 
 
-def artifacts_on_record(log: LedgerReader) -> dict[str, tuple[ArtifactBound, int]]:
-    """Every artifact that was ever made, by its locator: its newest making, and that entry's
-    ``seq``. It reads all makings."""
-    found: dict[str, tuple[ArtifactBound, int]] = {}
+def artifacts_on_record(log: LedgerReader) -> dict[str, ArtifactBound]:
+    """The newest making of every artifact, by its locator, sorted. It reads all makings."""
+    found: dict[str, ArtifactBound] = {}
     for entry in log.scan(kind=EntryKind.ARTIFACT_BOUND):
-        body = body_of(entry, ArtifactBound)
-        found[body.artifact.ref] = (body, entry.seq)
+        found[artifact_in(entry).ref] = body_of(entry, ArtifactBound)
     return dict(sorted(found.items()))
 
 

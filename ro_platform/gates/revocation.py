@@ -19,12 +19,10 @@ from dataclasses import dataclass, field, replace
 
 from pydantic import ValidationError
 
-from ro_platform.artifacts.addressing import BindingAddress, parse_binding, revisions_of
-from ro_platform.artifacts.store import ArtifactStore
+from ro_platform.artifacts.addressing import BindingAddress, parse_binding
 from ro_platform.contracts import (
     AdminActionType,
     ArtifactBlocked,
-    ArtifactBound,
     BoundRef,
     CorrelationIds,
     EntryKind,
@@ -38,7 +36,7 @@ from ro_platform.contracts import (
 from ro_platform.contracts.base import contract_error
 from ro_platform.errors import NotFoundError
 from ro_platform.gates.impact import Impact, Origin, Progress, explore
-from ro_platform.gates.made import made_ids
+from ro_platform.gates.made import earlier_revisions, made_ids
 from ro_platform.gates.receipts import recorded_in
 from ro_platform.gates.subjects import artifact_subject, revocation_subject, verdict_subject
 from ro_platform.kernel.clock import Clock
@@ -104,8 +102,7 @@ class _Request:
 class Revocations:
     """What was made from an artifact, and the withdrawal of a PASS on it."""
 
-    def __init__(self, store: ArtifactStore, ledger: Ledger, clock: Clock) -> None:
-        self._store = store
+    def __init__(self, ledger: Ledger, clock: Clock) -> None:
         self._ledger = ledger
         self._clock = clock
 
@@ -187,15 +184,8 @@ class Revocations:
     def _origin(self, address: BindingAddress, digest: str) -> Origin:
         """All revisions that hold those bytes: a verdict speaks of bytes, not of revisions."""
         asset, fingerprint, _ = address
-        names = sorted({address.name, *self._store.backend.names(revisions_of(asset, fingerprint))})
-        made = self._ledger.latest_of(
-            [(EntryKind.ARTIFACT_BOUND, artifact_subject(name)) for name in names]
-        )
-        same = {
-            name
-            for name, entry in zip(names, made, strict=True)
-            if entry and body_of(entry, ArtifactBound).artifact.digest == digest
-        }
+        revisions = earlier_revisions(self._ledger, asset, fingerprint)
+        same = {made.ref for made in revisions if made.digest == digest}
         return Origin(asset, fingerprint, digest, tuple(sorted(same | {address.name})))
 
     def _drafts(

@@ -28,6 +28,7 @@ from ro_platform.contracts import (
     ReceiptRecorded,
 )
 from ro_platform.errors import ArtifactNotFoundError, EncodingError, IntegrityError, SettingsError
+from ro_platform.gates.made import artifact_of
 from ro_platform.gates.receipts import rule_digest
 from ro_platform.kernel.clock import utc_text
 from ro_platform.orchestration.dagster_private import step_key_of
@@ -146,7 +147,7 @@ class _Judgement:
         return _Verdict(result, self._record(result, digest, next(iter(evidence), None)), evidence)
 
     def _bound(self) -> BoundRef:
-        ref = self.plane.store.binding(self.step.asset, self.scope.fingerprint)
+        ref = artifact_of(self.plane.ledger, self.step.asset, self.scope.fingerprint)
         if ref is None:
             raise ArtifactNotFoundError(
                 f"asset {self.step.asset!r} has no artifact for gate {self.rule.gate_id!r} to "

@@ -32,6 +32,7 @@ from ro_platform.errors import (
     ManifestNotRegisteredError,
     ReplayDivergedError,
 )
+from ro_platform.gates.made import artifact_of
 from ro_platform.orchestration.check_reads import judges, passed
 from ro_platform.orchestration.dagster_private import (
     assets_of_input,
@@ -177,7 +178,7 @@ def _folder_outside_runs() -> Path:
 
 
 def _unjudged(plane: Plane, asset: str, fingerprint: str) -> BoundRef:
-    ref = plane.store.binding(asset, fingerprint)
+    ref = artifact_of(plane.ledger, asset, fingerprint)
     if ref is None:
         raise ArtifactNotFoundError(
             f"asset {asset!r} has no artifact to judge under manifest {fingerprint}.",

@@ -15,6 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from ro_platform.access.acting import acting_as
 from ro_platform.admin.orchestrator import ReplayLaunch, RunUnderWay
+from ro_platform.artifacts.addressing import BindingAddress
 from ro_platform.config.settings import Settings
 from ro_platform.contracts import AttemptTransition, JobStatus
 from ro_platform.errors import (
@@ -25,6 +26,7 @@ from ro_platform.errors import (
     RunOperateError,
     SettingsError,
 )
+from ro_platform.gates.made import artifact_at
 from ro_platform.orchestration.dagster_launches_private import (
     BACKFILL,
     PARTITION,
@@ -161,7 +163,8 @@ class DagsterOperations:
         """An asset that is declared non-deterministic fails nothing by giving other bytes."""
         for attempt in attempts:
             for made in attempt.outputs or ():
-                earlier = self._plane.store.binding(made.name, fingerprint, revision=1)
+                first = BindingAddress(made.name, fingerprint, 1)
+                earlier = artifact_at(self._plane.ledger, first.name)
                 if earlier is not None and earlier.digest != made.artifact.digest:
                     words = f"it gave {made.artifact.digest}, at first it was {earlier.digest}."
                     return ReplayProof(fingerprint, "diverged", run.run_id, attempt.unit, words)

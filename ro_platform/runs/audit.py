@@ -1,34 +1,54 @@
 """The store against the ledger: everything that is bound or recorded is read and compared.
 
-It finds altered bytes, and also what the ledger says was stored and the store no longer has.
-Nothing is changed or removed. What was erased is reported as that, and is nothing wrong as long as
-its bytes are gone or something un-erased holds them too. A binding that no entry names is what a
-crash may leave, and is only verified.
+It finds altered bytes, and also what the ledger says was stored and the store no longer has, or has
+otherwise in any field. Nothing is changed or removed. What was erased is reported as that, and is
+nothing wrong as long as its bytes are gone or something un-erased holds them too. A binding or a
+receipt that no entry names is what a crash may leave: nobody can read it, and it is named.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from functools import partial
 
-from ro_platform.artifacts.addressing import blob_name
+from ro_platform.artifacts.addressing import (
+    BINDINGS,
+    RECEIPTS,
+    TOMBSTONES,
+    blob_name,
+    parse_binding,
+    tombstone_name,
+)
 from ro_platform.artifacts.store import ArtifactStore
 from ro_platform.config.versions import ConfigVersions
-from ro_platform.contracts import ArtifactBound, ArtifactRef, BoundRef, EntryKind
-from ro_platform.errors import ArtifactNotFoundError, IntegrityError, RunOperateError
+from ro_platform.contracts import ArtifactBound, ArtifactErased, ArtifactRef, BoundRef, EntryKind
+from ro_platform.errors import (
+    ArtifactNotFoundError,
+    ArtifactUnrecordedError,
+    BindingCorruptError,
+    IntegrityError,
+    RunOperateError,
+)
+from ro_platform.gates.made import artifact_at, artifacts_on_record
 from ro_platform.gates.receipts import recorded_in
+from ro_platform.kernel.canonical import canonical_bytes
 from ro_platform.ledger.entry import body_of
 from ro_platform.ledger.log import Ledger
 from ro_platform.runs.holdings import Holdings, erased_digests
 from ro_platform.runs.registry import RunRegistry, blob_ref, input_ref
+
+UNRECORDED = "unrecorded object"
+_LARGEST_TOMBSTONE = 64 << 20
+"""Bytes; it lists whatever was bound to what was erased."""
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
     """One stored thing: what it is, where, how large, and what is wrong with it, if anything.
 
-    What was erased is of the kind ``erased artifact`` or ``erased input``.
+    What was erased is of the kind ``erased artifact`` or ``erased input``; what stands in the
+    store and on no record, of the kind :data:`UNRECORDED`.
     """
 
     kind: str
@@ -55,21 +75,47 @@ class Audit:
         self._runs = runs
 
     def everything(self, *, full: bool = False) -> Iterator[Finding]:
-        """Artifacts, receipts, configs, manifests and inputs. With ``full``, both digests of each
-        artifact. Raises :class:`BindingCorruptError` where a binding cannot be read at all, and
-        :class:`LedgerCorruptError` where an entry was altered."""
-        bound: dict[str, BoundRef] = {}
+        """Artifacts, receipts and evidence, configs, manifests, inputs and tombstones.
+
+        With ``full``, both digests of each artifact. Raises :class:`LedgerCorruptError` where an
+        entry was altered.
+        """
         erased = erased_digests(self._ledger)
-        for asset, _, _, ref in self._store.bindings():
-            bound[ref.ref] = ref
-            yield self._artifact(asset, ref, erased, full=full)
-        yield from self._unbound(bound)
-        yield from self._receipts()
+        recorded = artifacts_on_record(self._ledger)
+        for made in recorded.values():
+            yield from self._made(made, erased, full=full)
+        yield from self._unrecorded(BINDINGS, recorded, partial(self._planted, full=full))
+        receipts: set[str] = set()
+        for finding in self._receipts(erased):
+            receipts.add(finding.locator)
+            yield finding
+        yield from self._unrecorded(RECEIPTS, receipts, _noted)
         yield from self._registered(erased)
+        yield from self._tombstones()
 
     def artifact(self, asset: str, ref: BoundRef, *, full: bool = False) -> Finding:
-        """One bound artifact, every byte of it."""
-        return self._artifact(asset, ref, erased_digests(self._ledger), full=full)
+        """One bound artifact: the store's binding against the ledger, and every byte of it.
+
+        What no entry made is an :class:`ArtifactUnrecordedError`.
+        """
+        recorded = artifact_at(self._ledger, ref.ref)
+        if recorded is None:
+            return Finding("artifact", ref.ref, ref.size_bytes, _unrecorded(asset, ref))
+        altered = _checked("binding", ref.ref, 0, partial(self._store.compare, recorded), asset)
+        if altered.error:
+            return altered
+        return self._artifact(asset, recorded, erased_digests(self._ledger), full=full)
+
+    def _made(
+        self, made: ArtifactBound, erased: frozenset[str], *, full: bool
+    ) -> Iterator[Finding]:
+        """An artifact by the ledger's reference, and how the store's binding differs, if it does:
+        each is a finding of its own."""
+        yield self._artifact(made.asset, made.artifact, erased, full=full)
+        compare = partial(self._store.compare, made.artifact)
+        bound = _checked("binding", made.artifact.ref, 0, compare, made.asset)
+        if bound.error:
+            yield bound
 
     def _artifact(
         self, asset: str, ref: BoundRef, erased: frozenset[str], *, full: bool
@@ -79,6 +125,25 @@ class Audit:
         return _checked(
             "artifact", ref.ref, ref.size_bytes, partial(self._store.verify, ref, full=full), asset
         )
+
+    def _unrecorded(
+        self, space: str, recorded: Collection[str], look: Callable[[str], Finding]
+    ) -> Iterator[Finding]:
+        """What stands in a space of the store and on no record: a crash may leave it, somebody may
+        have planted it. It counts for nothing, and is named."""
+        for name in self._store.backend.names(space):
+            if name not in recorded:
+                yield look(name)
+
+    def _planted(self, name: str, *, full: bool) -> Finding:
+        try:
+            address = parse_binding(name)
+            ref = self._store.binding(*address) if address else None
+        except RunOperateError as error:
+            return Finding(UNRECORDED, name, 0, error)
+        if address is None or ref is None:
+            return Finding(UNRECORDED, name, 0, _no_name(name))
+        return _checked(UNRECORDED, name, 0, partial(self._store.verify, ref, full=full), name)
 
     def _erased(self, kind: str, ref: ArtifactRef) -> Finding:
         """What has a tombstone: its bytes are gone, or there for something else that holds them."""
@@ -92,30 +157,22 @@ class Audit:
             )
         return Finding(f"erased {kind}", ref.ref, 0, error)
 
-    def _unbound(self, bound: dict[str, BoundRef]) -> Iterator[Finding]:
-        """What the ledger says is bound, and the store does not have, or has otherwise."""
-        for entry in self._ledger.scan(kind=EntryKind.ARTIFACT_BOUND):
-            said = body_of(entry, ArtifactBound)
-            ref = said.artifact
-            if (found := bound.get(ref.ref)) == ref:
-                continue
-            why = "is gone from the store" if found is None else "is bound to other bytes"
-            error = IntegrityError(
-                f"{ref.ref}, recorded in entry {entry.seq} as sha256:{ref.digest}, {why}.",
-                next_step="Keep the store as it is, and restore this object from a copy of it.",
-                seq=entry.seq,
-            )
-            yield Finding("artifact", ref.ref, 0, error)
-
-    def _receipts(self) -> Iterator[Finding]:
+    def _receipts(self, erased: frozenset[str]) -> Iterator[Finding]:
+        """Every verdict's receipt, and what it was given on."""
+        evidence: dict[str, ArtifactRef] = {}
         for entry in self._ledger.scan(kind=EntryKind.GATE_RECEIPT):
             receipt = recorded_in(entry).receipt
-            yield _checked(
-                "receipt",
-                receipt.ref,
-                receipt.size_bytes,
-                partial(self._store.read_receipt, receipt),
-            )
+            read = partial(self._store.read_receipt, receipt)
+            yield (finding := _checked("receipt", receipt.ref, receipt.size_bytes, read))
+            shown = None if finding.error else read().evidence
+            if shown is not None and shown.digest is not None:
+                evidence[shown.digest] = shown
+        for digest, ref in evidence.items():
+            if digest in erased:
+                yield self._erased("evidence", ref)
+                continue
+            verify = partial(self._store.verify, ref)
+            yield _checked("evidence", blob_name(digest), ref.size_bytes or 0, verify)
 
     def _registered(self, erased: frozenset[str]) -> Iterator[Finding]:
         """Configs, manifests and their inputs: what runs are about, rather than what they made."""
@@ -139,6 +196,52 @@ class Audit:
                 yield self._erased("input", ref)
                 continue
             yield _checked("input", ref.ref, ref.size_bytes or 0, partial(self._store.verify, ref))
+
+    def _tombstones(self) -> Iterator[Finding]:
+        """What the store says was erased, against the ledger: one without an entry refuses bytes
+        by nobody's decision, and no crash leaves it."""
+        decided = {
+            tombstone_name(body.digest): body
+            for entry in self._ledger.scan(kind=EntryKind.ARTIFACT_ERASED)
+            for body in [body_of(entry, ArtifactErased)]
+        }
+        for name in self._store.backend.names(TOMBSTONES):
+            yield _checked("tombstone", name, 0, partial(self._tombstone, name, decided.get(name)))
+
+    def _tombstone(self, name: str, decided: ArtifactErased | None) -> None:
+        held = self._store.backend.read(name, _LARGEST_TOMBSTONE)
+        if decided is None or held != canonical_bytes(decided):
+            how = "says something else than the ledger" if decided else "is on no record"
+            raise IntegrityError(
+                f"the tombstone {name} {how}.",
+                next_step="Keep it as evidence, then remove it: it refuses bytes that nobody is on "
+                "record as having erased."
+                if decided is None
+                else "Keep it as evidence, and restore it from a copy of the store.",
+                name=name,
+            )
+
+
+def _noted(name: str) -> Finding:
+    return Finding(UNRECORDED, name)
+
+
+def _unrecorded(asset: str, ref: BoundRef) -> ArtifactUnrecordedError:
+    return ArtifactUnrecordedError(
+        f"{ref.ref} of asset {asset!r} is bound to sha256:{ref.digest}, which no entry of the "
+        "ledger made.",
+        next_step="Materialize the asset again: what it makes is recorded.",
+        asset=asset,
+        digest=ref.digest,
+    )
+
+
+def _no_name(name: str) -> BindingCorruptError:
+    return BindingCorruptError(
+        f"{name} has a name that no binding has.",
+        next_step="Nothing reads it. Keep it as evidence, then remove it.",
+        name=name,
+    )
 
 
 def _checked(

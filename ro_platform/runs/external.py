@@ -44,6 +44,7 @@ from ro_platform.errors import (
 )
 from ro_platform.gates.catalogue import GateCatalogue
 from ro_platform.gates.guard import Guard
+from ro_platform.gates.made import artifact_of
 from ro_platform.gates.receipts import Receipts, rule_digest
 from ro_platform.gates.subjects import revocation_subject
 from ro_platform.kernel.clock import Clock, utc_text
@@ -168,7 +169,7 @@ class ExternalArtifacts:
         case = _Case(asset, fingerprint, manifest, ref, tuple(verdicts), actor, reason, bundle)
         self._require_stored(case)
         self._require_unrevoked(case)
-        held = self._store.binding(asset, fingerprint)
+        held = artifact_of(self._ledger, asset, fingerprint)
         if held is not None and held.digest != ref.digest and deterministic:
             raise _taken(asset, held, ref)
         attempts = AttemptHistory(self._ledger, actor=actor)

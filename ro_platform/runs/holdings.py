@@ -57,9 +57,7 @@ class Holdings:
         return _collected(digests, self._recorded(log, start, erased))
 
     def _all(self, log: LedgerReader, erased: frozenset[str]) -> Iterator[tuple[str, str]]:
-        for _, _, _, ref in self._store.bindings():
-            yield from self._artifact(ref, erased)
-        yield from self._recorded(log, 0, erased, bound=False)
+        yield from self._recorded(log, 0, erased)
         for published in self._configs.list():
             version = published.version
             yield version.digest, f"config {version.config_name} {version.config_version}"
@@ -69,12 +67,15 @@ class Holdings:
             yield segment.digest, f"archived segment (entry {entry.seq})"
 
     def _recorded(
-        self, log: LedgerReader, start: int, erased: frozenset[str], *, bound: bool = True
+        self, log: LedgerReader, start: int, erased: frozenset[str]
     ) -> Iterator[tuple[str, str]]:
-        """What entries from ``start`` on say: makings (if asked for), runs and verdicts."""
-        for entry in log.scan(start=start, kind=EntryKind.ARTIFACT_BOUND) if bound else ():
-            body = body_of(entry, ArtifactBound)
-            yield from self._artifact(body.artifact, erased)
+        """What entries from ``start`` on say: makings, runs and verdicts."""
+        made: set[tuple[str, str]] = set()
+        for entry in log.scan(start=start, kind=EntryKind.ARTIFACT_BOUND):
+            ref = body_of(entry, ArtifactBound).artifact
+            if (ref.ref, ref.digest) not in made:  # made again, it is the same
+                made.add((ref.ref, ref.digest))
+                yield from self._artifact(ref, erased)
         for entry in log.scan(start=start, kind=EntryKind.RUN_REGISTERED):
             data = canonical_bytes(entry.body)
             run = RegisteredManifest.from_json(data, where=f"entry {entry.seq}")

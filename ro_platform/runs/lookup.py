@@ -8,11 +8,12 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from ro_platform.artifacts.addressing import parse_binding
+from ro_platform.artifacts.addressing import checked_asset, parse_binding
 from ro_platform.artifacts.store import ArtifactStore
 from ro_platform.contracts import ArtifactBound, BoundRef, EntryKind
 from ro_platform.errors import ArtifactNotFoundError, GateRefusedError, InvalidInputError
 from ro_platform.gates.guard import Guard, Standing
+from ro_platform.gates.made import artifact_at, artifacts_on_record
 from ro_platform.gates.subjects import digest_mention
 from ro_platform.ledger.entry import body_of
 from ro_platform.ledger.log import Ledger
@@ -82,6 +83,18 @@ class Lookup:
             self._guard.standings(located.asset, manifest, located.fingerprint, located.ref)
         )
 
+    def on_record(
+        self, asset: str = "", beginning: str = ""
+    ) -> Iterator[tuple[str, str, int, BoundRef]]:
+        """(asset, fingerprint, revision, reference) of what is on record for an asset and those
+        below it (all by default), under manifests that begin so, sorted. It reads all makings."""
+        for made in artifacts_on_record(self._ledger).values():
+            address = parse_binding(made.artifact.ref)
+            if address is None or not address.fingerprint.startswith(beginning):
+                continue
+            if not asset or f"{address.asset}/".startswith(f"{checked_asset(asset)}/"):
+                yield *address, made.artifact
+
     def makers(self, digest: str) -> Iterator[ArtifactBound]:
         """Which attempts bound these bytes, oldest first."""
         for entry in self._ledger.scan(
@@ -93,12 +106,12 @@ class Lookup:
         if re.fullmatch(r"(sha256:)?[a-f0-9]{64}", target):
             yield from self._by_digest(target.removeprefix("sha256:"))
         elif address := parse_binding(target):
-            if ref := self._store.binding(*address):
+            if ref := artifact_at(self._ledger, address.name) or self._store.binding(*address):
                 yield Located(address.asset, address.fingerprint, ref)
         elif "@" in target:
             asset, _, prefix = target.rpartition("@")
             fingerprint = self._fingerprint(prefix)
-            if ref := self._store.binding(asset, fingerprint):
+            if ref := self._guard.find(checked_asset(asset), fingerprint):
                 yield Located(asset, fingerprint, ref)
         else:
             raise InvalidInputError(

@@ -89,7 +89,7 @@ class RunPlanner:
 
     def _standing(self, fingerprint: str, manifest: RunManifest, asset: str) -> AssetStanding:
         # What another IO manager keeps may have a name to which nothing can be bound here.
-        ref = self._store.binding(asset, fingerprint) if is_asset(asset) else None
+        ref = self._guard.find(asset, fingerprint) if is_asset(asset) else None
         if ref is None:
             return AssetStanding(asset, None)
         gates = tuple(self._guard.standings(asset, manifest, fingerprint, ref))

@@ -2,8 +2,10 @@
 
 First the bytes are in the store, then the binding, then the ledger's entry, in which the attempt
 must still run and everything the artifact was made from must still stand: nothing can be revoked
-or ended between that question and the entry. A crash, or a refusal, after the binding leaves a
-binding that no entry names, which nobody can read; publishing again completes it.
+or ended between that question and the entry. What is published is compared with what the ledger
+recorded; the store's binding only keeps two writers from one revision. A crash, or a refusal,
+after the binding leaves a binding that no entry names, which nobody can read; publishing again
+completes it.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ro_platform.artifacts.addressing import parse_binding
-from ro_platform.artifacts.bindings import missing_blob
+from ro_platform.artifacts.bindings import conflict, missing_blob
 from ro_platform.artifacts.store import ArtifactStore
 from ro_platform.contracts import (
     ArtifactBound,
@@ -26,6 +28,7 @@ from ro_platform.contracts import (
 )
 from ro_platform.errors import AttemptEndedError
 from ro_platform.gates.guard import Guard
+from ro_platform.gates.made import artifact_at, artifact_of
 from ro_platform.gates.subjects import artifact_subject, digest_mention, used_mention
 from ro_platform.kernel.identity import run_id
 from ro_platform.ledger.entry import EntryDraft
@@ -79,13 +82,23 @@ class Publication:
         fingerprint = work.attempt.manifest_fingerprint
         self._require(self._guard, self._ledger, work)
         self._guard.require_unerased(ref.digest)
-        bound = self._store.bind(asset, fingerprint, ref, deterministic=deterministic)
+        bound = self._store.bind(
+            asset,
+            fingerprint,
+            ref,
+            deterministic=deterministic,
+            recorded=artifact_of(self._ledger, asset, fingerprint),
+        )
         draft = _draft(asset, bound, work, actor=actor, bundle=bundle, train_run=train_run)
 
         def build(log: LedgerReader) -> Sequence[EntryDraft]:
             guard = self._guard.within(log)
             self._require(guard, log, work)
             guard.require_unerased(ref.digest)
+            # Two take one revision only if its binding was removed from the store in between.
+            recorded = artifact_at(log, bound.ref)
+            if recorded not in (None, bound):
+                raise conflict(asset, recorded, ref)
             # Asked here because an erasure removes files of trees between two appends.
             if not self._store.has(bound):
                 raise missing_blob(asset, ref)

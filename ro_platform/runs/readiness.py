@@ -35,6 +35,7 @@ from ro_platform.errors import (
 )
 from ro_platform.gates.catalogue import declared_in
 from ro_platform.gates.guard import Guard
+from ro_platform.gates.made import artifact_in, revisions_between
 from ro_platform.gates.receipts import recorded_in
 from ro_platform.gates.subjects import artifact_subject, asset_subject
 from ro_platform.kernel.canonical import canonical_bytes
@@ -166,17 +167,18 @@ class Readiness:
         True if each is bound under the manifest, and on record as made from the artifacts that
         its parents have now. False for no assets at all.
         """
-        bound = {asset: self._store.binding(asset, passed.fingerprint) for asset in makes}
-        made = {asset: ref for asset, ref in bound.items() if ref is not None}
-        if not makes or len(made) < len(makes):
-            return False
-        now = {**passed.producers, **made}
-        entries = self._log.latest_of(
-            [(EntryKind.ARTIFACT_BOUND, artifact_subject(made[asset].ref)) for asset in makes]
+        found = self._log.latest_of(
+            [
+                (EntryKind.ARTIFACT_BOUND, revisions_between(asset, passed.fingerprint))
+                for asset in makes
+            ]
         )
+        entries = [entry for entry in found if entry is not None]
+        if not makes or len(entries) < len(makes):
+            return False
+        now = {**passed.producers, **dict(zip(makes, map(artifact_in, entries), strict=True))}
         return all(
-            entry is not None
-            and _used(entry) >= {(now[name].ref, now[name].digest) for name in parents}
+            _used(entry) >= {(now[name].ref, now[name].digest) for name in parents}
             for entry, parents in zip(entries, makes.values(), strict=True)
         )
 

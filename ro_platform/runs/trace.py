@@ -22,10 +22,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
-from ro_platform.artifacts.addressing import parse_binding
-from ro_platform.artifacts.store import ArtifactStore
+from ro_platform.artifacts.addressing import checked_asset, parse_binding
 from ro_platform.contracts import EntryKind
 from ro_platform.errors import InvalidInputError, NotFoundError
+from ro_platform.gates.made import artifact_of
 from ro_platform.gates.subjects import artifact_subject, digest_mention
 from ro_platform.kernel.identity import run_id
 from ro_platform.ledger.reader import LedgerReader
@@ -67,8 +67,7 @@ class Trace:
 class Tracer:
     """Traces ids through one environment's ledger."""
 
-    def __init__(self, store: ArtifactStore, log: LedgerReader) -> None:
-        self._store = store
+    def __init__(self, log: LedgerReader) -> None:
         self._log = log
 
     def trace(self, identifier: str, kind: TraceKind | None = None) -> Trace:
@@ -120,7 +119,7 @@ class Tracer:
         asset, _, beginning = identifier.rpartition("@")
         full = re.fullmatch(r"[a-f0-9]{64}", beginning)
         for fingerprint in [beginning] if full else self._fingerprints(beginning):
-            if ref := self._store.binding(asset, fingerprint):
+            if ref := artifact_of(self._log, checked_asset(asset), fingerprint):
                 yield TraceKind.ARTIFACT, ref.ref
 
     def _by_64(self, identifier: str) -> Iterator[tuple[TraceKind, str]]:

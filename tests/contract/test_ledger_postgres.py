@@ -28,7 +28,7 @@ from ro_platform.errors import (
 from ro_platform.kernel.canonical import canonical_bytes
 from ro_platform.kernel.clock import ManualClock
 from ro_platform.kernel.merkle import leaf_hash
-from ro_platform.ledger.backends.base import Selection
+from ro_platform.ledger.backends.base import Between, Selection
 from ro_platform.ledger.backends.postgres import PostgresLedgerBackend
 from ro_platform.ledger.backends.postgres_address import postgres_address
 from ro_platform.ledger.entry import EntryDraft

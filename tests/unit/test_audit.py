@@ -20,7 +20,8 @@ from ro_platform.contracts import (
     ManifestInput,
     RunManifest,
 )
-from ro_platform.errors import IntegrityError, RunOperateError
+from ro_platform.errors import BindingCorruptError, IntegrityError, RunOperateError
+from ro_platform.gates.subjects import artifact_subject
 from ro_platform.kernel.clock import ManualClock, utc_text
 from ro_platform.kernel.digest import sha256_hex
 from ro_platform.kernel.identity import manifest_fingerprint, run_id
@@ -57,7 +58,7 @@ def _plane(folder: Path) -> tuple[Plane, BoundRef]:
         asset="made", manifest_fingerprint=fingerprint, attempt_id="a" * 32, artifact=ref
     )
     plane.ledger.append(
-        EntryDraft(EntryKind.ARTIFACT_BOUND, f"digest/{ref.digest}", ACTOR, bound, key="bound")
+        EntryDraft(EntryKind.ARTIFACT_BOUND, artifact_subject(ref.ref), ACTOR, bound, key="bound")
     )
     receipt = GateReceipt(
         gate_id="made.good",
@@ -121,7 +122,10 @@ def test_a_binding_to_other_bytes_is_found(tmp_path: Path) -> None:
     plane.store.bind("made", fingerprint.removeprefix("fingerprint="), other)
     wrong = _wrong(plane)
     assert [finding.locator for finding in wrong] == [ref.ref]
-    assert "other bytes" in str(wrong[0].error)
+    assert f"it says digest '{other.digest}'" in str(wrong[0].error)
+    assert isinstance(wrong[0].error, BindingCorruptError)
+    finding = plane.audit.artifact("made", ref)
+    assert isinstance(finding.error, BindingCorruptError), "asked about it alone, too"
 
 
 def _file(plane: Plane, store: Path, ref: BoundRef, kind: str) -> Path:

@@ -15,7 +15,9 @@ from click.testing import CliRunner, Result
 
 from ro_platform.cli.main import ro
 from ro_platform.config.settings import Settings, settings_in_force
-from ro_platform.contracts import BoundRef
+from ro_platform.contracts import ArtifactBound, BoundRef, EntryKind
+from ro_platform.gates.subjects import artifact_subject
+from ro_platform.ledger.entry import EntryDraft
 from ro_platform.orchestration.registration import register_manifest
 from ro_platform.runs.manifest import read_manifest_file
 from ro_platform.testing import EphemeralPlane, ephemeral_plane
@@ -70,7 +72,14 @@ def _manifest(folder: Path) -> Path:
 
 def _bound(ephemeral: EphemeralPlane, fingerprint: str) -> BoundRef:
     stored = ephemeral.plane.store.put_bytes(b"{}", media_type="application/json")
-    return ephemeral.plane.store.bind("numbers", fingerprint, stored)
+    ref = ephemeral.plane.store.bind("numbers", fingerprint, stored)
+    body = ArtifactBound(
+        asset="numbers", manifest_fingerprint=fingerprint, attempt_id="a" * 32, artifact=ref
+    )
+    ephemeral.plane.ledger.append(
+        EntryDraft(EntryKind.ARTIFACT_BOUND, artifact_subject(ref.ref), "SYSTEM::test", body)
+    )
+    return ref
 
 
 # --- help -----------------------------------------------------------------------------------------

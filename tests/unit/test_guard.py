@@ -38,11 +38,12 @@ from ro_platform.errors import (
     GateUndeclaredError,
     ReceiptUnverifiableError,
 )
+from ro_platform.gates.made import artifact_of
 from ro_platform.gates.receipts import rule_digest
 from ro_platform.kernel.canonical import canonical_bytes
 from ro_platform.kernel.clock import ManualClock, utc_text
 from ro_platform.kernel.identity import attempt_id, manifest_fingerprint, run_id
-from ro_platform.ledger.backends.base import LedgerBackend, Row
+from ro_platform.ledger.backends.base import LedgerBackend, Question, Row
 from ro_platform.ledger.backends.memory import MemoryLedgerBackend
 from ro_platform.ledger.entry import EntryDraft
 from ro_platform.plane import Plane
@@ -123,7 +124,7 @@ class World:
         return self.plane.receipts.record(receipt, actor=ACTOR, correlation_ids=CorrelationIds())
 
     def bound(self) -> BoundRef:
-        ref = self.plane.store.binding("made", self.fingerprint)
+        ref = artifact_of(self.plane.ledger, "made", self.fingerprint)
         assert ref is not None
         return ref
 
@@ -343,18 +344,30 @@ def test_an_asset_without_a_recorded_gate_set_is_refused() -> None:
     assert world.read() == b"bytes"
 
 
-@pytest.mark.parametrize("recorded", [None, b"bytes"])
-def test_what_no_entry_says_was_made_is_refused(recorded: bytes | None) -> None:
-    """A binding that somebody wrote into the store, new or beside one that was recorded."""
+def test_what_no_entry_says_was_made_is_refused() -> None:
+    """A binding that somebody wrote into the store, where the ledger has nothing."""
     world = World()
     world.declare(world.b)
-    if recorded:
-        world.bind(recorded)
     stored = world.plane.store.put_bytes(b"smuggled", media_type="application/octet-stream")
     world.plane.store.bind("made", world.fingerprint, stored, deterministic=False)
-    world.judge(world.b, PASS)
+    world.judge(world.b, PASS, world.plane.store.binding("made", world.fingerprint))
     with pytest.raises(ArtifactUnrecordedError, match="no entry of the ledger made"):
         world.read()
+
+
+def test_a_revision_planted_beside_one_on_record_is_not_followed() -> None:
+    """The ledger says which revision counts; what the store has besides is nobody's."""
+    world = World()
+    world.declare(world.b)
+    world.bind(b"bytes")
+    world.judge(world.b, PASS)
+    stored = world.plane.store.put_bytes(b"smuggled", media_type="application/octet-stream")
+    planted = world.plane.store.bind("made", world.fingerprint, stored, deterministic=False)
+    assert planted.ref.endswith("rev=000002.json")
+    world.judge(world.b, PASS, planted)
+    assert world.read() == b"bytes"
+    with pytest.raises(ArtifactUnrecordedError):
+        world.plane.guard.check("made", world.manifest, world.fingerprint, planted)
 
 
 def test_a_read_costs_two_rounds_to_the_ledger_however_many_gates() -> None:
@@ -362,7 +375,7 @@ def test_a_read_costs_two_rounds_to_the_ledger_however_many_gates() -> None:
     rounds: list[int] = []
 
     class Counting(MemoryLedgerBackend):
-        def latest_of(self, questions: Sequence[tuple[str, str]]) -> list[Row | None]:
+        def latest_of(self, questions: Sequence[Question]) -> list[Row | None]:
             rounds.append(len(questions))
             return super().latest_of(questions)
 
@@ -374,7 +387,7 @@ def test_a_read_costs_two_rounds_to_the_ledger_however_many_gates() -> None:
         world.judge(gate, PASS)
     rounds.clear()
     assert world.read() == b"bytes"
-    assert rounds == [4, 2 * len(rules)]
+    assert rounds == [2, 2 + 2 * len(rules)]
 
 
 def test_an_asset_that_is_not_bound_is_not_found() -> None:

@@ -18,7 +18,7 @@ from ro_platform.gates.subjects import artifact_subject, digest_mention, used_me
 from ro_platform.kernel.clock import ManualClock
 from ro_platform.kernel.digest import sha256_hex
 from ro_platform.kernel.identity import run_id
-from ro_platform.ledger.backends.base import Row, Selection
+from ro_platform.ledger.backends.base import Question, Row, Selection
 from ro_platform.ledger.backends.memory import MemoryLedgerBackend
 from ro_platform.ledger.entry import EntryDraft
 from ro_platform.plane import Plane
@@ -159,7 +159,7 @@ class CountingLedger(MemoryLedgerBackend):
         self.asked, self.answered = self.asked + 1, self.answered + len(rows)
         return rows
 
-    def latest_of(self, questions: Sequence[tuple[str, str]]) -> list[Row | None]:
+    def latest_of(self, questions: Sequence[Question]) -> list[Row | None]:
         """See :class:`LedgerRows`."""
         rows = super().latest_of(questions)
         self.asked, self.answered = self.asked + 1, self.answered + sum(map(bool, rows))

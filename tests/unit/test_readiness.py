@@ -30,6 +30,7 @@ from ro_platform.errors import (
     GateAbsentError,
     LedgerCorruptError,
 )
+from ro_platform.gates.made import artifact_of
 from ro_platform.gates.receipts import rule_digest
 from ro_platform.gates.subjects import artifact_subject, revocation_subject
 from ro_platform.kernel.clock import ManualClock, utc_text
@@ -92,7 +93,10 @@ class World:
     ) -> BoundRef:
         """Make an asset's artifact, on record."""
         stored = self.plane.store.put_bytes(data, media_type="application/octet-stream")
-        ref = self.plane.store.bind(asset, fingerprint, stored, deterministic=False)
+        recorded = artifact_of(self.plane.ledger, asset, fingerprint)
+        ref = self.plane.store.bind(
+            asset, fingerprint, stored, deterministic=False, recorded=recorded
+        )
         body = ArtifactBound(
             asset=asset,
             manifest_fingerprint=fingerprint,
@@ -150,7 +154,7 @@ class World:
         self.plane.ledger.append_many(drafts)
 
     def bound(self, asset: str, fingerprint: str) -> BoundRef:
-        ref = self.plane.store.binding(asset, fingerprint)
+        ref = artifact_of(self.plane.ledger, asset, fingerprint)
         assert ref is not None
         return ref
 

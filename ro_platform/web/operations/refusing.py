@@ -84,7 +84,7 @@ def standings(plane: Plane, asset: str, fingerprint: str) -> list[Refusing]:
     """How each gate stands towards the newest artifact of an asset under a manifest. What is stored
     and cannot be read stands in the way, too."""
     try:
-        ref = plane.store.binding(asset, fingerprint)
+        ref = plane.guard.find(asset, fingerprint)
         if ref is None:
             return []
         manifest = plane.runs.manifest(fingerprint)

@@ -56,9 +56,14 @@ STATES = (
     State("revoked", "PASS revoked", "RO_GATE_REVOKED"),
     State("blocked", "made from what was revoked", "RO_ARTIFACT_BLOCKED"),
     State("receipt", "receipt altered on disk", "RO_RECEIPT_UNVERIFIABLE"),
-    State("missing", "binding gone from disk", "RO_ARTIFACT_NOT_FOUND"),
+    State("missing", "never made", "RO_ARTIFACT_NOT_FOUND"),
     State("gone", "bytes gone from disk", "RO_ARTIFACT_NOT_FOUND", admission=False),
-    State("altered", "bytes altered on disk", "RO_DIGEST_MISMATCH", admission=False),
+    State(
+        "altered",
+        "bytes altered on disk, and their binding with them",
+        "RO_DIGEST_MISMATCH",
+        admission=False,
+    ),
     State("shrank", "the code has one gate less", "RO_GATE_SET_SHRANK", admission=False),
     State("race", "made again after admission", "RO_GATE_OLDER_BYTES", admission=False),
     State("forged", "PASS forged through Dagster", "RO_GATE_ABSENT"),
@@ -102,9 +107,10 @@ NO_CELL = {
 """The cells that cannot exist, and why."""
 
 # In the order of registration, which is the order of Dagster's ranges.
-CHECKED = ("failed", "older", "revoked", "receipt", "missing")
+CHECKED = ("failed", "older", "revoked", "receipt")
+UNMADE = ("planted", "missing")
 UNCHECKED = ("absent", "forged")
-SEEN = (*CHECKED, *UNCHECKED, "blocked", "stale", "lost", "planted")
+SEEN = (*CHECKED, *UNCHECKED, "blocked", "stale", "lost", *UNMADE)
 _RANGED = ("pass-ranged", "race-ranged", "altered", "gone", "shrank")
 
 

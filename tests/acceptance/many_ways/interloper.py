@@ -23,6 +23,7 @@ from ro_platform.contracts import (
     NamedArtifact,
 )
 from ro_platform.errors import ConflictError
+from ro_platform.gates.made import artifact_of
 from ro_platform.gates.receipts import rule_digest
 from ro_platform.kernel.clock import utc_text
 from ro_platform.kernel.identity import run_id
@@ -60,7 +61,7 @@ def judge(plane: Plane, asset: str, fingerprint: str, rule: GateRule, status: Ga
     attempt = plane.attempts.begin(
         fingerprint, unit, step_key="outside", dagster_run_id="outside", status=JobStatus.RUNNING
     )
-    subject = plane.store.binding(asset, fingerprint)
+    subject = artifact_of(plane.ledger, asset, fingerprint)
     assert subject is not None
     receipt = GateReceipt(
         gate_id=rule.gate_id,

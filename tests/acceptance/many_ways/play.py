@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.acceptance.many_ways.cells import FAMILIES, Cell, cells
+from tests.acceptance.many_ways.cells import FAMILIES, UNMADE, Cell, cells
 from tests.acceptance.many_ways.counting import delivered
 from tests.acceptance.many_ways.evidence import ENDED, RUNS, Attempts, Evidence
 from tests.acceptance.many_ways.served import Served, deployment_of, serving, step
@@ -105,7 +105,8 @@ def _set_up(start: Start, mark: Callable[[str], None]) -> None:
     for asset in (*sources, "main/outside"):
         forge(served, asset, start.fingerprints["forged"])
     for asset in sources:
-        _report(served, asset, start.fingerprints["planted"])
+        for name in UNMADE:
+            _report(served, asset, start.fingerprints[name])
     step(deployment, "states", "arm").finish()
     (deployment.home / "obstacle").unlink()
 

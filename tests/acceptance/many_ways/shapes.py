@@ -9,6 +9,7 @@ from typing import Any
 
 import dagster as dg
 
+from ro_platform.gates.made import artifact_of
 from ro_platform.orchestration import MANIFESTS, PlaneResource, gate
 from tests.acceptance.many_ways.cells import content
 from tests.acceptance.many_ways.interloper import Interloper
@@ -233,6 +234,6 @@ def _sketched(family: str) -> dg.AssetsDefinition:
 
 def _taken(plane: PlaneResource, asset: str, fingerprint: str) -> str:
     """The bytes, past any guard."""
-    ref = plane.plane.store.binding(asset, fingerprint)
+    ref = artifact_of(plane.plane.ledger, asset, fingerprint)
     assert ref is not None
     return plane.plane.store.read(ref).decode()

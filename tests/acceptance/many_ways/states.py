@@ -7,6 +7,7 @@ revokes, deletes and alters. ``arm`` names the manifests of the races.
 
 import json
 import os
+import pickle
 import sys
 from collections.abc import Iterable, Sequence
 from functools import cached_property
@@ -15,9 +16,12 @@ from pathlib import Path
 import dagster as dg
 
 from ro_platform.artifacts.addressing import blob_name
-from ro_platform.artifacts.encodings import encode
+from ro_platform.artifacts.encodings import PICKLE, encode
 from ro_platform.config.settings import Settings
 from ro_platform.contracts import BoundRef, GateRule, GateStatus
+from ro_platform.gates.made import artifact_of
+from ro_platform.kernel.canonical import canonical_bytes
+from ro_platform.kernel.digest import digests_of
 from ro_platform.orchestration.dagster_private import subset_of
 from ro_platform.orchestration.instances import open_instance
 from ro_platform.orchestration.registration import register_manifest
@@ -61,7 +65,7 @@ class Bench:
 
     def bound(self, asset: str, name: str) -> BoundRef:
         """What is bound to an asset under a manifest."""
-        ref = self.plane.store.binding(asset, self.fingerprints[name])
+        ref = artifact_of(self.plane.ledger, asset, self.fingerprints[name])
         assert ref is not None, (asset, name)
         return ref
 
@@ -166,10 +170,11 @@ def _segments() -> list[list[str]]:
 def _make_outside(bench: Bench) -> None:
     """The same states for an asset whose artifacts and verdicts come from outside Dagster."""
     names = [own("pass", "guest"), own("race", "guest")]
+    not_made = (*cells.PER_WAY, *cells.UNMADE)
     names += [
         state.name
         for state in STATES
-        if state.name not in (*cells.PER_WAY, "planted") and ("guest", state.name) not in NO_CELL
+        if state.name not in not_made and ("guest", state.name) not in NO_CELL
     ]
     bench.plane.gates.declare(OUTSIDE, (_OLD,), actor="SYSTEM::outside")
     for name in names:
@@ -193,9 +198,12 @@ def _spoil(bench: Bench, asset: str) -> None:
     )
     assert receipt is not None
     _alter(bench.file_of(receipt.receipt.ref))
-    _unlink(bench.file_of(bench.bound(asset, "missing").ref))
     _unlink(bench.file_of(blob_name(bench.bound(asset, "gone").digest)))
-    _alter(bench.file_of(blob_name(bench.bound(asset, "altered").digest)))
+    _forge(bench, bench.bound(asset, "altered"))
+    for name in [own("pass", way.name) for way in WAYS][::2]:  # what may be read needs none
+        ref = artifact_of(bench.plane.ledger, asset, bench.fingerprints[name])
+        if ref is not None:
+            _unlink(bench.file_of(ref.ref))
     fingerprint = bench.fingerprints["planted"]
     ref = encode(bench.plane.store, content(asset, fingerprint, 1))
     bench.plane.store.bind(asset, fingerprint, ref)
@@ -207,6 +215,17 @@ def _alter(file: Path) -> None:
     data[len(data) // 2] ^= 1
     file.chmod(0o600)
     file.write_bytes(data)
+
+
+def _forge(bench: Bench, ref: BoundRef) -> None:
+    """Other bytes under the digest, and a binding that calls them right."""
+    data = pickle.dumps(["forged"])
+    digests = digests_of(data)
+    said = {"blake3": digests.blake3, "size_bytes": len(data), "media_type": PICKLE}
+    binding = ref.model_copy(update=said)
+    for name, forged in ((blob_name(ref.digest), data), (ref.ref, canonical_bytes(binding))):
+        bench.file_of(name).chmod(0o600)
+        bench.file_of(name).write_bytes(forged)
 
 
 def _unlink(file: Path) -> None:
