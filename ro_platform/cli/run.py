@@ -107,9 +107,14 @@ def _progress(run: GovernedRun) -> Iterator[None]:
         ended = {item.unit for item in attempts if not is_open(item.status)}
         bar.update(task, completed=len(ended), description=running[0] if running else "...")
 
+    said: set[str] = set()
+
     def watch() -> None:
         while not finished.wait(_POLL_SECONDS):
             look()
+            for words in {wait.words() for wait in run.waits()} - said:
+                said.add(words)
+                bar.console.print(words, markup=False, soft_wrap=True)
 
     watcher = threading.Thread(target=watch, name="ro-progress", daemon=True)
     with bar:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 import dagster as dg
 from dagster._config import Field, StringSource
@@ -18,7 +18,10 @@ from dagster._core.definitions.asset_checks.asset_check_evaluation import (
 from dagster._core.definitions.assets.definition.asset_spec import (
     SYSTEM_METADATA_KEY_AUTO_CREATED_STUB_ASSET,
 )
-from dagster._core.errors import DagsterUserCodeUnreachableError
+from dagster._core.errors import (
+    DagsterExecutionInterruptedError,
+    DagsterUserCodeUnreachableError,
+)
 from dagster._core.events import (
     AssetMaterializationPlannedData,
     EngineEventData,
@@ -37,10 +40,13 @@ from dagster._core.storage.tags import GRPC_INFO_TAG
 from dagster._grpc.client import DagsterGrpcClient
 from dagster._grpc.types import CanCancelExecutionRequest, CanCancelExecutionResult
 from dagster._serdes import ConfigurableClassData, deserialize_value
+from dagster._utils.concurrency import ConcurrencyClaimStatus as ClaimStatus
+from dagster._utils.interrupts import pop_captured_interrupt
 from dagster_shared.error import SerializableErrorInfo
 
 __all__ = [
     "CheckRunHealthResult",
+    "ClaimStatus",
     "ConfigurableClassData",
     "DagsterSqliteStorage",
     "EventLogStorage",
@@ -61,9 +67,11 @@ __all__ = [
     "errors_of",
     "edges_of",
     "execution_set",
+    "free_slots_of_run",
     "inputs_without_value",
     "is_executing",
     "is_foreign",
+    "is_interrupted",
     "job_gates",
     "judged_assets",
     "judged_with",
@@ -72,7 +80,9 @@ __all__ = [
     "parents_in_workspace",
     "parents_of",
     "planned_units",
+    "raise_interrupted",
     "report_refusal",
+    "slot_holders",
     "step_key_of",
     "step_key_of_input",
     "subset_of",
@@ -335,3 +345,30 @@ def launched_with_key(context: dg.SensorEvaluationContext, sensor: str, run_key:
         if run.tags.get("dagster/sensor_name") == sensor and not elsewhere:
             return True
     return False
+
+
+def free_slots_of_run(instance: dg.DagsterInstance, dagster_run_id: str) -> None:
+    """Give back every slot that a run holds in concurrency pools, and take its waiting steps out of
+    their queues. Another's slots stay; a run without any changes nothing."""
+    storage = instance.event_log_storage
+    if storage.supports_global_concurrency_limits:
+        storage.free_concurrency_slots_for_run(dagster_run_id)
+
+
+def slot_holders(instance: dg.DagsterInstance, pool: str) -> list[tuple[str, str]]:
+    """Who holds a slot of a pool, or was given one and has not taken it yet: (run, step)."""
+    info = instance.event_log_storage.get_concurrency_info(pool)
+    held = [(slot.run_id, slot.step_key) for slot in info.claimed_slots]
+    given = [step for step in info.pending_steps if step.assigned_timestamp is not None]
+    return sorted({*held, *((step.run_id, step.step_key) for step in given)})
+
+
+def is_interrupted() -> bool:
+    """Whether this process was told to end (TERM, Ctrl-C) while Dagster held the signal back; only
+    the first who asks is told."""
+    return pop_captured_interrupt()
+
+
+def raise_interrupted(words: str) -> NoReturn:
+    """End the run that this process executes, as a signal in one of its steps does."""
+    raise DagsterExecutionInterruptedError(words)

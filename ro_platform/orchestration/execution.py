@@ -26,6 +26,7 @@ from ro_platform.orchestration.dagster_private import execution_set, subset_of
 from ro_platform.orchestration.instances import open_instance
 from ro_platform.orchestration.launches import REPLAY
 from ro_platform.orchestration.partitions import unit_of
+from ro_platform.orchestration.pools import Wait, waiting, waits
 from ro_platform.orchestration.registration import register_manifest
 from ro_platform.orchestration.workloads import (
     Workload,
@@ -81,6 +82,8 @@ class GovernedRun:
     registered: bool
     assets: list[dg.AssetKey] = field(default_factory=list)
     checks: list[dg.AssetCheckKey] = field(default_factory=list)
+    waits_for: dict[str, str] = field(default_factory=dict)
+    """The pool that each step waits for just now, while :meth:`execute` is under way."""
     replayed: dict[str, str] = field(default_factory=dict)
     kept: tuple[AssetStanding, ...] = ()
 
@@ -127,15 +130,20 @@ class GovernedRun:
             return self._outcome(None)
         keep_packages(self.plane.store)
         job = subset_of(self.workload.job, self.assets, self.checks)
-        result = job.execute_in_process(
-            instance=self.instance,
-            partition_key=self.file.fingerprint,
-            run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
-            tags={REPLAY: str(self.replay).lower()},
-            raise_on_error=False,
-        )
+        with waiting(self.waits_for):
+            result = job.execute_in_process(
+                instance=self.instance,
+                partition_key=self.file.fingerprint,
+                run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+                tags={REPLAY: str(self.replay).lower()},
+                raise_on_error=False,
+            )
         self.plane.seals.seal(self.file.fingerprint)
         return self._outcome(result.run_id)
+
+    def waits(self) -> tuple[Wait, ...]:
+        """What its steps wait for just now; asked from another thread."""
+        return waits(self.plane, self.instance, dict(self.waits_for))
 
     def standings(self) -> tuple[AssetStanding, ...]:
         """How every asset of the workload stands now."""

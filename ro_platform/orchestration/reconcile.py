@@ -16,6 +16,7 @@ from ro_platform.config.settings import Settings
 from ro_platform.orchestration.instances import open_instance
 from ro_platform.orchestration.launcher import worker_is_gone
 from ro_platform.orchestration.partitions import is_fingerprint
+from ro_platform.orchestration.pools import free_slots
 from ro_platform.orchestration.resource import PlaneResource
 from ro_platform.plane import Plane, shared_plane
 from ro_platform.runs.reconciliation import Pass, Phase, Reconciliation, RunFacts
@@ -55,6 +56,10 @@ class DagsterRecords:
             self._instance.report_run_canceled(known, message=words)
         else:
             self._instance.report_run_failed(known, message=words)
+
+    def release(self, run: str) -> None:
+        """See :class:`ro_platform.runs.reconciliation.RunRecords`."""
+        free_slots(self._instance, run, is_over=True)
 
     def _records(self, runs: Collection[str]) -> Iterator[dg.RunRecord]:
         left = iter(runs)

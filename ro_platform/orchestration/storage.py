@@ -28,6 +28,7 @@ from ro_platform.orchestration.dagster_launches_private import (
     runs_folder,
 )
 from ro_platform.orchestration.dagster_private import (
+    ClaimStatus,
     ConfigurableClassData,
     DagsterSqliteStorage,
     EventLogStorage,
@@ -38,6 +39,7 @@ from ro_platform.orchestration.dagster_private import (
     StringSource,
 )
 from ro_platform.orchestration.launches import Launches
+from ro_platform.orchestration.pools import asked, free_slots
 from ro_platform.orchestration.recorder import AttemptRecorder
 from ro_platform.orchestration.refusing import (
     record_backfill_refusal,
@@ -48,6 +50,7 @@ from ro_platform.orchestration.workers import sign_on
 from ro_platform.plane import Plane, shared_plane
 
 _Event = dg.DagsterEventType
+_ENDINGS = (_Event.RUN_SUCCESS, _Event.RUN_FAILURE, _Event.RUN_CANCELED)
 _REPORTS = (_Event.ASSET_MATERIALIZATION, _Event.ASSET_OBSERVATION, _Event.ASSET_CHECK_EVALUATION)
 
 
@@ -123,6 +126,18 @@ class RecordingEventLog(EventLogStorage):
             sign_on(self._instance, event)
         # Abstract in this base, but the class after this one in line has it.
         self._recorder.record(event, super().store_event)  # type: ignore[safe-super]
+        kind = event.dagster_event.event_type if event.dagster_event else None
+        if kind in _ENDINGS and self.has_instance:
+            free_slots(self._instance, event.run_id)
+
+    def claim_concurrency_slot(
+        self, concurrency_key: str, run_id: str, step_key: str, priority: int | None = None
+    ) -> ClaimStatus:
+        """Ask for a slot of a pool as Dagster does, and wait for it as ``pools`` says."""
+        status = super().claim_concurrency_slot(  # type: ignore[safe-super]
+            concurrency_key, run_id, step_key, priority
+        )
+        return asked(status, step_key)
 
     def store_event_batch(self, events: Sequence[dg.EventLogEntry]) -> None:
         """Store and record events in their order.

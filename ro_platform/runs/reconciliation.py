@@ -14,9 +14,10 @@ Who may still speak is waited for. The rules, for an attempt that the ledger has
 Each end is written only if the attempt still stands as it was judged, so a second pass, or somebody
 who speaks up meanwhile, ends nothing twice. A run is finished when none of its attempts is open and
 the orchestrator has none under way that could begin another; then the orchestrator is told of what
-it still believes in, and the run is sealed, in that order. So a crash anywhere in between leaves a
-run without a seal, which is what the next pass looks for (:mod:`ro_platform.runs.unsettled`). The
-orchestrator is asked by the ids of runs, never for "what is newer than the last I saw".
+it still believes in, what the run held is given back, and it is sealed, in that order. So a crash
+anywhere in between leaves a run without a seal, which is what the next pass looks for
+(:mod:`ro_platform.runs.unsettled`). The orchestrator is asked by the ids of runs, never for "what
+is newer than the last I saw".
 """
 
 from __future__ import annotations
@@ -77,6 +78,9 @@ class RunRecords(Protocol):
 
     def end_run(self, run: str, words: str, *, canceled: bool) -> None:
         """Let it know that a run is over that it still believes in; nothing if it knows already."""
+
+    def release(self, run: str) -> None:
+        """Give back what a run that is over holds of what is shared, such as a pool's slot."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,6 +213,7 @@ class Reconciliation:
             if known and known.phase not in _OVER:
                 canceled = known.phase is not Phase.UNDER_WAY
                 self._records.end_run(name, words.get(name, _OVER_WORDS), canceled=canceled)
+            self._records.release(name)
 
     def _seal(self, run: UnsettledRun, *, dry_run: bool) -> bool:
         if dry_run or not run.registered:

@@ -2,6 +2,7 @@
 
 import ast
 import re
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -268,3 +269,38 @@ def is_private(name: str) -> bool:
     behind = parts[0].startswith("dagster_") and parts[0] not in ("dagster_aws", "dagster_postgres")
     hidden = parts[0].startswith("dagster") and any(part.startswith("_") for part in parts[1:])
     return behind or hidden
+
+
+def test_a_run_gives_its_slots_back_and_leaves_its_queue(governed: EphemeralPlane) -> None:
+    """What a run holds in pools and waits for there is given back at once; another's stays; and
+    who is given the slot next counts as its holder."""
+    storage = governed.instance.event_log_storage
+    for pool in ("db", "net"):
+        storage.set_concurrency_slots(pool, 1)
+    assert storage.claim_concurrency_slot("db", "dead", "a").is_claimed
+    assert storage.claim_concurrency_slot("net", "other", "b").is_claimed
+    assert not storage.claim_concurrency_slot("net", "dead", "c").is_claimed
+    assert not storage.claim_concurrency_slot("db", "next", "d").is_claimed
+    assert dagster_private.slot_holders(governed.instance, "db") == [("dead", "a")]
+
+    dagster_private.free_slots_of_run(governed.instance, "dead")
+    dagster_private.free_slots_of_run(governed.instance, "unknown")
+
+    assert dagster_private.slot_holders(governed.instance, "net") == [("other", "b")]
+    assert dagster_private.slot_holders(governed.instance, "db") == [("next", "d")]
+    waiting = storage.get_concurrency_info("net").pending_steps
+    assert "dead" not in {step.run_id for step in waiting}
+
+
+def test_a_signal_that_dagster_holds_back_is_told_once() -> None:
+    """And raising its interrupt is what ends a run as canceled."""
+    from dagster._utils.interrupts import capture_interrupts
+
+    with capture_interrupts():
+        assert not dagster_private.is_interrupted()
+        signal.raise_signal(signal.SIGINT)
+        assert dagster_private.is_interrupted()
+        assert not dagster_private.is_interrupted()
+    with pytest.raises(BaseException, match="told to end") as raised:
+        dagster_private.raise_interrupted("told to end")
+    assert type(raised.value).__name__ == "DagsterExecutionInterruptedError"

@@ -82,6 +82,7 @@ class FakeRecords:
 
     runs: dict[str, RunFacts] = field(default_factory=dict)
     told: list[tuple[str, bool]] = field(default_factory=list)
+    released: list[str] = field(default_factory=list)
 
     def facts(self, runs: Collection[str]) -> Mapping[str, RunFacts]:
         """See :class:`RunRecords`."""
@@ -92,6 +93,10 @@ class FakeRecords:
         assert words
         self.told.append((run, canceled))
         self.runs[run] = RunFacts(Phase.CANCELED if canceled else Phase.ENDED, "over")
+
+    def release(self, run: str) -> None:
+        """See :class:`RunRecords`."""
+        self.released.append(run)
 
 
 def item(

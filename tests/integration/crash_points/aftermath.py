@@ -40,6 +40,9 @@ class AllRunsAreOver:
         """See :class:`RunRecords`."""
         raise AssertionError(f"{run} is over already, and should end: {words} {canceled}")
 
+    def release(self, run: str) -> None:
+        """See :class:`RunRecords`."""
+
 
 @dataclass(frozen=True)
 class Said:
