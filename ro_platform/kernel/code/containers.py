@@ -1,0 +1,128 @@
+"""The form of what holds other values: containers, partials, bound methods, wrapped functions."""
+
+from __future__ import annotations
+
+import collections
+import functools
+import json
+import operator
+import types
+import typing
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from ro_platform.kernel.code.syntax import NotListed
+
+if TYPE_CHECKING:
+    from ro_platform.kernel.code.listing import Walk
+
+_SEQUENCES = (list, tuple, collections.deque)
+_SETS = (set, frozenset)
+_MAPPINGS = (dict, collections.OrderedDict, collections.Counter, types.MappingProxyType)
+_PICKERS = (operator.itemgetter, operator.attrgetter, operator.methodcaller)
+
+
+def form(walk: Walk, item: Any, what: str) -> Any:
+    """The form of a container of the language or the standard library; None for anything else."""
+    return walk.nested(item, lambda: _form(walk, item, what))
+
+
+def pairs(walk: Walk, item: Mapping[Any, Any], what: str) -> list[Any]:
+    """The entries of a mapping in its own order, which a loop over it sees."""
+    return [
+        [walk.value(key, f"a key of {what}"), walk.value(each, f"{key!r} in {what}")]
+        for key, each in item.items()
+    ]
+
+
+def sorted_forms(walk: Walk, item: Any, what: str) -> list[Any]:
+    """The forms of a set's elements, in an order that is no hash seed's."""
+    before = len(walk.parts)
+    forms = [walk.value(each, f"an element of {what}") for each in item]
+    if len(walk.parts) > before and len(forms) > 1:
+        raise NotListed(what, "is a set of functions or objects, which have no order")
+    return sorted(forms, key=lambda each: json.dumps(each, sort_keys=True))
+
+
+def _form(walk: Walk, item: Any, what: str) -> Any:
+    kind = type(item)
+    if kind in _SEQUENCES:
+        form: dict[str, Any] = {
+            kind.__name__: [walk.value(each, f"an item of {what}") for each in item]
+        }
+        return form if kind is not collections.deque else {**form, "limit": str(item.maxlen)}
+    if kind in _SETS:
+        return {kind.__name__: sorted_forms(walk, item, what)}
+    if kind in _MAPPINGS:
+        return {kind.__name__: pairs(walk, item, what)}
+    if kind is collections.defaultdict:
+        made = walk.value(item.default_factory, f"the default of {what}")
+        return {"defaultdict": pairs(walk, item, what), "default": made}
+    if kind is collections.ChainMap:
+        return {"ChainMap": [walk.value(each, f"a map of {what}") for each in item.maps]}
+    if kind is types.SimpleNamespace:
+        return {"SimpleNamespace": walk.values(vars(item), what)}
+    if kind is slice:
+        return {"slice": [walk.value(each, what) for each in (item.start, item.stop, item.step)]}
+    return _bound(walk, item, what) or _typing(walk, item, what)
+
+
+def _bound(walk: Walk, item: Any, what: str) -> Any:
+    """Functions with something bound to them."""
+    kind = type(item)
+    if kind is functools.partial or kind is functools.partialmethod:
+        return {
+            kind.__name__: walk.value(item.func, f"the function of {what}"),
+            "arguments": [walk.value(each, f"an argument of {what}") for each in item.args],
+            "keywords": pairs(walk, item.keywords, what),
+        }
+    if kind is types.MethodType:
+        return {
+            "method": walk.value(item.__func__, what),
+            "self": walk.value(item.__self__, f"what {what} is bound to"),
+        }
+    if kind in (types.BuiltinFunctionType, types.MethodWrapperType):
+        bound = getattr(item, "__self__", None)
+        if bound is None or isinstance(bound, types.ModuleType):
+            return None
+        return {"method": item.__name__, "self": walk.value(bound, f"what {what} is bound to")}
+    if kind in (types.MethodDescriptorType, types.WrapperDescriptorType):
+        return {"method": item.__name__, "of": walk.value(item.__objclass__, what)}
+    if kind in (staticmethod, classmethod):
+        return {kind.__name__: walk.value(item.__func__, what)}
+    if kind is property:
+        made = {"get": item.fget, "set": item.fset, "delete": item.fdel}
+        return {"property": walk.values(made, what)}
+    if kind is functools.cached_property:
+        return {"cached_property": walk.value(item.func, what)}
+    if kind is functools.singledispatchmethod:
+        return {"singledispatchmethod": walk.value(item.dispatcher, what)}
+    if kind is functools._lru_cache_wrapper:
+        return {"cached": walk.value(item.__wrapped__, what)}
+    if kind in _PICKERS:
+        return {kind.__name__: [walk.value(each, what) for each in item.__reduce__()[1]]}
+    if isinstance(item, types.FunctionType) and hasattr(item, "registry"):
+        return _dispatch(walk, item, what)
+    return None
+
+
+def _dispatch(walk: Walk, item: Any, what: str) -> Any:
+    """A function of ``functools.singledispatch``: one function for each class."""
+    if item.__globals__.get("__name__") != "functools":
+        return None
+    return {"singledispatch": pairs(walk, item.registry, what)}
+
+
+def _typing(walk: Walk, item: Any, what: str) -> Any:
+    """Types with parameters, as annotations have them."""
+    if isinstance(item, typing.TypeVar):
+        return {"type_variable": item.__name__}
+    if item is typing.Any:
+        return {"type": "Any"}
+    origin = typing.get_origin(item)
+    if origin is None:
+        return None
+    arguments = [walk.value(each, f"an argument of {what}") for each in typing.get_args(item)]
+    if origin is types.UnionType or origin is typing.Union:
+        return {"union": arguments}
+    return {"type": walk.value(origin, what), "arguments": arguments}
