@@ -21,6 +21,7 @@ from ro_platform.errors.denied import (
 from ro_platform.errors.handed_in import (
     BundleRefusedError,
     CodeChangedError,
+    CodeNotCanonicalError,
     ContractError,
     DocumentSyntaxError,
     EncodingError,
@@ -93,6 +94,7 @@ __all__ = [
     "BundleRefusedError",
     "CheckpointRefusedError",
     "CodeChangedError",
+    "CodeNotCanonicalError",
     "ConfigNotFoundError",
     "ConflictError",
     "ContractError",

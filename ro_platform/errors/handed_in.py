@@ -24,6 +24,12 @@ class NotCanonicalError(InvalidInputError):
     code = "RO_NOT_CANONICAL"
 
 
+class CodeNotCanonicalError(InvalidInputError):
+    """What a gate judges by has no canonical form, so its rule cannot be told."""
+
+    code = "RO_CODE_NOT_CANONICAL"
+
+
 class ContractError(InvalidInputError):
     """A document does not follow its contract: an unknown, missing or ill-typed field."""
 

@@ -63,6 +63,9 @@ from ro_platform.gates.subjects import (
 from ro_platform.ledger.entry import body_of
 from ro_platform.ledger.reader import LedgerReader
 
+OLDER_FORM = "src-"
+"""How the code version of a rule began that was a digest of the check's source text alone."""
+
 _WORDS: dict[type[GateRefusedError], str] = {
     GateFailedError: "FAIL",
     GateAbsentError: "ABSENT",
@@ -103,6 +106,7 @@ class _Question:
     rule: GateRule
     rule_digest: str | VersionNotPinnedError
     asset: str
+    manifest: RunManifest
     fingerprint: str
     ref: BoundRef
 
@@ -119,6 +123,11 @@ class _Question:
             (EntryKind.GATE_RECEIPT, verdict_subject(*about)),
             (EntryKind.PASS_REVOKED, revocation_subject(*about, rule)),
         ]
+
+    def is_older_form(self, rule: GateRule, receipt: GateReceipt) -> bool:
+        """Whether a verdict spoke under that rule, and it is a digest of source text alone."""
+        old = rule.code_version.startswith(OLDER_FORM)
+        return old and _digest_of(rule, self.manifest) == receipt.rule_digest
 
     def refuse(
         self, kind: type[GateRefusedError], why: str, next_step: str, receipt: str | None = None
@@ -225,7 +234,7 @@ class Guard:
     ) -> Iterator[Standing]:
         asset, manifest, fingerprint, ref = about
         asked = [
-            _Question(rule, _digest_of(rule, manifest), asset, fingerprint, ref)
+            _Question(rule, _digest_of(rule, manifest), asset, manifest, fingerprint, ref)
             for rule in (declared_in(declared).gates if declared else ())
         ]
         blocked, erased, *answers = self._log.latest_of(
@@ -252,10 +261,31 @@ class Guard:
         locator = recorded.receipt.ref if recorded else None
         try:
             receipt = self._receipt(asked, recorded)
+            self._refuse_older_form(asked, receipt, locator)
             _require_pass(asked, receipt, locator, revoked)
         except GateRefusedError as refusal:
             return Standing(asked.rule.gate_id, refusal, locator)
         return Standing(asked.rule.gate_id, None, locator, bool(receipt.warned))
+
+    def _refuse_older_form(
+        self, asked: _Question, receipt: GateReceipt, locator: str | None
+    ) -> None:
+        """Refuse a PASS under a rule of the older form, in those words. It is asked of the gate
+        sets that were on record, and only where the rule is another one now."""
+        if receipt.status is not GateStatus.PASS or receipt.rule_digest == asked.rule_digest:
+            return
+        for entry in self._log.scan(
+            kind=EntryKind.GATE_SET_DECLARED, subject=asset_subject(asked.asset)
+        ):
+            for rule in declared_in(entry).gates:
+                if rule.gate_id == asked.rule.gate_id and asked.is_older_form(rule, receipt):
+                    asked.refuse(
+                        GateStaleError,
+                        "passed only under a rule of the older form (`src-`, the check's source "
+                        "alone) the bytes",
+                        "Judge what exists again: `ro gate run`.",
+                        locator,
+                    )
 
     def _receipt(self, asked: _Question, recorded: ReceiptRecorded | None) -> GateReceipt:
         """The newest receipt of the gate on those bytes, if it is there and believable."""

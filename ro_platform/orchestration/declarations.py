@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from ro_platform.contracts import BoundRef, GateRule
+from ro_platform.orchestration.listings import keep_listings
 from ro_platform.plane import DAGSTER_ACTOR, Plane
 
 
@@ -76,6 +77,7 @@ class Declarations:
         declared = self._assets.get(asset)
         if declared is None:
             return
+        keep_listings(plane, declared.rules())
         if declared.made_here:
             plane.gates.declare(asset, declared.rules(), actor=DAGSTER_ACTOR)
         else:

@@ -6,10 +6,9 @@ version, and a receipt for every verdict, PASS or FAIL, which the read guard ask
 severity WARN is a PASS that is on record as a warning, as Dagster does not let it block either.
 """
 
+import asyncio
 import functools
-import hashlib
 import inspect
-import textwrap
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -27,14 +26,22 @@ from ro_platform.contracts import (
     GateStatus,
     ReceiptRecorded,
 )
-from ro_platform.errors import ArtifactNotFoundError, EncodingError, IntegrityError, SettingsError
+from ro_platform.errors import (
+    ArtifactNotFoundError,
+    EncodingError,
+    IntegrityError,
+    InvalidInputError,
+    SettingsError,
+)
 from ro_platform.gates.made import artifact_of
 from ro_platform.gates.receipts import rule_digest
 from ro_platform.kernel.clock import utc_text
-from ro_platform.orchestration.dagster_private import step_key_of
+from ro_platform.orchestration.dagster_private import function_of, step_key_of
 from ro_platform.orchestration.failures import shown_by_dagster
+from ro_platform.orchestration.listings import keep_listings
 from ro_platform.orchestration.names import require_gate_name, require_rule_names
 from ro_platform.orchestration.partitions import MANIFEST_TAGS, MANIFESTS, ByManifest, unit_of
+from ro_platform.orchestration.rules import Gate, refuse_config
 from ro_platform.orchestration.sessions import (
     StepSession,
     declarations_of,
@@ -48,7 +55,7 @@ GATE_METADATA = "ro/gate"
 _FIRST = {"dagster/priority": "1"}
 """A gate starts before the other checks of its asset, which wait for its verdict."""
 
-Check = Callable[..., dg.AssetCheckResult]
+Check = Callable[..., Any]
 
 
 def gate(
@@ -70,43 +77,59 @@ def gate(
         key = dg.AssetKey.from_coercible_or_definition(asset)
         check_name: str = name or check.__name__
         require_rule_names(check_name, configs=configs, code_version=code_version)
-        rule = GateRule(
-            gate_id=require_gate_name(key, check_name),
-            code_version=code_version or _source_version(check),
-            configs=tuple(sorted(configs)),
-        )
+        gate_id = require_gate_name(key, check_name)
+        declared = Gate(gate_id, check, tuple(sorted(configs)), code_version)
+        refuse_config(check, gate_id, options)
         unit = f"{unit_of(key)}#{check_name}"
 
         @functools.wraps(check)
         def judge(*args: Any, **kwargs: Any) -> Any:
             with shown_by_dagster():
                 context = dg.AssetCheckExecutionContext.get()
-                return _GateStep(context, key, rule, unit).judged(check, args, kwargs)
+                return _GateStep(context, declared, made, key, unit).judged(check, args, kwargs)
+
+        judge.ro_gate = declared  # type: ignore[attr-defined]  # where `rule_of` finds it
 
         with warnings.catch_warnings():
             # Dagster 1.13 calls partitioned checks a preview; the receipt does not rest on them.
             warnings.simplefilter("ignore", dg.PreviewWarning)
-            return dg.asset_check(
+            made = dg.asset_check(
                 asset=asset,
                 name=check_name,
                 blocking=True,
-                metadata={**(metadata or {}), GATE_METADATA: rule.to_json_value()},
+                metadata={**(metadata or {}), GATE_METADATA: _shown_rule(declared)},
                 **{
                     "partitions_def": MANIFESTS,
                     **options,
                     "op_tags": {**_FIRST, **(options.get("op_tags") or {})},
+                    # Nothing is left open: without a schema, Dagster takes any config.
+                    "config_schema": {},
                 },
             )(judge)
+        return made
 
     return decorate
 
 
-def rule_of(spec: dg.AssetCheckSpec) -> GateRule | None:
-    """The rule of a check that :func:`gate` made; None for any other check."""
-    declared = spec.metadata.get(GATE_METADATA)
-    if declared is None:
+def rule_of(
+    definition: dg.AssetsDefinition, resources: Mapping[str, Any] | None = None
+) -> GateRule | None:
+    """The rule of a check that :func:`gate` made, with the resources that it is given; None for
+    any other check.
+
+    Raises :class:`CodeNotCanonicalError` for what it judges by and cannot be listed, and
+    :class:`SettingsError` for a resource that a launch would set.
+    """
+    declared = getattr(function_of(definition), "ro_gate", None)
+    if not isinstance(declared, Gate) or not isinstance(definition, dg.AssetChecksDefinition):
         return None
-    return GateRule(**{**declared, "configs": tuple(declared.get("configs", ()))})
+    return declared.rule(definition, resources or {})
+
+
+def _shown_rule(declared: Gate) -> dict[str, Any]:
+    """What the Dagster UI shows of a gate; a rule that is listed is in `ro gate explain`."""
+    version = {"code_version": declared.code_version} if declared.code_version else {}
+    return {"gate_id": declared.gate_id, "configs": list(declared.configs), **version}
 
 
 class _Judgement:
@@ -132,7 +155,7 @@ class _Judgement:
             only_declared_configs(frozenset(self.rule.configs)),
             judging(self.scope.fingerprint) as evidence,
         ):
-            result = check()
+            result = _answer(check())
         if not isinstance(result, dg.AssetCheckResult):
             raise EncodingError(
                 f"gate {self.rule.gate_id!r} returned a {type(result).__name__}.",
@@ -212,23 +235,29 @@ class _GateStep:
     """One step of one gate: usually one manifest, in a run over a range one after the other."""
 
     def __init__(
-        self, context: dg.AssetCheckExecutionContext, asset: dg.AssetKey, rule: GateRule, unit: str
+        self,
+        context: dg.AssetCheckExecutionContext,
+        gate: Gate,
+        made: dg.AssetChecksDefinition,
+        asset: dg.AssetKey,
+        unit: str,
     ) -> None:
         if not MANIFEST_TAGS & context.run.tags.keys():
             raise EncodingError(
-                f"gate {rule.gate_id!r} was started without a manifest as its partition.",
+                f"gate {gate.gate_id!r} was started without a manifest as its partition.",
                 next_step="Start it for a partition of its asset.",
             )
         self.plane: Plane = shared_plane(Settings.load())
         self.asset = unit_of(asset)
         self.unit = unit
         self.dagster_run_id = context.run.run_id
-        declared = declarations_of(self.dagster_run_id)
-        self.rule = declared.rule(self.asset, rule.gate_id) or rule
+        _refuse_launch_config(context, gate.gate_id)
+        rule = declarations_of(self.dagster_run_id).rule(self.asset, gate.gate_id)
+        self.rule = rule or gate.rule(made, {})
         self.session: StepSession = require_session(
             self.plane, self.dagster_run_id, step_key_of(context)
         )
-        self.session.code_versions[unit] = rule.code_version
+        self.session.code_versions[unit] = self.rule.code_version
         self.fingerprints = [
             attempt.manifest_fingerprint
             for attempt in self.session.attempts
@@ -237,6 +266,7 @@ class _GateStep:
 
     def judged(self, check: Check, args: Sequence[Any], loaded: Mapping[str, Any]) -> Any:
         """The check's result over all manifests of the step; it passes if each does."""
+        keep_listings(self.plane, [self.rule])
         self.plane.gates.amend(self.asset, self.rule, actor=DAGSTER_ACTOR)
         verdicts: dict[str, _Verdict] = {}
         for fingerprint in self.fingerprints:
@@ -250,6 +280,37 @@ class _GateStep:
             description=_description(verdicts),
             metadata=_shown(verdicts),
         )
+
+
+def _refuse_launch_config(context: dg.AssetCheckExecutionContext, gate_id: str) -> None:
+    """Refuse to judge with a resource that the launch configures: its fields are in the rule."""
+    run_config: Mapping[str, Any] = context.run.run_config or {}
+    configured = run_config.get("resources") or {}
+    used = context.op_execution_context.op_def.required_resource_keys
+    if taken := sorted(key for key in configured if key in used and configured[key]):
+        raise InvalidInputError(
+            f"gate {gate_id!r} was started with run config for the resource {taken[0]!r}, which "
+            "it judges by.",
+            next_step="Start it without: the code gives the resource its values.",
+            gate=gate_id,
+        )
+
+
+def _answer(result: Any) -> Any:
+    """What a check answers, whether it returns, yields or awaits it, as Dagster lets it."""
+    if inspect.iscoroutine(result):
+        return asyncio.run(result)
+    if inspect.isasyncgen(result):
+        return asyncio.run(_yielded(result))
+    if inspect.isgenerator(result):
+        answers = list(result)
+        return answers[0] if len(answers) == 1 else answers
+    return result
+
+
+async def _yielded(results: Any) -> Any:
+    answers = [result async for result in results]
+    return answers[0] if len(answers) == 1 else answers
 
 
 def _is_warning(result: dg.AssetCheckResult) -> bool:
@@ -289,14 +350,3 @@ def _shown(verdicts: Mapping[str, _Verdict]) -> dict[str, Any]:
 
 def _of_manifest(value: Any, fingerprint: str) -> Any:
     return value[fingerprint] if isinstance(value, ByManifest) else value
-
-
-def _source_version(check: Check) -> str:
-    try:
-        source = textwrap.dedent(inspect.getsource(check))
-    except (OSError, TypeError):
-        raise SettingsError(
-            f"gate {getattr(check, '__name__', check)!r} has no source to take a version from.",
-            next_step="Give it a code_version.",
-        ) from None
-    return f"src-{hashlib.sha256(source.encode()).hexdigest()[:16]}"

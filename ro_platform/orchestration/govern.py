@@ -24,8 +24,11 @@ from ro_platform.orchestration.names import (
 )
 from ro_platform.orchestration.partitions import MANIFESTS, unit_of
 from ro_platform.orchestration.resource import PlaneResource
+from ro_platform.orchestration.rules import asset_code
 
 _OURS = "io_manager"
+NO_CODE = "ro/no_code_digest"
+"""Metadata of an asset whose code has no digest: why."""
 Gates = Mapping[str, list[GateRule]]
 
 
@@ -36,8 +39,8 @@ def govern(definitions: dg.Definitions) -> dg.Definitions:
     manifests. Raises :class:`SettingsError` for what would only look governed.
     """
     checks = list(definitions.asset_checks or ())
-    assets = [_by_manifest(asset) for asset in definitions.assets or ()]
-    resources = plane_resources(assets, checks)
+    assets = [_with_code(_by_manifest(asset)) for asset in definitions.assets or ()]
+    resources = plane_resources(assets, checks, definitions.resources)
     if taken := sorted(resources.keys() & (definitions.resources or {}).keys()):
         raise SettingsError(
             f"these Definitions bring a resource {taken[0]!r} of their own.",
@@ -58,11 +61,18 @@ def govern(definitions: dg.Definitions) -> dg.Definitions:
     return governed
 
 
-def plane_resources(assets: Iterable[Any], checks: Iterable[Any]) -> dict[str, Any]:
-    """The resources ``plane`` and ``io_manager`` for these assets and checks."""
+def plane_resources(
+    assets: Iterable[Any], checks: Iterable[Any], resources: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """The resources ``plane`` and ``io_manager`` for these assets and checks; ``resources`` are the
+    others that gates among them use.
+
+    Raises :class:`SettingsError` and :class:`CodeNotCanonicalError` for what would only look
+    governed.
+    """
     assets, gates = list(assets), dict[str, list[GateRule]]()
-    for spec in _check_specs(assets, checks):
-        rule = rule_of(spec)
+    for definition, spec in _check_specs(assets, checks):
+        rule = rule_of(definition, resources)
         if rule is not None:
             require_asset_name(spec.asset_key)
             gates.setdefault(unit_of(spec.asset_key), []).append(rule)
@@ -100,10 +110,34 @@ def _by_manifest(asset: Any) -> Any:
     return asset.map_asset_specs(partitioned)
 
 
-def _check_specs(assets: Iterable[Any], checks: Iterable[Any]) -> Iterable[dg.AssetCheckSpec]:
+def _with_code(asset: Any) -> Any:
+    """The asset with the digest of its code as its code version, where it gives none.
+
+    Where its code has no canonical form, it has none, and its metadata say why.
+    """
+    if not isinstance(asset, dg.AssetsDefinition) or not asset.is_materializable:
+        return asset
+    if all(spec.code_version for spec in asset.specs):
+        return asset
+    version, why = asset_code(asset)
+
+    def versioned(spec: dg.AssetSpec) -> dg.AssetSpec:
+        ours = asset.get_io_manager_key_for_asset_key(spec.key) == _OURS
+        if spec.code_version or not ours or spec.partitions_def != MANIFESTS:
+            return spec
+        if version is None:
+            return spec.merge_attributes(metadata={NO_CODE: str(why)})
+        return spec.replace_attributes(code_version=version)
+
+    return asset.map_asset_specs(versioned)
+
+
+def _check_specs(
+    assets: Iterable[Any], checks: Iterable[Any]
+) -> Iterable[tuple[dg.AssetsDefinition, dg.AssetCheckSpec]]:
     for definition in (*assets, *checks):
         if isinstance(definition, dg.AssetsDefinition):
-            yield from definition.check_specs
+            yield from ((definition, spec) for spec in definition.check_specs)
 
 
 def _declared(definition: dg.AssetsDefinition, gates: Gates) -> Iterator[DeclaredAsset]:

@@ -304,3 +304,70 @@ def test_a_signal_that_dagster_holds_back_is_told_once() -> None:
     with pytest.raises(BaseException, match="told to end") as raised:
         dagster_private.raise_interrupted("told to end")
     assert type(raised.value).__name__ == "DagsterExecutionInterruptedError"
+
+
+def test_a_definitions_function_is_the_one_that_was_decorated() -> None:
+    """Of an asset and of a check; a graph has no single one, nor has what is made outside."""
+
+    @dg.asset
+    def made() -> int:
+        return 1
+
+    @dg.asset_check(asset=made)
+    def judged() -> dg.AssetCheckResult:
+        return dg.AssetCheckResult(passed=True)
+
+    @dg.op
+    def part() -> int:
+        return 1
+
+    @dg.graph_asset
+    def whole() -> int:
+        return part()  # type: ignore[no-any-return]
+
+    names = [
+        function.__name__
+        for function in map(dagster_private.function_of, (made, judged))
+        if function
+    ]
+    assert names == ["made", "judged"]
+    assert dagster_private.function_of(whole) is None
+    assert dagster_private.function_of(dg.AssetsDefinition(specs=[dg.AssetSpec("outside")])) is None
+
+
+class _Setting(dg.ConfigurableResource):  # type: ignore[type-arg]
+    size: int = 1
+
+
+def test_the_resources_of_a_step_are_what_its_function_asks_for() -> None:
+    """The IO manager of its inputs is not among them."""
+
+    @dg.asset
+    def made() -> int:
+        return 1
+
+    @dg.asset_check(asset=made)
+    def judged(made: int, setting: _Setting) -> dg.AssetCheckResult:
+        return dg.AssetCheckResult(passed=made == setting.size)
+
+    assert dagster_private.resources_of(judged) == {"setting"}
+
+
+def test_a_resource_says_whether_a_launch_decides_what_it_is() -> None:
+    """Configured at launch, wholly or in part, or by a schema of the older kind."""
+
+    class Outer(dg.ConfigurableResource):  # type: ignore[type-arg]
+        inner: _Setting
+
+    @dg.resource(config_schema={"size": int})
+    def old(_: dg.InitResourceContext) -> int:
+        return 1
+
+    @dg.resource
+    def fixed(_: dg.InitResourceContext) -> int:
+        return 1
+
+    left = (_Setting.configure_at_launch(), Outer(inner=_Setting.configure_at_launch()), old)
+    assert all(map(dagster_private.is_left_to_launch, left))
+    settled = (_Setting(size=2), Outer(inner=_Setting()), fixed, object)
+    assert not any(map(dagster_private.is_left_to_launch, settled))

@@ -8,7 +8,7 @@ import pytest
 
 from ro_platform.contracts import GateStatus, JobAttemptRecord, JobStatus
 from ro_platform.contracts.artifact import BoundRef
-from ro_platform.errors import SettingsError
+from ro_platform.errors import CodeNotCanonicalError
 from ro_platform.gates.receipts import rule_digest
 from ro_platform.orchestration import MANIFESTS, PlaneResource, gate
 from ro_platform.orchestration.gate import rule_of
@@ -63,7 +63,7 @@ def test_a_receipt_is_written_for_pass_and_for_fail(
     assert recorded is not None
     receipt = governed.plane.receipts.read(recorded)
     attempt = attempts(fingerprint)["made#is_good"]
-    rule = rule_of(next(iter(is_good.check_specs)))
+    rule = rule_of(is_good)
     assert rule is not None
     assert receipt.status is status is recorded.status
     assert receipt.subject == ref
@@ -214,7 +214,7 @@ def test_another_version_of_the_config_is_another_rule(governed: EphemeralPlane)
         def judge() -> dg.AssetCheckResult:
             return dg.AssetCheckResult(passed=True)
 
-        return rule_of(next(iter(judge.check_specs)))
+        return rule_of(judge)
 
     digests = {rule_digest(rule(code), manifest) for code in "ab" for manifest in (one, two)}
     assert len(digests) == 4
@@ -225,7 +225,7 @@ def test_the_source_is_the_code_version_unless_one_is_given() -> None:
     """Other source, other version; the same source, the same version."""
 
     def version(check: Any) -> str:
-        rule = rule_of(next(iter(gate(asset=made, name="judge")(check).check_specs)))
+        rule = rule_of(gate(asset=made, name="judge")(check))
         assert rule is not None
         return rule.code_version
 
@@ -244,9 +244,10 @@ def test_a_gate_without_source_must_give_a_code_version() -> None:
     scope: dict[str, Any] = {"dg": dg}
     exec("def judge() -> dg.AssetCheckResult: return dg.AssetCheckResult(passed=True)", scope)
 
-    with pytest.raises(SettingsError, match="code_version"):
-        gate(asset=made)(scope["judge"])
-    assert gate(asset=made, code_version="1")(scope["judge"])
+    with pytest.raises(CodeNotCanonicalError, match="judge") as refused:
+        rule_of(gate(asset=made)(scope["judge"]))
+    assert "code_version" in str(refused.value.next_step)
+    assert rule_of(gate(asset=made, code_version="1")(scope["judge"]))
 
 
 def test_a_gate_that_does_not_answer_with_a_result_is_refused(

@@ -366,7 +366,7 @@ def test_a_gates_attempt_is_a_unit_of_its_own(
     ref = governed.plane.store.binding("made", fingerprint)
     assert [item.artifact for item in attempt.inputs] == [ref]
     assert attempt.outputs == ()
-    assert str(attempt.code_version).startswith("src-")
+    assert str(attempt.code_version).startswith("rule1-")
 
 
 def test_each_asset_of_a_step_has_its_own_code_version(

@@ -34,7 +34,7 @@ from ro_platform.kernel.code.syntax import NotListed, source_of, tree
 from ro_platform.kernel.code.values import plain
 from ro_platform.kernel.digest import sha256_hex
 
-Leaf = Callable[[Any], Any]
+Leaf = Callable[["Walk", Any], Any]
 """The canonical form of an object that is known to a higher room; None for one that is not."""
 
 KIND = "ro.code_listing.v1"
@@ -63,7 +63,7 @@ class Listing:
     digest: str
 
 
-def listing_of(subject: Mapping[str, Any], *, home: str, leaf: Leaf = lambda _: None) -> Listing:
+def listing_of(subject: Mapping[str, Any], *, home: str, leaf: Leaf | None = None) -> Listing:
     """The listing of some named things, of which the code in module ``home`` is the own code.
 
     Raises :class:`NotListed` with the name of what has no canonical form.
@@ -72,9 +72,7 @@ def listing_of(subject: Mapping[str, Any], *, home: str, leaf: Leaf = lambda _: 
     return Listing(data, sha256_hex(data))
 
 
-def forms_of(
-    subject: Mapping[str, Any], *, home: str, leaf: Leaf = lambda _: None
-) -> dict[str, Any]:
+def forms_of(subject: Mapping[str, Any], *, home: str, leaf: Leaf | None = None) -> dict[str, Any]:
     """The listing as a JSON value."""
     walk = Walk(owner_of(home), leaf)
     try:
@@ -92,7 +90,7 @@ def forms_of(
 class Walk:
     """One walk: the parts that it met, and the distributions that it named."""
 
-    def __init__(self, home: Distribution | str | None, leaf: Leaf) -> None:
+    def __init__(self, home: Distribution | str | None, leaf: Leaf | None) -> None:
         self.parts: list[dict[str, Any]] = []
         self.distributions: dict[str, str] = {}
         self._home = home
@@ -102,7 +100,7 @@ class Walk:
 
     def value(self, item: Any, what: str) -> Any:
         """The form of anything; ``what`` says where it was met, for a refusal."""
-        if (known := self._leaf(item)) is not None:
+        if self._leaf and (known := self._leaf(self, item)) is not None:
             return known
         if (known := plain(item)) is not None or item is None:
             return known
@@ -131,7 +129,7 @@ class Walk:
         self._seen[id(item)] = (number, item)
         self.parts.append(part)
         fill(part)
-        for name in [name for name, content in part.items() if content in ({}, [])]:
+        for name in [name for name, content in part.items() if content in ({}, [], None)]:
             del part[name]
         return {"part": number}
 

@@ -152,10 +152,28 @@ def _part(value: Any) -> Any:
 
 
 _LISTS = frozenset(
-    (
-        "body decorator_list type_params bases keywords posonlyargs args kwonlyargs kw_defaults "
-        "defaults handlers orelse finalbody elts keys values ifs patterns kwd_attrs kwd_patterns"
-    ).split()
+    {
+        "body",
+        "decorator_list",
+        "type_params",
+        "bases",
+        "keywords",
+        "posonlyargs",
+        "args",
+        "kwonlyargs",
+        "kw_defaults",
+        "defaults",
+        "handlers",
+        "orelse",
+        "finalbody",
+        "elts",
+        "keys",
+        "values",
+        "ifs",
+        "patterns",
+        "kwd_attrs",
+        "kwd_patterns",
+    }
 )
 """Fields that hold lists, and may be empty ones; any other field that is absent is None."""
 

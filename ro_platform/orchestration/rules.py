@@ -1,0 +1,173 @@
+"""What a gate judges by, and what an asset is made by: digests of all that their code reads.
+
+A rule's ``code_version`` is ``rule1-`` and the digest of a listing
+(:mod:`ro_platform.kernel.code.listing`): the check, its inputs, its resources with their fields. It
+is taken when ``govern`` has the definitions. What has no canonical form is refused there, by name,
+unless the gate says its own ``code_version``. The listings are kept with the gate sets on
+record, so that a person can compare two rules.
+"""
+
+import functools
+import inspect
+import typing
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import dagster as dg
+
+from ro_platform.contracts import GateRule
+from ro_platform.errors import CodeNotCanonicalError, SettingsError
+from ro_platform.kernel.code.listing import Walk, listing_of
+from ro_platform.kernel.code.syntax import NotListed
+from ro_platform.orchestration.dagster_private import (
+    function_of,
+    is_left_to_launch,
+    resources_of,
+)
+from ro_platform.orchestration.listings import remember
+from ro_platform.orchestration.partitions import unit_of
+from ro_platform.orchestration.resource import PlaneResource
+
+RULE = "rule1-"
+CODE = "code1-"
+
+_OURS = frozenset({"plane", "io_manager"})
+
+Resources = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Gate:
+    """A gate as its decorator declares it; what its rule is, :meth:`rule` says."""
+
+    gate_id: str
+    check: Callable[..., Any]
+    configs: tuple[str, ...]
+    code_version: str | None
+
+    def rule(self, definition: dg.AssetChecksDefinition, resources: Resources) -> GateRule:
+        """Its rule, with the resources that it is given.
+
+        Raises :class:`CodeNotCanonicalError` and :class:`SettingsError`, both by name.
+        """
+        used = self._resources(definition, resources)
+        return GateRule(
+            gate_id=self.gate_id,
+            code_version=self.code_version or self._listed(definition, used),
+            configs=self.configs,
+        )
+
+    def _listed(self, definition: dg.AssetChecksDefinition, used: Resources) -> str:
+        subject = {
+            "check": self.check,
+            "inputs": dict(sorted(definition.keys_by_input_name.items())),
+            "types": _types_of(self.check, definition.keys_by_input_name),
+            "resources": dict(used),
+        }
+        try:
+            listing = listing_of(subject, home=_home_of(self.check), leaf=_leaf)
+        except NotListed as refused:
+            raise CodeNotCanonicalError(
+                f"gate {self.gate_id!r} judges by what cannot be listed: {refused}.",
+                next_step="Read such a value from a config, or give the gate a code_version and "
+                "raise it whenever what it judges by changes.",
+                gate=self.gate_id,
+            ) from None
+        return remember(RULE, listing)
+
+    def _resources(self, definition: dg.AssetChecksDefinition, given: Resources) -> Resources:
+        """The resources that it uses beside the plane's own, none of which a launch may set."""
+        used = {}
+        for key in sorted(resources_of(definition) - _OURS):
+            if key not in given:
+                raise SettingsError(
+                    f"gate {self.gate_id!r} uses the resource {key!r}, which is not in these "
+                    "Definitions.",
+                    next_step="Give it to them; to `plane_resources` as its `resources`.",
+                )
+            resource = given[key]
+            if isinstance(resource, PlaneResource):
+                continue
+            if why := is_left_to_launch(resource):
+                raise SettingsError(
+                    f"gate {self.gate_id!r} uses the resource {key!r}, {why}: whoever launches it "
+                    "would set what it judges by.",
+                    next_step="Give the resource its values in the code, or pin a config.",
+                )
+            used[key] = resource
+        return used
+
+
+def refuse_config(check: Callable[..., Any], gate_id: str, options: Mapping[str, Any]) -> None:
+    """Refuse a check that takes Dagster's run config. Raises :class:`SettingsError`."""
+    takes = "config" in inspect.signature(check).parameters
+    if takes or options.get("config_schema") is not None:
+        raise SettingsError(
+            f"gate {gate_id!r} takes run config, so that whoever launches it sets what it judges "
+            "by.",
+            next_step="Publish the values as a config of the plane and name it in `configs`; the "
+            "manifest pins its version.",
+        )
+
+
+def asset_code(definition: dg.AssetsDefinition) -> tuple[str | None, str | None]:
+    """An asset's code digest (``code1-``), or None and why there is none."""
+    function = function_of(definition)
+    if function is None:
+        return None, "it is made by a graph or by another framework's step"
+    subject = {
+        "asset": function,
+        "inputs": dict(sorted(definition.keys_by_input_name.items())),
+        "types": _types_of(function, definition.keys_by_input_name),
+    }
+    try:
+        listing = listing_of(subject, home=_home_of(function), leaf=_leaf)
+    except NotListed as refused:
+        return None, str(refused)
+    return remember(CODE, listing), None
+
+
+def _home_of(function: Any) -> str:
+    """The module whose distribution the code is of."""
+    while isinstance(function, functools.partial):
+        function = function.func
+    inner = inspect.unwrap(function)
+    scope = getattr(inner, "__globals__", {})
+    return str(scope.get("__name__") or type(inner).__module__)
+
+
+def _types_of(function: Any, inputs: Mapping[str, Any]) -> dict[str, Any]:
+    """The types that a function asks its inputs as: they decide what it is handed."""
+    inner = inspect.unwrap(function)
+    try:
+        found = typing.get_type_hints(inner)
+    except (NameError, TypeError, AttributeError):
+        found = getattr(inner, "__annotations__", {})
+    return {name: found[name] for name in sorted(inputs) if name in found}
+
+
+def _leaf(walk: Walk, item: Any) -> Any:
+    """The forms of Dagster's own objects: by key, and resources by their class and fields."""
+    if isinstance(item, dg.AssetKey):
+        return {"asset_key": unit_of(item)}
+    if isinstance(item, dg.AssetCheckKey):
+        return {"check_key": f"{unit_of(item.asset_key)}#{item.name}"}
+    if isinstance(item, dg.AssetSpec):
+        return {"asset_key": unit_of(item.key)}
+    if isinstance(item, dg.AssetsDefinition):
+        checks = [f"{unit_of(key.asset_key)}#{key.name}" for key in item.check_keys]
+        return {"assets": sorted(map(unit_of, item.keys)), "checks": sorted(checks)}
+    if isinstance(item, dg.EnvVar):
+        return {"environment": item.env_var_name}
+    if isinstance(item, dg.PartitionsDefinition):
+        return {"partitions": type(item).__name__}
+    if isinstance(item, PlaneResource):
+        return {"resource": "plane"}
+    if isinstance(item, dg.ConfigurableResource):
+        fields = {name: getattr(item, name) for name in type(item).model_fields}
+        kind = walk.value(type(item), type(item).__name__)
+        return {"resource": kind, "fields": walk.values(fields, type(item).__name__)}
+    if isinstance(item, dg.ResourceDefinition) and inspect.isfunction(item.resource_fn):
+        return {"resource": walk.value(item.resource_fn, "a resource")}
+    return None

@@ -1,0 +1,361 @@
+"""A verdict's rule is all that the verdict depends on, from the decorator to the read guard."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from ro_platform.contracts import GateRule, JobAttemptRecord
+from ro_platform.errors import CodeNotCanonicalError, SettingsError
+from ro_platform.gates.guard import OLDER_FORM
+from ro_platform.kernel.digest import sha256_hex
+from ro_platform.orchestration import MANIFESTS, PlaneResource, gate, govern
+from ro_platform.orchestration.gate import rule_of
+from ro_platform.orchestration.govern import NO_CODE
+from ro_platform.orchestration.listings import known_listing
+from ro_platform.plane import DAGSTER_ACTOR
+from ro_platform.testing import EphemeralPlane
+
+Materialize = Callable[..., dg.ExecuteInProcessResult]
+Attempts = Callable[..., dict[str, JobAttemptRecord]]
+
+
+@dg.asset(partitions_def=MANIFESTS)
+def rows() -> list[int]:
+    return [1, 2, 3]
+
+
+@dg.asset(partitions_def=MANIFESTS)
+def reader(rows: list[int]) -> int:
+    return sum(rows)
+
+
+def at_least(number: int) -> dg.AssetChecksDefinition:
+    """The usual factory of checks."""
+
+    @gate(asset=rows, name="at_least")
+    def check(rows: list[int]) -> dg.AssetCheckResult:
+        return dg.AssetCheckResult(passed=len(rows) >= number)
+
+    return check
+
+
+def rule(definition: dg.AssetChecksDefinition, **resources: Any) -> GateRule:
+    found = rule_of(definition, resources)
+    assert found is not None
+    return found
+
+
+def test_a_tightened_threshold_makes_an_old_pass_stale(
+    governed: EphemeralPlane, materialize: Materialize, attempts: Attempts
+) -> None:
+    """The threshold is in a closure, the source is the same: a reader in a run of its own is
+    refused until the gate has judged again."""
+    fingerprint = governed.register()
+    assert materialize([rows, at_least(2)], fingerprint).success
+
+    assert not materialize([rows, at_least(5), reader], fingerprint, selection=[reader]).success
+    assert attempts(fingerprint)["reader"].error_code == "RO_GATE_STALE"
+
+
+def test_a_loosened_threshold_is_another_rule(
+    governed: EphemeralPlane, materialize: Materialize
+) -> None:
+    """FAIL and PASS of one gate on the same bytes never stand under one rule digest."""
+    fingerprint = governed.register()
+    digests = []
+    for number in (5, 2):
+        materialize([rows, at_least(number)], fingerprint)
+        ref = governed.plane.store.binding("rows", fingerprint)
+        assert ref is not None
+        recorded = governed.plane.receipts.latest("rows.at_least", fingerprint, ref.digest)
+        assert recorded is not None
+        digests.append((recorded.status.value, recorded.rule_digest))
+    assert [status for status, _ in digests] == ["FAIL", "PASS"]
+    assert digests[0][1] != digests[1][1]
+
+
+def test_the_rule_is_the_digest_of_a_listing_that_is_kept(
+    governed: EphemeralPlane, materialize: Materialize
+) -> None:
+    """``rule1-`` and 64 hex: the SHA-256 of a blob that the store has once the rule is on
+    record."""
+    definition = at_least(2)
+    code_version = rule(definition).code_version
+    listing = known_listing(code_version)
+    assert listing is not None
+    assert code_version == f"rule1-{sha256_hex(listing)}"
+
+    materialize([rows, definition], governed.register())
+    recorded = governed.plane.gates.gates_of("rows")
+    assert recorded is not None
+    assert [item.code_version for item in recorded] == [code_version]
+    ref = governed.plane.store.put_bytes(listing, media_type="application/json")
+    assert governed.plane.store.read(ref) == listing
+
+
+class Least(dg.Config):
+    """Run config with a threshold."""
+
+    least: int = 5
+
+
+def test_a_gate_that_takes_run_config_is_refused_when_it_is_loaded() -> None:
+    """By a parameter or by a schema, whether or not it has a code version of its own."""
+
+    def by_parameter(config: Least) -> dg.AssetCheckResult:
+        return dg.AssetCheckResult(passed=config.least > 1)
+
+    def plain() -> dg.AssetCheckResult:
+        return dg.AssetCheckResult(passed=True)
+
+    for code_version in (None, "1"):
+        with pytest.raises(SettingsError, match=r"rows\.by_parameter.*run config"):
+            gate(asset=rows, code_version=code_version)(by_parameter)
+        with pytest.raises(SettingsError, match=r"rows\.plain.*run config"):
+            gate(asset=rows, code_version=code_version, config_schema={"least": int})(plain)
+
+
+def _job(*definitions: Any, resources: dict[str, Any] | None = None) -> dg.JobDefinition:
+    checks = [item for item in definitions if isinstance(item, dg.AssetChecksDefinition)]
+    assets = [item for item in definitions if not isinstance(item, dg.AssetChecksDefinition)]
+    everything = dg.define_asset_job("everything", selection="*")
+    bound = govern(
+        dg.Definitions(
+            assets=assets, asset_checks=checks, jobs=[everything], resources=resources or {}
+        )
+    )
+    return bound.resolve_job_def("everything")
+
+
+def test_a_launch_gives_a_gate_no_config_of_any_kind(governed: EphemeralPlane) -> None:
+    """Dagster would take any config for a step without a schema: a gate's schema is empty."""
+
+    @gate(asset=rows)
+    def peeks(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
+        config = context.op_execution_context.op_config or {}
+        return dg.AssetCheckResult(passed=bool(config.get("loose")))
+
+    with pytest.raises(dg.DagsterInvalidConfigError):
+        _job(rows, peeks).execute_in_process(
+            instance=governed.instance,
+            partition_key=governed.register(),
+            run_config={"ops": {"rows_peeks": {"config": {"loose": True}}}},
+        )
+
+
+class Limits(dg.ConfigurableResource):  # type: ignore[type-arg]
+    """A resource that a gate judges by."""
+
+    least: int = 2
+
+    def allows(self, found: list[int]) -> bool:
+        return len(found) >= self.least
+
+
+@gate(asset=rows)
+def within(rows: list[int], limits: Limits) -> dg.AssetCheckResult:
+    return dg.AssetCheckResult(passed=limits.allows(rows))
+
+
+def test_the_fields_of_a_resource_are_in_the_rule() -> None:
+    """The same check with another configured value is another rule."""
+    versions = {rule(within, limits=Limits(least=number)).code_version for number in (1, 2, 2)}
+    assert len(versions) == 2
+
+
+def test_a_resource_that_the_launch_configures_is_refused_when_it_is_loaded() -> None:
+    """Also one with a part that is left to the launch, an old one with a schema, and none."""
+
+    class Outer(dg.ConfigurableResource):  # type: ignore[type-arg]
+        limits: Limits
+
+    @gate(asset=rows)
+    def nested(limits: Outer) -> dg.AssetCheckResult:
+        return dg.AssetCheckResult(passed=limits.limits.least > 1)
+
+    @dg.resource(config_schema={"least": int})
+    def old(_: Any) -> int:
+        return 1
+
+    for definition, resource in (
+        (within, Limits.configure_at_launch()),
+        (within, old),
+        (nested, Outer(limits=Limits.configure_at_launch())),
+    ):
+        with pytest.raises(SettingsError, match="'limits'"):
+            rule_of(definition, {"limits": resource})
+    with pytest.raises(SettingsError, match="not in these Definitions"):
+        rule_of(within, {})
+
+
+def test_a_launch_that_sets_a_gates_resource_gets_no_verdict(
+    governed: EphemeralPlane, attempts: Attempts
+) -> None:
+    """A resource's fields are defaults to Dagster, which a run config may replace: not for a
+    gate."""
+    fingerprint = governed.register()
+    job = _job(rows, within, resources={"limits": Limits(least=9)})
+    result = job.execute_in_process(
+        instance=governed.instance,
+        partition_key=fingerprint,
+        run_config={"resources": {"limits": {"config": {"least": 1}}}},
+        raise_on_error=False,
+    )
+    assert not result.success
+    assert attempts(fingerprint)["rows#within"].error_code == "RO_INVALID_INPUT"
+    ref = governed.plane.store.binding("rows", fingerprint)
+    assert ref is not None
+    assert governed.plane.receipts.latest("rows.within", fingerprint, ref.digest) is None
+
+
+def test_what_cannot_be_listed_is_refused_when_the_location_is_loaded() -> None:
+    """By the gate's name and the value's; a code version of the gate's own lets it load."""
+    stream = iter([1])
+
+    def judge() -> dg.AssetCheckResult:
+        return dg.AssetCheckResult(passed=bool(next(stream)))
+
+    with pytest.raises(CodeNotCanonicalError, match=r"rows\.judge.*'stream'"):
+        govern(dg.Definitions(assets=[rows], asset_checks=[gate(asset=rows)(judge)]))
+    assert govern(
+        dg.Definitions(assets=[rows], asset_checks=[gate(asset=rows, code_version="1")(judge)])
+    )
+
+
+def test_what_a_gate_is_handed_is_in_its_rule() -> None:
+    """Another asset under the same parameter, and another type for it, are other rules."""
+
+    def other(name: str, kind: Any) -> str:
+        def judge(rows: Any, beside: Any) -> dg.AssetCheckResult:
+            return dg.AssetCheckResult(passed=rows == beside)
+
+        judge.__annotations__["beside"] = kind
+        made = gate(asset=rows, additional_ins={"beside": dg.AssetIn(name)})(judge)
+        return rule(made).code_version
+
+    assert len({other("a", int), other("b", int), other("a", float), other("a", int)}) == 3
+
+
+async def _awaited(rows: list[int]) -> dg.AssetCheckResult:
+    return dg.AssetCheckResult(passed=len(rows) > 2)
+
+
+def _yielded(rows: list[int]) -> Iterator[dg.AssetCheckResult]:
+    yield dg.AssetCheckResult(passed=len(rows) > 2)
+
+
+@pytest.mark.parametrize("check", [_awaited, _yielded])
+def test_checks_that_await_or_yield_their_result_are_run(
+    governed: EphemeralPlane, materialize: Materialize, check: Any
+) -> None:
+    """As Dagster runs them: their verdict is on record."""
+    fingerprint = governed.register()
+    assert materialize([rows, gate(asset=rows, name="judge")(check)], fingerprint).success
+    ref = governed.plane.store.binding("rows", fingerprint)
+    assert ref is not None
+    recorded = governed.plane.receipts.latest("rows.judge", fingerprint, ref.digest)
+    assert recorded is not None
+    assert recorded.status.value == "PASS"
+
+
+def test_a_check_that_yields_two_results_gives_no_verdict(
+    governed: EphemeralPlane, materialize: Materialize, attempts: Attempts
+) -> None:
+    """One gate, one verdict."""
+
+    @gate(asset=rows)
+    def twice() -> Iterator[dg.AssetCheckResult]:
+        yield dg.AssetCheckResult(passed=False)
+        yield dg.AssetCheckResult(passed=True)
+
+    fingerprint = governed.register()
+    assert not materialize([rows, twice], fingerprint).success
+    assert attempts(fingerprint)["rows#twice"].error_code == "RO_ENCODING"
+
+
+def test_a_pass_under_a_rule_of_the_older_form_is_stale_in_those_words(
+    governed: EphemeralPlane, materialize: Materialize
+) -> None:
+    """A home of before has rules ``src-…``: the refusal says so, and how to judge again."""
+
+    @gate(asset=rows, name="at_least", code_version=f"{OLDER_FORM}0123456789abcdef")
+    def before() -> dg.AssetCheckResult:
+        return dg.AssetCheckResult(passed=True)
+
+    fingerprint = governed.register()
+    assert materialize([rows, before], fingerprint).success
+    plane = governed.plane
+    plane.gates.amend("rows", rule(at_least(2)), actor=DAGSTER_ACTOR)
+
+    ref = plane.store.binding("rows", fingerprint)
+    assert ref is not None
+    (standing,) = plane.guard.standings("rows", plane.runs.manifest(fingerprint), fingerprint, ref)
+    assert standing.word == "STALE"
+    assert standing.refusal is not None
+    assert "a rule of the older form" in standing.refusal.message
+    assert "ro gate run" in str(standing.refusal.next_step)
+
+
+def _code_of(definition: Any) -> dg.AssetSpec:
+    (asset,) = govern(dg.Definitions(assets=[definition])).assets or ()
+    assert isinstance(asset, dg.AssetsDefinition)
+    (spec,) = asset.specs
+    return spec
+
+
+def made(number: int) -> Any:
+    @dg.asset(name="made")
+    def inner() -> int:
+        return number
+
+    return inner
+
+
+def test_an_asset_has_the_digest_of_its_code_unless_it_gives_a_version() -> None:
+    """``code1-`` and 64 hex, of what it reads as well."""
+    one, same, other = (_code_of(made(number)).code_version for number in (1, 1, 2))
+    assert one == same != other
+    assert one is not None
+    assert one.startswith("code1-")
+    assert len(one) == len("code1-") + 64
+
+    @dg.asset(code_version="7")
+    def own() -> int:
+        return 1
+
+    assert _code_of(own).code_version == "7"
+
+
+def test_an_asset_without_a_canonical_form_is_loaded_and_says_why() -> None:
+    """It has no code digest; its metadata name what stood in the way."""
+    stream = iter([1])
+
+    @dg.asset
+    def counted() -> int:
+        return next(stream)
+
+    spec = _code_of(counted)
+    assert spec.code_version is None
+    assert "'stream'" in spec.metadata[NO_CODE]
+
+
+def test_an_attempt_records_the_digest_of_its_assets_code(
+    governed: EphemeralPlane, attempts: Attempts
+) -> None:
+    """So that a person can ask whether what is there was made by the code of now."""
+    fingerprint = governed.register()
+    job = _job(rows)
+    job.execute_in_process(instance=governed.instance, partition_key=fingerprint)
+    assert str(attempts(fingerprint)["rows"].code_version).startswith("code1-")
+
+
+def test_the_planes_own_resource_is_no_part_of_the_rule() -> None:
+    """Its code is named with its version, like that of any other distribution."""
+
+    @gate(asset=rows)
+    def with_plane(plane: PlaneResource) -> dg.AssetCheckResult:
+        return dg.AssetCheckResult(passed=bool(plane))
+
+    assert rule(with_plane) == rule(with_plane, plane=PlaneResource())
