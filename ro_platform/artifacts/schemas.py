@@ -40,10 +40,14 @@ def _sorted_type(kind: pa.DataType) -> pa.DataType:
     elif fields:
         fields = [fields[0].with_name("item")]
         remade = _list_like(kind, fields[0])
-    same = remade is None or all(
-        field is child
-        or (field.equals(child, check_metadata=True) and _order(field) == _order(child))
-        for field, child in zip(fields, children, strict=True)
+    # A map's entries have a name too, which only its text shows.
+    same = remade is None or (
+        str(kind) == str(remade)
+        and all(
+            field is child
+            or (field.equals(child, check_metadata=True) and _order(field) == _order(child))
+            for field, child in zip(fields, children, strict=True)
+        )
     )
     return kind if same else remade
 

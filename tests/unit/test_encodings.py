@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import datetime as dt
+from array import array
+from collections import OrderedDict
 from decimal import Decimal
+from enum import Enum, IntEnum
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, TypedDict
@@ -216,6 +219,81 @@ def test_json_is_read_as_the_type_that_was_asked_for(store: ArtifactStore) -> No
     for value, expected in ((True, int), ([1], dict), ({"a": 1}, str), (1, pd.DataFrame)):
         with pytest.raises(EncodingError):
             decode(store, encode(store, value), expected)
+
+
+class Level(IntEnum):
+    """A number with a name."""
+
+    HIGH = 3
+
+
+class Word(str, Enum):  # noqa: UP042 - the older way, whose str() is no text
+    """A text with a name, which Python prints as its name."""
+
+    YES = "yes"
+
+
+def test_a_json_number_is_a_number(store: ArtifactStore) -> None:
+    """What is documented: no difference of 1.0 and 1, no sign of zero, no order of keys, and a
+    subclass comes back as the plain value that it equals. Truth values stay apart."""
+    given = {"b": 1.0, "a": [-0.0, True, np.float64(0.5), Level.HIGH], "c": OrderedDict(x=None)}
+    back = decode(store, encode(store, given))
+    assert back == given
+    assert list(back) == ["a", "b", "c"]
+    assert [type(item) for item in back["a"]] == [int, bool, float, int]
+    assert encode(store, {"x": 1, "y": 2}) == encode(store, {"y": 2, "x": 1})
+
+
+@pytest.mark.parametrize(
+    ("value", "position"),
+    [
+        ({"a": [0, (1, 2)]}, r"\$\.a\[1\] is \(1, 2\) \(tuple\)"),
+        ([(1,)], r"\$\[0\] is"),
+        ({"a": {1, 2}}, r"\$\.a is a set"),
+        ({"a": [{"b": {1: 2}}]}, r"\$\.a\[0\]\.b has a key"),
+        ({"a": float("nan")}, r"\$\.a is not a finite"),
+        ({"a": [2**53]}, r"\$\.a\[0\] is an integer beyond"),
+        ({"a": np.int64(1)}, r"\$\.a is a int64"),
+        ({"a": "\ud800"}, r"\$\.a holds a lone"),
+        ({"a": b"x"}, r"\$\.a is a bytes"),
+        ({"a": dt.date(2020, 1, 1)}, r"\$\.a is a date"),
+    ],
+)
+def test_a_document_that_would_change_is_refused_by_position(
+    store: ArtifactStore, value: Any, position: str
+) -> None:
+    """Tuples, sets, other keys than text, numbers out of range: where, and what."""
+    with pytest.raises(EncodingError, match=position):
+        encode(store, value)
+    assert list(store.backend.names()) == []
+
+
+def test_a_text_with_a_name_is_kept_as_the_text_or_refused(store: ArtifactStore) -> None:
+    """Never as what Python prints of it."""
+    try:
+        ref = encode(store, {"a": Word.YES, Word.YES: 1.5})
+    except EncodingError:
+        return
+    assert decode(store, ref) == {"a": "yes", "yes": 1.5}
+
+
+def test_a_document_that_nests_too_deeply_is_refused(store: ArtifactStore) -> None:
+    """By the code of the platform, not by Python's own limit."""
+    value: Any = 1.5
+    for _ in range(100_000):
+        value = [value]
+    with pytest.raises(EncodingError, match="not JSON"):
+        encode(store, value)
+
+
+def test_views_are_bytes_in_their_order(store: ArtifactStore) -> None:
+    """A view with steps gives the bytes it shows; a view of other items is refused."""
+    view = memoryview(b"abcdef")[::2]
+    assert decode(store, encode(store, view)) == b"ace"
+    assert decode(store, encode(store, memoryview(b"ab").cast("c"))) == b"ab"
+    for other in (memoryview(array("d", [1.5])), memoryview(b"abcd").cast("B", (2, 2))):
+        with pytest.raises(EncodingError, match="view of items"):
+            encode(store, other)
 
 
 def test_contracts_come_back_as_contracts(store: ArtifactStore) -> None:
