@@ -61,7 +61,7 @@ command.add_command(erase)
 @json_option
 @fails_clearly
 def list_artifacts(asset: str, manifest: str, as_json: bool) -> None:
-    """List what is bound, as the ledger has it: asset, manifest, revision, digest, size."""
+    """List what is on record: asset, manifest, revision, digest, size."""
     found = list(shared_plane(Settings.load()).lookup.on_record(asset, manifest))
     if as_json:
         say_json([_binding_facts(*item) for item in found])
