@@ -53,7 +53,8 @@ def bind(
         if not _same(recorded, ref) and deterministic:
             raise conflict(asset, recorded, ref)
         if _same(recorded, ref):
-            backend.create(recorded.ref, canonical_bytes(recorded))  # where it was lost
+            if backend.size(recorded.ref) is None:  # it was lost
+                backend.create(recorded.ref, canonical_bytes(recorded))
             return recorded
         taken = _revision(recorded)
     while True:

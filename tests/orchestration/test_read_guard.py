@@ -1,13 +1,21 @@
 """No PASS, no read: in the same run and in another, however the consumer was started."""
 
+import pickle
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
 import pytest
 
-from ro_platform.contracts import JobAttemptRecord, JobStatus
-from ro_platform.orchestration import MANIFESTS, PlaneResource, gate
+from ro_platform.artifacts.addressing import blob_name
+from ro_platform.artifacts.encodings import PICKLE
+from ro_platform.contracts import BoundRef, JobAttemptRecord, JobStatus
+from ro_platform.gates.made import artifact_of
+from ro_platform.kernel.canonical import canonical_bytes
+from ro_platform.kernel.digest import digests_of
+from ro_platform.orchestration import MANIFESTS, PlaneResource, gate, govern
+from ro_platform.orchestration.dagster_private import subset_of
 from ro_platform.testing import EphemeralPlane
 
 Materialize = Callable[..., dg.ExecuteInProcessResult]
@@ -295,3 +303,88 @@ def test_an_edge_without_a_value_lets_through_what_has_passed(
     )
     assert result.success
     assert governed.plane.store.binding("follows", fingerprint) is not None
+
+
+# --- who can write the store ----------------------------------------------------------------------
+
+
+class Bomb:
+    """Its pickle runs code when it is loaded."""
+
+    def __reduce__(self) -> tuple[Callable[[str], object], tuple[str]]:
+        return RAN.append, ("code from the store",)
+
+
+def forge(governed: EphemeralPlane, fingerprint: str, data: bytes, **said: str) -> BoundRef:
+    """Put other bytes under what ``made`` has on record, and a binding that calls them right."""
+    store = governed.settings.home / "store"
+    ref = artifact_of(governed.plane.ledger, "made", fingerprint)
+    assert ref is not None
+    digests = digests_of(data)
+    told = {"blake3": digests.blake3, "size_bytes": len(data), **said}
+    binding = canonical_bytes(ref.model_copy(update=told))
+    for name, content in ((blob_name(ref.digest), data), (ref.ref, binding)):
+        Path(store / name).chmod(0o600)
+        Path(store / name).write_bytes(content)
+    return ref
+
+
+def test_forged_bytes_that_their_binding_calls_right_reach_nobody(
+    governed: EphemeralPlane, materialize: Materialize, attempts: Attempts
+) -> None:
+    """Neither a consumer nor the gate: size and both digests are the ledger's."""
+    fingerprint = governed.register(parameters={"good": True})
+    assert materialize([made, used, is_good()], fingerprint, selection=ONLY_MADE).success
+    ref = forge(governed, fingerprint, b'{"good":true,"forged":1}')
+
+    assert not materialize([made, used, is_good()], fingerprint, selection=ONLY_USED).success
+    assert refusal(attempts, fingerprint) == "RO_DIGEST_MISMATCH"
+    judge = subset_of(
+        govern(
+            dg.Definitions(assets=[made], asset_checks=[is_good()])
+        ).resolve_implicit_global_asset_job_def(),
+        [],
+        [dg.AssetCheckKey(made.key, "is_good")],
+    )
+    judge.execute_in_process(
+        instance=governed.instance, partition_key=fingerprint, raise_on_error=False
+    )
+    assert attempts(fingerprint)["made#is_good"].error_code == "RO_DIGEST_MISMATCH"
+    assert governed.plane.audit.artifact("made", ref).error is not None
+
+
+def test_what_a_binding_calls_a_pickle_runs_no_code(
+    governed: EphemeralPlane, materialize: Materialize, attempts: Attempts
+) -> None:
+    """A consumer that takes whatever there is gets nothing, too: the type is the ledger's."""
+
+    @dg.asset(partitions_def=MANIFESTS, name="used")
+    def takes_anything(made: Any) -> dict[str, int]:
+        RAN.append("used")
+        return {"n": 1}
+
+    fingerprint = governed.register(parameters={"good": True})
+    everything = [made, takes_anything, is_good()]
+    assert materialize(everything, fingerprint, selection=ONLY_MADE).success
+    forge(governed, fingerprint, pickle.dumps(Bomb()), media_type=PICKLE)
+
+    only_used = dg.AssetSelection.assets(takes_anything)
+    assert not materialize(everything, fingerprint, selection=only_used).success
+    assert refusal(attempts, fingerprint) == "RO_DIGEST_MISMATCH"
+    assert RAN == []
+
+
+def test_without_any_binding_in_the_store_what_passed_is_read(
+    governed: EphemeralPlane, materialize: Materialize
+) -> None:
+    """The index may go; what is on record stands, and making it again puts its binding back."""
+    fingerprint = governed.register(parameters={"good": True})
+    assert materialize([made, used, is_good()], fingerprint, selection=ONLY_MADE).success
+    ref = artifact_of(governed.plane.ledger, "made", fingerprint)
+    assert ref is not None
+    (governed.settings.home / "store" / ref.ref).unlink()
+
+    assert materialize([made, used, is_good()], fingerprint, selection=ONLY_USED).success
+    assert RAN == ["used"]
+    assert materialize([made, used, is_good()], fingerprint, selection=ONLY_MADE).success
+    assert governed.plane.store.binding("made", fingerprint) == ref
