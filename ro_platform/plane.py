@@ -35,6 +35,7 @@ from ro_platform.dossier.export import DossierExport, Notes
 from ro_platform.dossier.notes import kept_or_issued
 from ro_platform.gates.catalogue import GateCatalogue
 from ro_platform.gates.guard import Guard
+from ro_platform.gates.made import erasure_of
 from ro_platform.gates.receipts import Receipts
 from ro_platform.gates.revocation import Revocations
 from ro_platform.kernel.clock import Clock, moment_of, system_clock
@@ -154,7 +155,8 @@ class Plane:
         credentials: Credentials | None = None,
     ) -> Plane:
         """A plane over these backends; by default with keys that only this object has."""
-        store, ledger = ArtifactStore(blobs), Ledger(log, clock)
+        ledger = Ledger(log, clock)
+        store = ArtifactStore(blobs, partial(erasure_of, ledger))
         own = credentials or Credentials.ephemeral()
         where, user = own.environment, own.single_user
         configs = ConfigVersions(

@@ -18,11 +18,12 @@ from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
-from ro_platform.artifacts.addressing import BLOBS, blob_name
+from ro_platform.artifacts.addressing import BLOBS, blob_name, tombstone_name
 from ro_platform.artifacts.backends.base import BlobBackend, Bytes, StagedWrite
 from ro_platform.artifacts.backends.posix import write_all
-from ro_platform.artifacts.tombstones import require_no_tombstone
+from ro_platform.artifacts.tombstones import erased_error, find_tombstone
 from ro_platform.contracts.artifact import ArtifactRef, BoundRef
+from ro_platform.contracts.retention import ArtifactErased
 from ro_platform.errors import (
     ArtifactErasedError,
     ArtifactNotFoundError,
@@ -105,11 +106,28 @@ class BlobWriter(io.RawIOBase):
         self._staged.write(chunk)
 
 
+Decided = Callable[[str], ArtifactErased | None]
+"""The decision on record to erase the bytes with a SHA-256, if there is one."""
+
+
 class BlobSpace:
     """The ``blobs/`` space of a store."""
 
-    def __init__(self, backend: BlobBackend) -> None:
+    def __init__(self, backend: BlobBackend, decided: Decided | None = None) -> None:
         self.backend = backend
+        self._decided = decided
+
+    def require_unerased(self, digest: str) -> None:
+        """Raise :class:`ArtifactErasedError` for bytes with a tombstone that was decided.
+
+        A tombstone that nobody is on record as having decided is no reason for anything. Raises
+        :class:`IntegrityError` for one that was decided and cannot be read.
+        """
+        if self.backend.size(tombstone_name(digest)) is None:
+            return
+        decided = self._decided(digest) if self._decided else find_tombstone(self.backend, digest)
+        if decided is not None and find_tombstone(self.backend, digest):
+            raise erased_error(decided)
 
     def put_bytes(
         self, data: Bytes, *, media_type: str, schema_version: str | None = None
@@ -122,7 +140,7 @@ class BlobSpace:
         held = bytes(data)
         digests = digests_of(held)
         ref = bound_ref(digests, media_type, schema_version)
-        require_no_tombstone(self.backend, ref.digest)
+        self.require_unerased(ref.digest)
         self._settle(ref, created=self.backend.create(ref.ref, held))
         return ref
 
@@ -133,7 +151,7 @@ class BlobSpace:
             out = BlobWriter(staged, hasher)
             yield out
             ref = bound_ref(out.finish(), media_type, schema_version)
-            require_no_tombstone(self.backend, ref.digest)
+            self.require_unerased(ref.digest)
             self._settle(ref, created=staged.commit(ref.ref))
             out.settle(ref)
 
@@ -162,7 +180,7 @@ class BlobSpace:
         try:
             data = self.backend.read(name, size + 1)
         except ArtifactNotFoundError:
-            require_no_tombstone(self.backend, str(ref.digest))
+            self.require_unerased(str(ref.digest))
             raise
         check(ref, len(data), sha256_hex(data) if not ref.blake3 else "", _blake3_of(ref, data))
         return data
@@ -221,7 +239,7 @@ class BlobSpace:
         try:
             return self.backend.open(name)
         except ArtifactNotFoundError:
-            require_no_tombstone(self.backend, str(ref.digest))
+            self.require_unerased(str(ref.digest))
             raise
 
     def _settle(self, ref: BoundRef, *, created: bool) -> None:
@@ -231,7 +249,7 @@ class BlobSpace:
         there before it and go with it.
         """
         try:
-            require_no_tombstone(self.backend, ref.digest)
+            self.require_unerased(ref.digest)
         except ArtifactErasedError:
             if created:
                 self.backend.erase(blob_name(ref.digest))

@@ -21,7 +21,7 @@ from ro_platform.artifacts import bindings, receipts, tombstones, trees
 from ro_platform.artifacts.addressing import blob_name
 from ro_platform.artifacts.backends.base import BlobBackend, Bytes
 from ro_platform.artifacts.backends.posix import fsync_below, fsync_folder
-from ro_platform.artifacts.blobs import BlobSpace, BlobWriter
+from ro_platform.artifacts.blobs import BlobSpace, BlobWriter, Decided
 from ro_platform.contracts.artifact import ArtifactRef, BoundRef
 from ro_platform.contracts.gate import GateReceipt
 from ro_platform.contracts.retention import ArtifactErased
@@ -39,9 +39,10 @@ PROBE_BYTES = 1 << 16
 class ArtifactStore:
     """Immutable artifacts by digest, their bindings to assets, and the receipts of gates."""
 
-    def __init__(self, backend: BlobBackend) -> None:
+    def __init__(self, backend: BlobBackend, decided: Decided | None = None) -> None:
+        """``decided`` says which erasures are on record; without it every tombstone counts."""
         self.backend = backend
-        self.blobs = BlobSpace(backend)
+        self.blobs = BlobSpace(backend, decided)
 
     def put_bytes(
         self, data: Bytes, *, media_type: str, schema_version: str | None = None

@@ -2,7 +2,8 @@
 
 A tombstone is written before its bytes go, and never removed. It binds the digest: those bytes are
 not taken in again, and reading them where they are gone says why. Bytes that another artifact still
-holds (as a member of its tree) stay readable through that one.
+holds (as a member of its tree) stay readable through that one. Where there is a ledger, a tombstone
+counts only if an entry decided it (:class:`~ro_platform.artifacts.blobs.BlobSpace`).
 """
 
 from __future__ import annotations
@@ -34,12 +35,6 @@ def find_tombstone(backend: BlobBackend, digest: str) -> ArtifactErased | None:
             "ledger's entry: `ro trace DIGEST`.",
             name=name,
         ) from error
-
-
-def require_no_tombstone(backend: BlobBackend, digest: str) -> None:
-    """Raise :class:`ArtifactErasedError` for a digest that has one."""
-    if tombstone := find_tombstone(backend, digest):
-        raise erased_error(tombstone)
 
 
 def has_tombstones(backend: BlobBackend) -> bool:

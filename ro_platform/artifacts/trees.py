@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 from ro_platform.artifacts.addressing import blob_name
 from ro_platform.artifacts.backends.base import WriteGroup
 from ro_platform.artifacts.blobs import CHUNK, SMALL, BlobSpace, open_input
-from ro_platform.artifacts.tombstones import has_tombstones, require_no_tombstone
+from ro_platform.artifacts.tombstones import has_tombstones
 from ro_platform.contracts.artifact import ArtifactRef, ArtifactTree, BoundRef, TreeMember
 from ro_platform.errors import EncodingError, IntegrityError, RunOperateError
 from ro_platform.kernel.canonical import canonical_bytes
@@ -104,9 +104,9 @@ def _require_not_erased(blobs: BlobSpace, folder: Path) -> None:
             while chunk := source.read(CHUNK):
                 hasher.update(chunk)
             digests = hasher.digests()
-        require_no_tombstone(blobs.backend, digests.sha256)
+        blobs.require_unerased(digests.sha256)
         members.append(_member(name, digests.sha256, digests.size_bytes, digests.blake3))
-    require_no_tombstone(blobs.backend, digests_of(_manifest(members)).sha256)
+    blobs.require_unerased(digests_of(_manifest(members)).sha256)
 
 
 def _put_member(blobs: BlobSpace, group: WriteGroup, path: Path, name: str) -> TreeMember:

@@ -51,7 +51,13 @@ from ro_platform.errors import (
     VersionNotPinnedError,
 )
 from ro_platform.gates.catalogue import declared_in
-from ro_platform.gates.made import artifact_in, artifact_of, earlier_revisions, revisions_between
+from ro_platform.gates.made import (
+    artifact_in,
+    artifact_of,
+    earlier_revisions,
+    erasure_of,
+    revisions_between,
+)
 from ro_platform.gates.receipts import recorded_in, rule_digest
 from ro_platform.gates.subjects import (
     artifact_subject,
@@ -197,8 +203,8 @@ class Guard:
 
     def require_unerased(self, digest: str) -> None:
         """Raise :class:`ArtifactErasedError` for bytes that have a tombstone on record."""
-        if erased := self._log.latest(EntryKind.ARTIFACT_ERASED, digest_mention(digest)):
-            raise _erased(erased)
+        if erased := erasure_of(self._log, digest):
+            raise erased_error(erased)
 
     def standings(
         self, asset: str, manifest: RunManifest, fingerprint: str, ref: BoundRef

@@ -9,9 +9,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from ro_platform.artifacts.addressing import MAX_REVISION, BindingAddress, parse_binding
-from ro_platform.contracts import ArtifactBound, BoundRef, CorrelationIds, EntryKind, LedgerEntry
+from ro_platform.contracts import (
+    ArtifactBound,
+    ArtifactErased,
+    BoundRef,
+    CorrelationIds,
+    EntryKind,
+    LedgerEntry,
+)
 from ro_platform.errors import LedgerCorruptError
-from ro_platform.gates.subjects import artifact_subject
+from ro_platform.gates.subjects import artifact_subject, digest_mention
 from ro_platform.ledger.backends.base import Between
 from ro_platform.ledger.entry import body_of
 from ro_platform.ledger.reader import LedgerReader
@@ -76,6 +83,12 @@ def artifacts_on_record(log: LedgerReader) -> dict[str, ArtifactBound]:
     for entry in log.scan(kind=EntryKind.ARTIFACT_BOUND):
         found[artifact_in(entry).ref] = body_of(entry, ArtifactBound)
     return dict(sorted(found.items()))
+
+
+def erasure_of(log: LedgerReader, digest: str) -> ArtifactErased | None:
+    """The decision on record to erase the bytes with that SHA-256, or None."""
+    entry = log.latest(EntryKind.ARTIFACT_ERASED, digest_mention(digest))
+    return body_of(entry, ArtifactErased) if entry else None
 
 
 def made_ids(log: LedgerReader, locators: Sequence[str]) -> CorrelationIds:

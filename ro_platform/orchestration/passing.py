@@ -126,7 +126,6 @@ class _Needs:
     def readiness(self, consumer: _Consumer, plane: Plane) -> Readiness:
         """The question to ask the ledger."""
         return Readiness(
-            plane.store,
             plane.ledger,
             plane.guard,
             plane.runs,

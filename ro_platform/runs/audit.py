@@ -198,8 +198,8 @@ class Audit:
             yield _checked("input", ref.ref, ref.size_bytes or 0, partial(self._store.verify, ref))
 
     def _tombstones(self) -> Iterator[Finding]:
-        """What the store says was erased, against the ledger: one without an entry refuses bytes
-        by nobody's decision, and no crash leaves it."""
+        """What the store says was erased, against the ledger: one without an entry is nobody's
+        decision, and no crash leaves it."""
         decided = {
             tombstone_name(body.digest): body
             for entry in self._ledger.scan(kind=EntryKind.ARTIFACT_ERASED)
@@ -214,8 +214,7 @@ class Audit:
             how = "says something else than the ledger" if decided else "is on no record"
             raise IntegrityError(
                 f"the tombstone {name} {how}.",
-                next_step="Keep it as evidence, then remove it: it refuses bytes that nobody is on "
-                "record as having erased."
+                next_step="It refuses nothing. Keep it as evidence, then remove it."
                 if decided is None
                 else "Keep it as evidence, and restore it from a copy of the store.",
                 name=name,

@@ -23,7 +23,6 @@ from dataclasses import dataclass, field
 from pydantic import NonNegativeInt
 
 from ro_platform.artifacts.addressing import parse_binding
-from ro_platform.artifacts.store import ArtifactStore
 from ro_platform.contracts import ArtifactBound, BoundRef, EntryKind, LedgerEntry
 from ro_platform.contracts.base import Contract
 from ro_platform.errors import (
@@ -121,7 +120,6 @@ class Readiness:
 
     def __init__(
         self,
-        store: ArtifactStore,
         log: LedgerReader,
         guard: Guard,
         runs: RunRegistry,
@@ -129,7 +127,6 @@ class Readiness:
         producers: Collection[str],
         workloads: Collection[str] | None = None,
     ) -> None:
-        self._store = store
         self._log = log
         self._guard = guard
         self._runs = runs

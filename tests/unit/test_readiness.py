@@ -167,7 +167,6 @@ class World:
     def readiness(self, workloads: set[str] | None = None) -> Readiness:
         plane = self.plane
         return Readiness(
-            plane.store,
             plane.ledger,
             plane.guard,
             plane.runs,

@@ -27,6 +27,7 @@ from ro_platform.artifacts.encodings import PICKLE, decode, encode
 from ro_platform.contracts import ArtifactErased, BoundRef, JobStatus, PinnedConfigRef
 from ro_platform.errors import (
     AddressConflictError,
+    ArtifactNotFoundError,
     ArtifactUnrecordedError,
     BindingCorruptError,
     DigestMismatchError,
@@ -329,6 +330,31 @@ def test_a_removed_binding_hides_nothing_from_a_revocation_or_an_erasure() -> No
     other = world.made("c", data=b"1")
     del world.blobs.objects[other.ref]
     assert world.plane.erasures.bindings(first.digest) == (first.ref, again.ref, other.ref)
+
+
+def test_a_planted_tombstone_does_nothing() -> None:
+    """Neither are those bytes refused, nor is anybody said to have erased what is gone: no dossier
+    withholds by it. That it is there, the audit says."""
+    world = SmallWorld()
+    ref = world.made("a", data=b"data")
+    body = ArtifactErased(
+        digest=ref.digest,
+        bindings=(ref.ref,),
+        reason="it was asked for",
+        actor=BOSS,
+        admin_event_id="a" * 32,
+    )
+    for planted in (canonical_bytes(body), b"{}"):
+        world.blobs.objects[tombstone_name(ref.digest)] = planted
+        assert world.read(ref) == b"data"
+        assert world.store.put_bytes(b"data", media_type="text/plain").digest == ref.digest
+        [found] = [item for item in world.plane.audit.everything() if item.error]
+        assert found.locator == tombstone_name(ref.digest)
+    del world.blobs.objects[blob_name(ref.digest)]
+    with pytest.raises(ArtifactNotFoundError):
+        world.read(ref)
+    assert world.made("a", data=b"data", passed=False) == ref
+    assert world.read(ref) == b"data"
 
 
 # --- the law --------------------------------------------------------------------------------------
