@@ -15,13 +15,13 @@ from sensors import (
     verification,
 )
 
-defs = dg.Definitions(
+defs: dg.Definitions = dg.Definitions(
     assets=ASSETS,
     asset_checks=GATES,
     jobs=[*JOBS, verification, checkpoint, admin_job],
     schedules=[nightly_verification, hourly_checkpoint],
     sensors=[manifest_inbox(JOBS), attempt_reconciliation, checkpoint_by_size],
-    resources=deployment_resources(ASSETS, GATES),
+    resources=deployment_resources(ASSETS, GATES, lambda: defs),
     # Steps of the reference workload are shorter than starting a process for each would be.
     executor=dg.in_process_executor,
 )

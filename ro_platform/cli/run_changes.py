@@ -67,6 +67,8 @@ class Changes:
             "code_known": item.is_known,
             "code_before": item.code_before,
             "code_now": item.code_now,
+            "job_config_before": item.attempt.job_config_digest,
+            "job_config_now": item.job_config_now,
             "made_from": list(item.made_from),
             "runtime": [
                 {"name": each.name, "before": each.before, "now": each.now}
@@ -147,7 +149,9 @@ def since(run: GovernedRun, files: Sequence[FileChange], when: WhenChanged) -> C
     """What changed since what the run would keep was made. Raises with ``--strict``."""
     kept = run.kept
     attempts = run.plane.attempts.of_run(run.file.fingerprint) if kept else []
-    assets = changed_assets(kept, attempts, run.workload.code_versions)
+    assets = changed_assets(
+        kept, attempts, run.workload.code_versions, run.job_config_digest if kept else None
+    )
     if when.strict:
         require_unchanged([], assets)
     return Changes(run.plane, files, assets)
@@ -157,7 +161,9 @@ def recomputed(run: GovernedRun, when: WhenChanged) -> ManifestFile:
     """The manifest that is the run's but for its ``code``: that of now. Says so, and writes it
     where it was asked to. Raises :class:`InvalidInputError` for a file that is there already."""
     workload = run.workload
-    new = under_code(run.file, code_of_now(workload.code_versions, workload.rules))
+    new = under_code(
+        run.file, code_of_now(workload.code_versions, workload.rules, run.job_config_digest)
+    )
     err.print(
         f"the code or the packages changed: this is another manifest, {new.fingerprint} "
         f"(code {new.manifest.code.version}); {run.file.fingerprint} stands as it was",
@@ -190,6 +196,8 @@ def _words(item: AssetChange) -> str:
     if item.by_other_code:
         before, now = _version(item.code_before), _version(item.code_now)
         parts.append(f"made by other code than now: {before} -> {now}")
+    if item.by_other_config:
+        parts.append("made with another config of its job")
     if item.made_from:
         parts.append(f"made from {', '.join(item.made_from)}, which other code made")
     return f"{made}: {'; '.join(parts) or 'made by other packages than now'}"

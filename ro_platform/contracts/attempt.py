@@ -56,6 +56,10 @@ class AttemptTransition(Contract):
     retryable: bool | None = None
     runtime: RuntimeFingerprint | None = None
     code_version: str | None = None
+    job_config_digest: Hex64 | None = Field(
+        default=None,
+        description="SHA-256 of the run config that the code gives the job; absent if none.",
+    )
     config_versions: tuple[PinnedConfigRef, ...] | None = None
     inputs: tuple[NamedArtifact, ...] | None = None
     outputs: tuple[NamedArtifact, ...] | None = None
@@ -79,6 +83,10 @@ class JobAttemptRecord(Contract):
     retryable: bool | None = None
     runtime: RuntimeFingerprint | None = None
     code_version: str | None = None
+    job_config_digest: Hex64 | None = Field(
+        default=None,
+        description="SHA-256 of the run config that the code gives the job; absent if none.",
+    )
     config_versions: tuple[PinnedConfigRef, ...] = ()
     secret_versions: tuple[Name, ...] = ()
     inputs: tuple[NamedArtifact, ...] = ()

@@ -72,6 +72,12 @@ class VersionNotPinnedError(InvalidInputError):
     code = "RO_VERSION_NOT_PINNED"
 
 
+class RunConfigError(InvalidInputError):
+    """A launch gives Dagster a run config that the code location does not give that job."""
+
+    code = "RO_RUN_CONFIG"
+
+
 class EncodingError(InvalidInputError):
     """A value cannot be encoded (or decoded) by any deterministic encoding."""
 

@@ -37,6 +37,7 @@ __all__ = [
     "job_backfill",
     "launch_facts",
     "location_of",
+    "modules_of",
     "retry_covers",
     "runs_folder",
     "under_way",
@@ -173,15 +174,25 @@ def runs_folder(base: str) -> str:
 def location_of(workspace: Path, module: str) -> ManagedGrpcPythonEnvCodeLocationOrigin | None:
     """The code location that a workspace file loads from a module, or its only one. Nothing is
     loaded for it."""
-    found = [
-        origin
-        for origin in WorkspaceFileTarget([str(workspace)]).create_origins()
-        if isinstance(origin, ManagedGrpcPythonEnvCodeLocationOrigin)
-    ]
+    found = _locations(workspace)
     named = [item for item in found if item.loadable_target_origin.module_name == module]
     if named:
         return named[0]
     return found[0] if len(found) == 1 else None
+
+
+def modules_of(workspace: Path) -> list[str]:
+    """The modules that a workspace file loads code locations from."""
+    origins = (item.loadable_target_origin for item in _locations(workspace))
+    return [origin.module_name for origin in origins if origin.module_name]
+
+
+def _locations(workspace: Path) -> list[ManagedGrpcPythonEnvCodeLocationOrigin]:
+    return [
+        origin
+        for origin in WorkspaceFileTarget([str(workspace)]).create_origins()
+        if isinstance(origin, ManagedGrpcPythonEnvCodeLocationOrigin)
+    ]
 
 
 def job_backfill(

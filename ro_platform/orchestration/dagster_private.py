@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from types import ModuleType
 from typing import Any, NoReturn
 
 import dagster as dg
@@ -39,11 +40,13 @@ from dagster._core.storage.local_compute_log_manager import LocalComputeLogManag
 from dagster._core.storage.root import LocalArtifactStorage
 from dagster._core.storage.sqlite_storage import DagsterSqliteStorage
 from dagster._core.storage.tags import GRPC_INFO_TAG
+from dagster._core.workspace.autodiscovery import loadable_targets_from_loaded_module
 from dagster._grpc.client import DagsterGrpcClient
 from dagster._grpc.types import CanCancelExecutionRequest, CanCancelExecutionResult
 from dagster._serdes import ConfigurableClassData, deserialize_value
 from dagster._utils.concurrency import ConcurrencyClaimStatus as ClaimStatus
 from dagster._utils.interrupts import pop_captured_interrupt
+from dagster.components.definitions import LazyDefinitions
 from dagster_shared.error import SerializableErrorInfo
 
 __all__ = [
@@ -65,6 +68,7 @@ __all__ = [
     "checks_of_step",
     "code_version_of",
     "code_versions",
+    "config_of_job",
     "dagster_run_of_input",
     "errors_of",
     "edges_of",
@@ -76,10 +80,13 @@ __all__ = [
     "is_foreign",
     "is_interrupted",
     "is_left_to_launch",
+    "is_lazy",
     "job_gates",
+    "job_of_run",
     "judged_assets",
     "judged_with",
     "launched_with_key",
+    "loggers_of",
     "mapped_parents",
     "parents_in_workspace",
     "parents_of",
@@ -91,6 +98,7 @@ __all__ = [
     "step_key_of",
     "step_key_of_input",
     "subset_of",
+    "target_of_module",
     "was_on_this_host",
 ]
 
@@ -130,6 +138,17 @@ def is_left_to_launch(resource: Any) -> str | None:
         else []
     )
     return "part of which is configured at launch" if nested else None
+
+
+def is_lazy(target: object) -> bool:
+    """Whether an attribute of a module is a function decorated with ``@dg.definitions``."""
+    return isinstance(target, LazyDefinitions)
+
+
+def target_of_module(module: ModuleType) -> object:
+    """The only thing in a module that Dagster would load as a code location. Raises Dagster's own
+    error if there is none, or more than one."""
+    return loadable_targets_from_loaded_module(module)[0].target_definition
 
 
 def step_key_of(context: dg.AssetExecutionContext | dg.AssetCheckExecutionContext) -> str:
@@ -325,7 +344,37 @@ def subset_of(
     checks: Sequence[dg.AssetCheckKey],
 ) -> dg.JobDefinition:
     """The job reduced to these assets and checks, under its own name."""
-    return job.get_subset(asset_selection=set(assets), asset_check_selection=set(checks))
+    return _by_hand(job).get_subset(asset_selection=set(assets), asset_check_selection=set(checks))
+
+
+def config_of_job(job: dg.JobDefinition, partition_key: str) -> Mapping[str, Any]:
+    """The run config that a job brings itself, for a partition or for all; empty if none."""
+    if job.partitioned_config is not None:
+        return job.partitioned_config.get_run_config_for_partition_key(partition_key)
+    return job.run_config or {}
+
+
+def job_of_run(job: dg.JobDefinition, run: dg.DagsterRun) -> dg.JobDefinition:
+    """The job reduced to what a run of it selects."""
+    if run.asset_selection or run.asset_check_selection:
+        return _by_hand(job).get_subset(
+            asset_selection=run.asset_selection or frozenset(),
+            asset_check_selection=run.asset_check_selection,
+        )
+    return job.get_subset(op_selection=run.op_selection) if run.op_selection else job
+
+
+def _by_hand(job: dg.JobDefinition) -> dg.JobDefinition:
+    """The job without its automation condition, which says when and not what: with one, Dagster
+    1.13 neither reduces a partitioned job nor executes it in process."""
+    return job if job.automation_condition is None else job._copy(_automation_condition=None)
+
+
+def loggers_of(
+    job: dg.JobDefinition, loggers: Mapping[str, dg.LoggerDefinition]
+) -> dg.JobDefinition:
+    """The job with these loggers in the place of its own."""
+    return job.with_logger_defs(loggers)
 
 
 def edges_of(

@@ -5,8 +5,10 @@ which gates an asset has and which edges of it carry no value. It is plain data 
 no run config reaches: what a launch could say of it would be a rule of the launch's own.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+
+import dagster as dg
 
 from ro_platform.contracts import BoundRef, GateRule
 from ro_platform.orchestration.listings import keep_listings
@@ -45,10 +47,18 @@ class DeclaredAsset:
 
 
 class Declarations:
-    """All assets of a code location, by name."""
+    """All assets of a code location, by name, and its jobs.
 
-    def __init__(self, assets: Iterable[DeclaredAsset] = ()) -> None:
+    ``job_of`` answers a job by its name, as the code location gives it; None where it has none.
+    """
+
+    def __init__(
+        self,
+        assets: Iterable[DeclaredAsset] = (),
+        job_of: Callable[[str], dg.JobDefinition | None] = lambda _: None,
+    ) -> None:
         self._assets = {item.asset: item for item in assets}
+        self.job_of = job_of
 
     @property
     def made_here(self) -> frozenset[str]:

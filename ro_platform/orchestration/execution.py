@@ -22,17 +22,15 @@ from ro_platform.errors import (
     error_for,
 )
 from ro_platform.kernel.identity import run_id
+from ro_platform.orchestration.code_location import load_definitions
 from ro_platform.orchestration.dagster_private import execution_set, subset_of
 from ro_platform.orchestration.instances import open_instance
 from ro_platform.orchestration.launches import REPLAY
 from ro_platform.orchestration.partitions import unit_of
 from ro_platform.orchestration.pools import Wait, waiting, waits
 from ro_platform.orchestration.registration import register_manifest
-from ro_platform.orchestration.workloads import (
-    Workload,
-    find_workload,
-    load_definitions,
-)
+from ro_platform.orchestration.run_config import config_digest, own_config, quiet
+from ro_platform.orchestration.workloads import Workload, find_workload
 from ro_platform.plane import Plane, shared_plane
 from ro_platform.runs.manifest import ManifestFile
 from ro_platform.runs.plan import AssetStanding
@@ -124,17 +122,23 @@ class GovernedRun:
         gates = [f"{unit_of(check.asset_key)}#{check.name}" for check in self.checks]
         return [*map(unit_of, self.assets), *gates]
 
+    @property
+    def job_config_digest(self) -> str | None:
+        """The digest of the run config that the code gives the job; None if it gives none."""
+        return config_digest(own_config(self.workload.job, self.file.fingerprint))
+
     def execute(self) -> RunOutcome:
         """Carry out what is left to do, in this process."""
         if not self.units:
             return self._outcome(None)
         keep_packages(self.plane.store)
         job = subset_of(self.workload.job, self.assets, self.checks)
+        job, config = quiet(job, own_config(self.workload.job, self.file.fingerprint))
         with waiting(self.waits_for):
             result = job.execute_in_process(
                 instance=self.instance,
                 partition_key=self.file.fingerprint,
-                run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+                run_config=config,
                 tags={REPLAY: str(self.replay).lower()},
                 raise_on_error=False,
             )

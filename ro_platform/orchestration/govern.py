@@ -6,7 +6,7 @@ governed: a blocking check that leaves no receipt, two gates of one name, an edg
 could guard.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import dagster as dg
@@ -40,7 +40,7 @@ def govern(definitions: dg.Definitions) -> dg.Definitions:
     """
     checks = list(definitions.asset_checks or ())
     assets = [_with_code(_by_manifest(asset)) for asset in definitions.assets or ()]
-    resources = plane_resources(assets, checks, definitions.resources)
+    resources = plane_resources(assets, checks, definitions.resources, within=lambda: governed)
     if taken := sorted(resources.keys() & (definitions.resources or {}).keys()):
         raise SettingsError(
             f"these Definitions bring a resource {taken[0]!r} of their own.",
@@ -62,10 +62,17 @@ def govern(definitions: dg.Definitions) -> dg.Definitions:
 
 
 def plane_resources(
-    assets: Iterable[Any], checks: Iterable[Any], resources: Mapping[str, Any] | None = None
+    assets: Iterable[Any],
+    checks: Iterable[Any],
+    resources: Mapping[str, Any] | None = None,
+    *,
+    within: Callable[[], dg.Definitions] | None = None,
 ) -> dict[str, Any]:
-    """The resources ``plane`` and ``io_manager`` for these assets and checks; ``resources`` are the
-    others that gates among them use.
+    """The resources ``plane`` and ``io_manager`` for these assets and checks.
+
+    ``resources`` are the others that gates among them use. ``within`` answers, once they are made,
+    the Definitions that they are put into: a job may have the config that those give it. Without
+    them no job has any.
 
     Raises :class:`SettingsError` and :class:`CodeNotCanonicalError` for what would only look
     governed.
@@ -92,8 +99,22 @@ def plane_resources(
         DeclaredAsset(asset=asset, made_here=False, gates=_gates(gates[asset]))
         for asset in sorted(gates.keys() - made)
     ]
-    plane = PlaneResource.declaring(Declarations(declared))
+    plane = PlaneResource.declaring(Declarations(declared, _jobs_of(within)))
     return {"plane": plane, _OURS: ArtifactIOManager(plane=plane)}
+
+
+def _jobs_of(
+    within: Callable[[], dg.Definitions] | None,
+) -> Callable[[str], dg.JobDefinition | None]:
+    """A job of these definitions by its name; None for one that is made where it is executed."""
+
+    def job_of(name: str) -> dg.JobDefinition | None:
+        try:
+            return within().resolve_job_def(name) if within else None
+        except dg.DagsterError:
+            return None
+
+    return job_of
 
 
 def _by_manifest(asset: Any) -> Any:

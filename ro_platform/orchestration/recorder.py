@@ -60,20 +60,21 @@ class AttemptRecorder:
     """Turns the events of this process into transitions. ``plane`` is opened at the first one.
 
     ``require_launch`` raises for a run, by its id, that may not start a step: it is asked before
-    the first step that this process starts of it. ``run_is_over`` says whether Dagster's run of
+    the first step that this process starts of it, and answers the digest of the config that the
+    code gives its job. ``run_is_over`` says whether Dagster's run of
     that id has ended.
     """
 
     def __init__(
         self,
         plane: Callable[[], Plane],
-        require_launch: Callable[[str], None] = lambda _: None,
+        require_launch: Callable[[str], str | None] = lambda _: None,
         run_is_over: Callable[[str], bool] = lambda _: False,
     ) -> None:
         self._plane = plane
         self._require_launch = require_launch
         self._run_is_over = run_is_over
-        self._admitted: set[str] = set()
+        self._admitted: dict[str, str | None] = {}
 
     def record(self, entry: dg.EventLogEntry, store: Callable[[dg.EventLogEntry], None]) -> None:
         """Have Dagster store an event, and record it. Raises if either cannot be done."""
@@ -127,8 +128,7 @@ class AttemptRecorder:
     def _start(self, dagster_run_id: str, step: str, *, again: bool) -> None:
         if dagster_run_id not in self._admitted:
             with shown_by_dagster():
-                self._require_launch(dagster_run_id)
-            self._admitted.add(dagster_run_id)
+                self._admitted[dagster_run_id] = self._require_launch(dagster_run_id)
         history = self._plane().attempts
         started = []
         attempts = self._attempts(dagster_run_id, step)
@@ -138,6 +138,7 @@ class AttemptRecorder:
             facts: dict[str, Any] = {
                 "runtime": runtime_fingerprint(),
                 "config_versions": self._pins(attempt.manifest_fingerprint),
+                "job_config_digest": self._admitted[dagster_run_id],
             }
             if attempt.status is JobStatus.QUEUED:
                 started.append(
@@ -232,7 +233,7 @@ class AttemptRecorder:
 
     def _end_run(self, event: dg.DagsterEvent, dagster_run_id: str, *, canceled: bool) -> None:
         sessions.forget_run(dagster_run_id)
-        self._admitted.discard(dagster_run_id)
+        self._admitted.pop(dagster_run_id, None)
         why = f"The run ended first, as {event.event_type_value}. {event.message or ''}".strip()
         fingerprints = set()
         for attempts in self._plane().attempts.of_dagster_run(dagster_run_id).values():

@@ -10,7 +10,7 @@ import dagster as dg
 
 from ro_platform.access.refusals import record_once, refusal_draft
 from ro_platform.contracts import CorrelationIds, JobStatus
-from ro_platform.errors import PausedError, RunOperateError
+from ro_platform.errors import PausedError, RunConfigError, RunOperateError
 from ro_platform.orchestration.dagster_private import report_refusal
 from ro_platform.orchestration.launches import ACTOR, REFUSED, REFUSED_BY
 from ro_platform.plane import DAGSTER_ACTOR, Plane
@@ -56,10 +56,10 @@ def record_report_refusal(plane: Plane, actor: str | None, error: RunOperateErro
 
 
 def _record_access(plane: Plane, run: dg.DagsterRun, error: RunOperateError) -> None:
-    # A pause is asked about only after the run's grant, so the tag is its grant's; and the error
-    # names who paused.
-    paused = isinstance(error, PausedError)
-    actor = run.tags.get(ACTOR) if paused else error.diagnostics().get("actor")
+    # These are asked about only after the run's grant, so the tag is its grant's; and the error of
+    # a pause names who paused.
+    granted = isinstance(error, PausedError | RunConfigError)
+    actor = run.tags.get(ACTOR) if granted else error.diagnostics().get("actor")
     _record(plane, "launch", f"dagster_run/{run.run_id}", error, actor, run.run_id)
 
 

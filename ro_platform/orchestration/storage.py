@@ -20,7 +20,8 @@ import dagster as dg
 from ro_platform.access.acting import acting
 from ro_platform.config.settings import Settings
 from ro_platform.contracts import Action
-from ro_platform.errors import AccessDeniedError, GrantRefusedError, SettingsError
+from ro_platform.errors import AccessDeniedError, GrantRefusedError, RunConfigError, SettingsError
+from ro_platform.orchestration import sessions
 from ro_platform.orchestration.dagster_launches_private import (
     PartitionBackfill,
     RunStorage,
@@ -46,6 +47,7 @@ from ro_platform.orchestration.refusing import (
     record_refusal,
     record_report_refusal,
 )
+from ro_platform.orchestration.run_config import require_own_config
 from ro_platform.orchestration.workers import sign_on
 from ro_platform.plane import Plane, shared_plane
 
@@ -86,8 +88,11 @@ class RecordingEventLog(EventLogStorage):
     def _recorder(self) -> AttemptRecorder:
         return AttemptRecorder(_plane, self._require_launch, self._run_is_over)
 
-    def _require_launch(self, dagster_run_id: str) -> None:
-        """Raise unless the run may start its first step, which is then on record as refused."""
+    def _require_launch(self, dagster_run_id: str) -> str | None:
+        """Raise unless the run may start its first step, which is then on record as refused.
+
+        Answers the digest of the config that the code gives its job.
+        """
         run = self._instance.get_run_by_id(dagster_run_id) if self.has_instance else None
         if run is None:
             raise GrantRefusedError(
@@ -101,9 +106,19 @@ class RecordingEventLog(EventLogStorage):
             launches.require(run, begun=begun)
             if not begun:
                 launches.require_running(run)
-        except AccessDeniedError as error:
+            return self._require_own_config(run)
+        except (AccessDeniedError, RunConfigError) as error:
             record_refusal(_plane(), run, error)
             raise
+
+    def _require_own_config(self, run: dg.DagsterRun) -> str | None:
+        """What makes or judges something governed takes nothing from a launch but a manifest."""
+        planned = _plane().attempts.of_dagster_run(run.run_id).values()
+        fingerprints = {item.manifest_fingerprint for attempts in planned for item in attempts}
+        if not fingerprints:
+            return None
+        job = sessions.declarations_of(run.run_id).job_of(run.job_name)
+        return require_own_config(job, run, fingerprints)
 
     def _has_other_steps(self, dagster_run_id: str) -> bool:
         """Whether the run started a step before this one; only asked of one with nothing

@@ -1,13 +1,9 @@
 """Workloads: the asset jobs of this deployment that a manifest can name."""
 
-import importlib
-import sys
-import warnings
 from dataclasses import dataclass
 
 import dagster as dg
 
-from ro_platform.config.settings import Settings
 from ro_platform.contracts import GateRule
 from ro_platform.errors import SettingsError
 from ro_platform.orchestration.dagster_private import (
@@ -59,36 +55,6 @@ class Workload:
         """
         for asset in (*self.assets, *self.foreign):
             self.plane.declarations.bind(plane, unit_of(asset))
-
-
-def load_definitions(settings: Settings) -> dg.Definitions:
-    """This deployment's Definitions: ``defs`` of the module that the settings name.
-
-    Raises :class:`SettingsError` when there is none.
-    """
-    if str(settings.root) not in sys.path:
-        sys.path.insert(0, str(settings.root))
-    name = settings.definitions_module
-    try:
-        module = importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        if error.name != name:
-            raise
-        raise SettingsError(
-            f"there is no module {name!r} in {settings.root}.",
-            next_step="Run from the deployment's folder, or set RO_DEFINITIONS_MODULE.",
-        ) from None
-    defs = getattr(module, "defs", None)
-    if not isinstance(defs, dg.Definitions):
-        raise SettingsError(
-            f"module {name!r} has no `defs` that is a dagster Definitions.",
-            next_step="Define `defs = govern(dg.Definitions(...))` in it.",
-        )
-    with warnings.catch_warnings():
-        # Dagster hands a sensor's jobs on by a parameter of its own that it warns of.
-        warnings.simplefilter("ignore", dg.BetaWarning)
-        defs.resolve_all_job_defs()
-    return defs
 
 
 def workload_names(definitions: dg.Definitions) -> list[str]:

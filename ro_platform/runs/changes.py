@@ -75,7 +75,8 @@ class AssetChange:
 
     ``made_from`` are inputs of it that other code made; ``code_now`` is None where the code
     location declares no version of the asset. An attempt without a version is from before code
-    digests were recorded: by which code it was made is not known.
+    digests were recorded: by which code it was made is not known. ``job_config_now`` is the digest
+    of the run config that the code gives the job; None where it gives none.
     """
 
     asset: str
@@ -83,6 +84,7 @@ class AssetChange:
     code_now: str | None
     made_from: tuple[str, ...]
     runtime_now: RuntimeFingerprint
+    job_config_now: str | None = None
 
     @property
     def code_before(self) -> str | None:
@@ -100,6 +102,11 @@ class AssetChange:
         return self.code_before != self.code_now
 
     @property
+    def by_other_config(self) -> bool:
+        """Whether the code gave its job another config."""
+        return self.attempt.job_config_digest != self.job_config_now
+
+    @property
     def by_other_packages(self) -> bool:
         """Whether the interpreter, the platform or a package is another."""
         return self.attempt.runtime not in (None, self.runtime_now)
@@ -107,7 +114,7 @@ class AssetChange:
     @property
     def is_one(self) -> bool:
         """Whether there is anything to tell."""
-        return self.by_other_code or bool(self.made_from) or self.by_other_packages
+        return _is_other(self) or self.by_other_packages
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,8 +141,10 @@ def changed_assets(
     standings: Sequence[AssetStanding],
     attempts: Iterable[JobAttemptRecord],
     code_now: Mapping[str, str | None],
+    job_config_now: str | None = None,
 ) -> list[AssetChange]:
-    """Those of the bound artifacts (producers first) that other code or packages made."""
+    """Those of the bound artifacts (producers first) that other code or packages made, or that
+    were made with another config of the job."""
     by_unit: dict[str, list[JobAttemptRecord]] = {}
     for attempt in attempts:
         if attempt.status is JobStatus.SUCCEEDED:
@@ -151,6 +160,7 @@ def changed_assets(
                 code_now.get(item.asset),
                 tuple(sorted({name for name in sources if _is_other(changed.get(name))})),
                 runtime_fingerprint(),
+                job_config_now,
             )
             if since.is_one:
                 changed[item.asset] = since
@@ -199,16 +209,22 @@ def require_unchanged(files: Sequence[FileChange], assets: Sequence[AssetChange]
         )
 
 
-def code_of_now(assets: Mapping[str, str | None], gates: Iterable[GateRule]) -> CodeRef:
+def code_of_now(
+    assets: Mapping[str, str | None],
+    gates: Iterable[GateRule],
+    job_config: str | None = None,
+) -> CodeRef:
     """The ``code`` of a manifest that is about the code and the runtime of now.
 
     ``workload1-`` and the SHA-256 of the canonical JSON of each asset's and each gate's code
-    version and the runtime's fingerprint: equal wherever those are equal.
+    version, the runtime's fingerprint and, where the code gives the job one, its config's digest:
+    equal wherever those are equal.
     """
     facts = {
         "assets": dict(assets),
         "gates": {rule.gate_id: rule.code_version for rule in gates},
         "runtime": runtime_fingerprint().to_json_value(),
+        **({"job_config": job_config} if job_config else {}),
     }
     return CodeRef(version=f"workload1-{sha256_hex(canonical_bytes(facts))}")
 
@@ -229,7 +245,9 @@ def _maker(attempts: Sequence[JobAttemptRecord], ref: BoundRef | None) -> JobAtt
 
 
 def _is_other(change: AssetChange | None) -> bool:
-    return change is not None and (change.by_other_code or bool(change.made_from))
+    return change is not None and (
+        change.by_other_code or change.by_other_config or bool(change.made_from)
+    )
 
 
 def _changed_inputs(store: ArtifactStore, file: ManifestFile) -> Iterator[FileChange]:

@@ -229,6 +229,23 @@ def test_an_attempt_without_a_code_version_is_not_known_to_be_of_this_code() -> 
     assert (found.is_known, found.by_other_code) == (True, True)
 
 
+def test_another_config_of_the_job_is_other_code() -> None:
+    """What the code gives a job is code: what was made with another is told, and its consumers;
+    and the `code` of now is another. Without one nothing is as it was before there were any."""
+    given: dict[str, Any] = {"job_config_digest": "1" * 64}
+    attempts = [attempt("a", **given), attempt("b", **given, inputs=reads("a"))]
+    assert changed_assets(standing("a", "b"), attempts, {}, "1" * 64) == []
+    for now in (None, "2" * 64):
+        found = changed_assets(standing("a", "b"), attempts, {}, now)
+        assert [(item.asset, item.by_other_config, item.made_from) for item in found] == [
+            ("a", True, ()),
+            ("b", True, ("a",)),
+        ]
+        with pytest.raises(CodeChangedError):
+            require_unchanged([], found)
+    assert code_of_now({}, []) == code_of_now({}, [], None) != code_of_now({}, [], "1" * 64)
+
+
 def test_the_newest_attempt_that_gave_those_very_bytes_made_them() -> None:
     """A replay by other code that gave the same bytes makes them that code's; one that failed, or
     gave other bytes, does not."""

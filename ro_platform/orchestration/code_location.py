@@ -1,0 +1,88 @@
+"""The deployment's code location: what Dagster loads under the name that the settings give.
+
+That is ``Definitions``, or a function decorated with ``@dg.definitions`` that returns them: the
+attribute that workspace.yaml names for the module, else ``defs``, else the only one in it.
+"""
+
+import importlib
+import sys
+import warnings
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import dagster as dg
+
+from ro_platform.config.settings import Settings
+from ro_platform.errors import RunOperateError, SettingsError
+from ro_platform.orchestration.dagster_launches_private import location_of, modules_of
+from ro_platform.orchestration.dagster_private import is_lazy, target_of_module
+
+_DEFAULT = "defs"
+
+
+def load_definitions(settings: Settings) -> dg.Definitions:
+    """This deployment's Definitions, with every job of theirs resolved.
+
+    Raises :class:`SettingsError` when there are none, and for whatever goes wrong while the
+    deployment's own code loads.
+    """
+    if str(settings.root) not in sys.path:
+        sys.path.insert(0, str(settings.root))
+    name = settings.definitions_module
+    try:
+        definitions = _definitions_in(_module(name, settings.root), settings.root)
+        with warnings.catch_warnings():
+            # Dagster hands a sensor's jobs on by a parameter of its own that it warns of.
+            warnings.simplefilter("ignore", dg.BetaWarning)
+            definitions.resolve_all_job_defs()
+    except RunOperateError:
+        raise
+    except Exception as error:
+        raise SettingsError(
+            f"module {name!r}, the deployment's own code, does not load: "
+            f"{type(error).__name__}: {error}",
+            next_step=f"Correct it; `dagster definitions validate -m {name}` shows where.",
+        ) from error
+    return definitions
+
+
+def _module(name: str, root: Path) -> ModuleType:
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name is None or not f"{name}.".startswith(f"{error.name}."):
+            raise  # a module that it imports, not itself
+    workspace = root / "workspace.yaml"
+    known = modules_of(workspace) if workspace.is_file() else []
+    raise SettingsError(
+        f"there is no module {name!r} in {root}.",
+        next_step=f"Set RO_DEFINITIONS_MODULE to one that workspace.yaml loads: {', '.join(known)}."
+        if known
+        else "Run from the deployment's folder, or set RO_DEFINITIONS_MODULE.",
+    )
+
+
+def _definitions_in(module: ModuleType, root: Path) -> dg.Definitions:
+    target = _target(module, root)
+    found = target() if is_lazy(target) else target
+    if not isinstance(found, dg.Definitions):
+        raise SettingsError(
+            f"module {module.__name__!r} has no Definitions, but a {type(found).__name__}.",
+            next_step="Define `defs = govern(dg.Definitions(...))` in it, or a function with "
+            "@dg.definitions that returns that.",
+        )
+    return found
+
+
+def _target(module: ModuleType, root: Path) -> Any:
+    """What Dagster loads from a module: the named attribute, ``defs``, or the only one."""
+    workspace = root / "workspace.yaml"
+    location = location_of(workspace, module.__name__) if workspace.is_file() else None
+    origin = location.loadable_target_origin if location else None
+    if origin and origin.module_name == module.__name__ and origin.attribute:
+        return getattr(module, origin.attribute)
+    named = getattr(module, _DEFAULT, None)
+    if isinstance(named, dg.Definitions) or is_lazy(named):
+        return named
+    return target_of_module(module)
