@@ -13,11 +13,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ro_platform.errors import InvalidInputError, RunOperateError, SettingsError
+from ro_platform.kernel.files import read_text
 from ro_platform.kernel.secret_files import create_secret_file, read_secret_file
 from ro_platform.kernel.signing import SigningKey, VerifierKey, create_key_file
 
 _PREFIX = "RO+ACCESS+KEY+"
 _KEY_BYTES = 32
+_MAX_FILE_BYTES = 1 << 16
 
 
 def access_key(path: Path) -> bytes:
@@ -58,7 +60,7 @@ def launch_verifiers(path: Path) -> Sequence[VerifierKey]:
     is one. Raises :class:`SettingsError` for a public file that is none."""
     public = path.with_name(f"{path.name}.pub")
     try:
-        return (VerifierKey.parse(public.read_text("utf-8").removesuffix("\n")),)
+        return (VerifierKey.parse(read_text(public, _MAX_FILE_BYTES).removesuffix("\n")),)
     except FileNotFoundError:
         return (_launch_key(path).verifier,) if _is_there(path) else ()
     except (OSError, UnicodeDecodeError, RunOperateError):

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import io
 import itertools
-import shutil
+import os
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -21,6 +21,7 @@ from typing import BinaryIO
 from ro_platform.artifacts.addressing import BLOBS, blob_name, tombstone_name
 from ro_platform.artifacts.backends.base import BlobBackend, Bytes, StagedWrite
 from ro_platform.artifacts.backends.posix import write_all
+from ro_platform.artifacts.sources import CHUNK, SMALL, Source, open_source
 from ro_platform.artifacts.tombstones import erased_error, find_tombstone
 from ro_platform.contracts.artifact import ArtifactRef, BoundRef
 from ro_platform.contracts.retention import ArtifactErased
@@ -39,10 +40,6 @@ from ro_platform.kernel.digest import (
     sha256_hex,
 )
 
-CHUNK = 512 << 10
-"""Bytes moved at a time: small enough that a hash finds them still in the processor's cache."""
-SMALL = 1 << 20
-"""Artifacts up to this size are hashed, written and read in one piece."""
 IN_MEMORY = 64 << 20
 """Bytes up to which a private copy for random access is held in memory."""
 
@@ -158,13 +155,19 @@ class BlobSpace:
     def put_file(
         self, path: Path, *, media_type: str, schema_version: str | None = None
     ) -> BoundRef:
-        """Store a file's bytes, streaming."""
-        with (
-            open_input(path) as source,
-            self.writer(media_type=media_type, schema_version=schema_version) as out,
-        ):
-            shutil.copyfileobj(source, out, CHUNK)
-        return out.ref
+        """Store a file's bytes, streaming. Nothing is left of a file that changes meanwhile."""
+        with open_source(path) as source:
+            return self.put_source(source, media_type=media_type, schema_version=schema_version)
+
+    def put_source(
+        self, source: Source, *, media_type: str, schema_version: str | None = None
+    ) -> BoundRef:
+        """Store the bytes of an open file, streaming."""
+        with self.writer(media_type=media_type, schema_version=schema_version) as out:
+            for chunk in source.chunks():
+                out.write(chunk)
+            source.require_whole(lambda: out.finish().blake3)
+        return out.ref.model_copy(update={"executable": True}) if source.executable else out.ref
 
     def has(self, ref: ArtifactRef) -> bool:
         """Whether a blob of that digest and size is there. Its bytes are not read."""
@@ -203,7 +206,8 @@ class BlobSpace:
 
     def copy_to_file(self, ref: ArtifactRef, destination: Path) -> None:
         """Fill a new file. Raises OSError for what is wrong with the destination."""
-        with destination.open("xb", buffering=0) as out:
+        executable = isinstance(ref, BoundRef) and ref.executable is True
+        with new_file(destination, executable=executable) as out:
             # An unbuffered write may take fewer bytes than it is given; this one takes all.
             self.copy_into(ref, partial(write_all, out.fileno()))
 
@@ -332,16 +336,10 @@ def check(ref: ArtifactRef, size: int, sha256: str, blake3: str) -> None:
     )
 
 
-def open_input(path: Path) -> BinaryIO:
-    """A file to be stored, open. Raises :class:`InvalidInputError` if it cannot be read."""
-    try:
-        return path.open("rb", buffering=0)
-    except OSError as error:
-        raise InvalidInputError(
-            f"{path} cannot be read: {error.strerror}.",
-            next_step="Name an existing file that this user may read.",
-            path=path,
-        ) from None
+def new_file(path: Path, *, executable: bool) -> io.FileIO:
+    """A file that was not there, to be filled, unbuffered. The umask says for whom."""
+    mode = 0o777 if executable else 0o666
+    return io.FileIO(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, mode), "w")
 
 
 def _blake3_of(ref: ArtifactRef, data: bytes) -> str:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from ro_platform.config.settings import Settings
 from ro_platform.errors import SettingsError
+from ro_platform.kernel.files import read_text
 from ro_platform.kernel.signing import SigningKey, VerifierKey, read_key_file
 
 _MAX_FILE_BYTES = 1 << 20
@@ -66,8 +67,7 @@ def verifier_keys(text: str) -> tuple[VerifierKey, ...]:
 
 def _words_of_file(path: Path) -> Sequence[str]:
     try:
-        with path.open("rb") as file:
-            lines = file.read(_MAX_FILE_BYTES).decode("utf-8").splitlines()
+        lines = read_text(path, _MAX_FILE_BYTES).splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(
             f"The verifier keys in {path} cannot be read: {error}.",

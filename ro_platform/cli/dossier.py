@@ -26,6 +26,7 @@ from ro_platform.dossier.page import page
 from ro_platform.dossier.summary import identity_rows, objections, tables, verified_facts
 from ro_platform.dossier.verify import Dossier, verify_dossier
 from ro_platform.errors import DossierRefusedError, InvalidInputError, ManifestNotRegisteredError
+from ro_platform.kernel.files import read_text
 from ro_platform.kernel.identity import run_id
 from ro_platform.kernel.signing import VerifierKey
 from ro_platform.plane import Plane, shared_plane
@@ -33,6 +34,7 @@ from ro_platform.runs.lookup import MIN_PREFIX
 from ro_platform.runs.manifest import read_manifest_file
 
 _FILE = click.argument("file", type=click.Path(path_type=Path))
+_MAX_KEY_FILE_BYTES = 1 << 16
 _KEY = "Its verifier key, as `ro ledger key` prints it, or a file that holds one."
 _STATES = re.compile(r"(PASS|FAIL|SUCCEEDED|FAILED|LOST|REFUSED|CANCELED)( \(warned\))?")
 
@@ -150,7 +152,9 @@ def _verified_by_one(file: Path, keys: tuple[VerifierKey, ...]) -> Dossier:
 def _key(text: str) -> VerifierKey:
     path = Path(text)
     try:
-        return VerifierKey.parse(path.read_text("utf-8").strip() if path.is_file() else text)
+        return VerifierKey.parse(
+            read_text(path, _MAX_KEY_FILE_BYTES).strip() if path.exists() else text
+        )
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidInputError(
             f"The verifier key in {path} cannot be read: {error}.",

@@ -15,6 +15,7 @@ from ro_platform.checkpoints.witnesses.addresses import witness_at
 from ro_platform.cli.output import err, fails_clearly, json_option, out, say_json
 from ro_platform.config.settings import Settings
 from ro_platform.errors import InvalidInputError
+from ro_platform.kernel.files import read_file
 from ro_platform.kernel.signing import MAX_NOTE_BYTES, VerifierKey
 from ro_platform.ledger.log import Ledger
 from ro_platform.ledger.verification import Kept, Verification, require_one_view
@@ -131,9 +132,8 @@ def _size_and_root(text: str) -> Kept | None:
 
 def _note(text: str) -> bytes:
     try:
-        with Path(text).open("rb") as file:
-            return file.read(MAX_NOTE_BYTES + 1)
-    except (OSError, ValueError) as error:
+        return read_file(text, MAX_NOTE_BYTES)
+    except OSError as error:
         raise InvalidInputError(
             f"{text!r} is neither SIZE:ROOT nor a file that can be read: {error}.",
             next_step="Give a signed checkpoint, or what `ro ledger verify --json` printed "

@@ -10,6 +10,8 @@ from ro_platform.cli.output import Cell, fails_clearly, fields, json_option, say
 from ro_platform.errors import InvalidInputError
 from ro_platform.interop.locators import LocatorCheck, check_locator
 from ro_platform.interop.objects import EngineOutputLocator
+from ro_platform.kernel.documents import MAX_DOCUMENT_BYTES
+from ro_platform.kernel.files import read_file
 
 
 @click.group()
@@ -38,7 +40,7 @@ def _read(text: str) -> EngineOutputLocator:
     if text.lstrip().startswith("{"):
         return EngineOutputLocator.from_json(text, where="the locator")
     try:
-        data = Path(text).read_bytes()
+        data = read_file(text, MAX_DOCUMENT_BYTES)
     except OSError as error:
         raise InvalidInputError(
             f"{text} cannot be read: {error.strerror}.",

@@ -18,6 +18,12 @@ MediaType = Annotated[
 ]
 
 
+Executable = Annotated[
+    Literal[True] | None,
+    Field(description="True for a file that its owner may execute; otherwise left out."),
+]
+
+
 class ArtifactRef(Contract):
     """What identifies an artifact. Foreign refs may lack all but ``ref``; ours are complete."""
 
@@ -31,13 +37,15 @@ class ArtifactRef(Contract):
 
 
 class BoundRef(ArtifactRef):
-    """A complete reference, as this plane writes it: every field but the schema is present."""
+    """A complete reference, as this plane writes it: every field but the schema is present, and
+    ``executable`` where it is true."""
 
     digest: Hex64
     digest_alg: Literal["sha256"] = "sha256"
     size_bytes: NonNegativeInt
     media_type: MediaType
     blake3: Hex64
+    executable: Executable = None
 
 
 _ANY = r"[^/\\\x00-\x1f\x7f]"
@@ -57,6 +65,7 @@ class TreeMember(Contract):
     digest: Hex64
     size_bytes: NonNegativeInt
     blake3: Hex64
+    executable: Executable = None
 
 
 class ArtifactTree(Contract):

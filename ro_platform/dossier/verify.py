@@ -8,6 +8,7 @@ receipts, references and bytes; and last the statement, computed again from all 
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,6 +41,7 @@ from ro_platform.dossier.statement import Facts, statement
 from ro_platform.errors import InvalidInputError
 from ro_platform.gates.subjects import artifact_subject
 from ro_platform.kernel.canonical import canonical_bytes
+from ro_platform.kernel.files import open_file
 from ro_platform.kernel.identity import run_id
 from ro_platform.kernel.signing import VerifierKey
 from ro_platform.ledger.checkpoints import Checkpoint
@@ -86,7 +88,7 @@ def verify_dossier(path: Path, key: VerifierKey, witnesses: Sequence[VerifierKey
     cannot be read.
     """
     try:
-        with path.open("rb") as source:
+        with io.BufferedReader(open_file(path)) as source:
             return _Verification(SignedMembers(source, key, witnesses), witnesses).dossier()
     except OSError as error:
         raise InvalidInputError(

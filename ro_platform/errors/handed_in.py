@@ -84,6 +84,12 @@ class EncodingError(InvalidInputError):
     code = "RO_ENCODING"
 
 
+class SourceChangedError(InvalidInputError):
+    """A file or folder changed while it was being stored, so its bytes would be torn."""
+
+    code = "RO_SOURCE_CHANGED"
+
+
 class SettingsError(InvalidInputError):
     """A setting of the deployment is missing, malformed or contradicts another."""
 

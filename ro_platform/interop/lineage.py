@@ -20,6 +20,7 @@ from pathlib import Path
 
 from ro_platform.contracts.base import Contract, Hex64
 from ro_platform.errors import InvalidInputError
+from ro_platform.kernel.files import open_file
 
 _GIT_SHA1 = re.compile(r"[a-f0-9]{40}")
 
@@ -105,7 +106,7 @@ def _hashed(paths: Iterable[Path], kind: str) -> tuple[LineageFile, ...]:
 
 def _file(name: str, path: Path, kind: str) -> LineageFile:
     try:
-        with path.open("rb") as stream:
+        with open_file(path) as stream:
             digest = hashlib.file_digest(stream, "sha256").digest()
     except OSError as error:
         raise _refused(kind, path, f"cannot be read: {error.strerror}") from None

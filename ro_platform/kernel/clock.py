@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
@@ -12,6 +13,11 @@ Clock = Callable[[], datetime]
 def system_clock() -> datetime:
     """The machine's clock, in UTC."""
     return datetime.now(UTC)
+
+
+def wall_nanoseconds() -> int:
+    """The machine's clock since 1970, to be compared with the times of files; never recorded."""
+    return time.time_ns()
 
 
 class ManualClock:

@@ -7,6 +7,7 @@ import secrets
 from pathlib import Path
 
 from ro_platform.errors import SettingsError
+from ro_platform.kernel.files import open_file
 
 _MODE = 0o600
 _OTHERS = 0o077
@@ -39,7 +40,7 @@ def read_secret_file(path: Path, what: str) -> str:
     Raises :class:`SettingsError` if others than its owner can read or write it, and
     :class:`ValueError` or :class:`OSError` for no text and no file.
     """
-    with path.open("rb") as file:
+    with open_file(path) as file:
         exposed, data = os.fstat(file.fileno()).st_mode & _OTHERS, file.read(_MAX_BYTES)
     if exposed:
         raise SettingsError(

@@ -35,7 +35,8 @@ from ro_platform.errors import (
 )
 from ro_platform.kernel.canonical import canonical_bytes
 from ro_platform.kernel.digest import sha256_hex
-from ro_platform.kernel.documents import parse_document
+from ro_platform.kernel.documents import MAX_DOCUMENT_BYTES, parse_document
+from ro_platform.kernel.files import open_file, read_file
 from ro_platform.kernel.identity import manifest_fingerprint
 from ro_platform.runs.manifest import ManifestFile
 from ro_platform.runs.plan import AssetStanding
@@ -265,7 +266,7 @@ def _changed_configs(configs: ConfigVersions, file: ManifestFile) -> Iterator[Fi
         if path is None or configs.is_first_of(pin):
             continue
         try:
-            content = parse_document(path.read_bytes(), str(path)).value
+            content = parse_document(read_file(path, MAX_DOCUMENT_BYTES), str(path)).value
             found = f"sha256 {sha256_hex(canonical_bytes(content))}"
         except OSError as error:
             found = f"unreadable: {error.strerror}"
@@ -292,7 +293,7 @@ def _other_than(path: Path, digest: str, size: int) -> str | None:
             return "no regular file"
         if found.st_size != size:
             return f"{found.st_size} bytes instead of {size}"
-        with path.open("rb") as source:
+        with open_file(path) as source:
             now = hashlib.file_digest(source, "sha256").hexdigest()
     except OSError as error:
         return f"unreadable: {error.strerror}"

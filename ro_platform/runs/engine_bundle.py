@@ -32,6 +32,7 @@ from ro_platform.interop.laws import LawOptions, law_named
 from ro_platform.interop.verdict import EngineGateVerdict, EngineRule
 from ro_platform.interop.verification import verify_bundle
 from ro_platform.kernel.canonical import canonical_bytes
+from ro_platform.kernel.files import open_file
 from ro_platform.runs.external import ExternalArtifacts, Registered, Verdict
 
 EVIDENCE_SCHEMA = "ro.engine_gate_verdict.v0"
@@ -206,7 +207,8 @@ def _place(source: Path, target: Path) -> None:
         os.link(source, target, follow_symlinks=False)
     except OSError:
         try:
-            shutil.copyfile(source, target, follow_symlinks=False)
+            with open_file(source, follow=False) as read, target.open("xb") as out:
+                shutil.copyfileobj(read, out)
         except OSError as error:
             raise InvalidInputError(
                 f"{source} cannot be read: {error.strerror}.",

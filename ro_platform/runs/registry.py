@@ -35,7 +35,8 @@ from ro_platform.gates.guard import Guard
 from ro_platform.gates.subjects import digest_mention
 from ro_platform.kernel.canonical import canonical_bytes
 from ro_platform.kernel.digest import Digests, StreamingHasher, sha256_hex
-from ro_platform.kernel.documents import parse_document
+from ro_platform.kernel.documents import MAX_DOCUMENT_BYTES, parse_document
+from ro_platform.kernel.files import open_file, read_file
 from ro_platform.kernel.identity import parameter_hash, run_id
 from ro_platform.ledger.entry import EntryDraft, body_of
 from ro_platform.ledger.log import Ledger
@@ -247,7 +248,7 @@ def _config_content(file: ManifestFile, pin: PinnedConfigRef) -> Any:
     """The content that a pin's file holds. Raises unless it has the pinned digest."""
     path = file.locate(pin.ref or "")
     try:
-        content = parse_document(path.read_bytes(), str(path)).value
+        content = parse_document(read_file(path, MAX_DOCUMENT_BYTES), str(path)).value
     except OSError as error:
         raise InputMissingError(
             f"config {pin.config_name!r}: {path} cannot be read: {error.strerror}.",
@@ -276,7 +277,7 @@ def input_mention(digest: str) -> str:
 
 
 def _digests_of_file(path: Path) -> Digests:
-    with path.open("rb") as source, StreamingHasher() as hasher:
+    with open_file(path) as source, StreamingHasher() as hasher:
         while chunk := source.read(_CHUNK_BYTES):
             hasher.update(chunk)
         return hasher.digests()

@@ -29,7 +29,7 @@ from ro_platform.artifacts.addressing import (
 from ro_platform.artifacts.backends.base import BlobBackend, Bytes, StagedWrite, WriteGroup
 from ro_platform.artifacts.backends.filesystem import FilesystemBackend
 from ro_platform.artifacts.backends.memory import MemoryBackend
-from ro_platform.artifacts.blobs import SMALL
+from ro_platform.artifacts.sources import SMALL
 from ro_platform.artifacts.store import ArtifactStore
 from ro_platform.artifacts.trees import TREE
 from ro_platform.contracts import (

@@ -31,6 +31,7 @@ from ro_platform.artifacts.backends.base import (
     is_name,
 )
 from ro_platform.errors import ArtifactNotFoundError, RunOperateError
+from ro_platform.kernel.files import open_descriptor
 
 WRITEBACK_EVERY = 16 << 20
 """Bytes after which a large file's pages are sent on to the disk, so that writing them overlaps
@@ -74,7 +75,7 @@ class FilesystemBackend(BlobBackend):
     def read(self, name: str, limit: int) -> bytes:
         """The file's first bytes, by as few system calls as can be."""
         try:
-            descriptor = os.open(self.path(name), os.O_RDONLY | os.O_CLOEXEC)
+            descriptor = open_descriptor(self.path(name), follow=False)
             try:
                 data = os.read(descriptor, limit)
                 while 0 < len(data) < limit and (more := os.read(descriptor, limit - len(data))):
@@ -202,11 +203,22 @@ class FilesystemBackend(BlobBackend):
             self._durable_folders.clear()
             raise posix.in_doubt(error, self.root, name) from error
 
+    def _holds_no_file(self, name: str) -> bool:
+        """Whether a folder, a link, a pipe or a device stands where an object would be."""
+        try:
+            return not stat.S_ISREG(os.lstat(self.path(name)).st_mode)
+        except OSError:
+            return False
+
     def _unread(self, error: OSError, name: str) -> RunOperateError:
-        if not isinstance(error, FileNotFoundError):
+        if isinstance(error, FileNotFoundError):
+            said = ""
+        elif self._holds_no_file(name):
+            said = f" What is there is no file: {error.strerror}."
+        else:
             return posix.refused(error, self.root)
         return ArtifactNotFoundError(
-            f"{name} is not in the store {self.root}.",
+            f"{name} is not in the store {self.root}.{said}",
             next_step="Compute it again, or restore it from a copy of the store.",
             name=name,
         )
@@ -234,7 +246,7 @@ class _ObjectFile(io.FileIO):
     """A file whose reads raise only the port's errors."""
 
     def __init__(self, path: str, root: Path) -> None:
-        super().__init__(path)
+        super().__init__(open_descriptor(path, follow=False))
         self._root = root
 
     def read(self, size: int | None = -1, /) -> bytes | Any:

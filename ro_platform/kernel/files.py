@@ -1,0 +1,92 @@
+"""The one way to open a file for reading: a regular file, or a refusal at once.
+
+A path is handed in by people, programs and folders, and what it names may be a pipe that nobody
+writes to, a device without an end or a socket, also when it was a file a moment ago. So the file is
+opened without waiting, and what was opened is looked at, not its name.
+
+What is wrong is an :class:`OSError` whose ``strerror`` says it, so that a caller answers with its
+own error as it does for a file that is not there.
+"""
+
+from __future__ import annotations
+
+import errno
+import io
+import os
+import stat
+
+Name = str | os.PathLike[str]
+
+_READ = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
+_KINDS = {
+    stat.S_IFIFO: "a named pipe",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFLNK: "a link",
+}
+
+
+def open_descriptor(path: Name, *, follow: bool = True) -> int:
+    """The descriptor of a regular file. It is the caller's to close.
+
+    Raises :class:`OSError` for anything else: :class:`IsADirectoryError` for a folder, and what
+    names the kind (``EINVAL``) for a pipe, a device, a socket, or a link if not ``follow``.
+    """
+    try:
+        descriptor = os.open(path, _READ if follow else _READ | os.O_NOFOLLOW)
+    except ValueError as error:  # a name that holds a null
+        raise OSError(errno.EINVAL, str(error), path) from None
+    except OSError as error:
+        raise _named(error, path, follow=follow) from None
+    try:
+        mode = os.fstat(descriptor).st_mode
+        if not stat.S_ISREG(mode):
+            raise not_a_file(path, mode)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def open_file(path: Name, *, follow: bool = True) -> io.FileIO:
+    """The same as an unbuffered stream."""
+    return io.FileIO(open_descriptor(path, follow=follow))
+
+
+def read_file(path: Name, limit: int, *, follow: bool = True) -> bytes:
+    """All bytes of a regular file, which has at most ``limit``.
+
+    Raises :class:`OSError` as :func:`open_descriptor` does, and ``EFBIG`` for a larger file, or one
+    that has no end (below ``/proc`` there are such).
+    """
+    with open_file(path, follow=follow) as file:
+        data = bytearray()
+        while chunk := file.read(min(limit + 1 - len(data), 1 << 20)):
+            data += chunk
+            if len(data) > limit:
+                raise OSError(errno.EFBIG, f"it is larger than {limit} bytes", path)
+    return bytes(data)
+
+
+def read_text(path: Name, limit: int) -> str:
+    """The same as text. Raises :class:`UnicodeDecodeError` for what is not UTF-8."""
+    return read_file(path, limit).decode("utf-8")
+
+
+def not_a_file(path: Name, mode: int) -> OSError:
+    """The error for what is there with that mode, and is no regular file."""
+    kind = stat.S_IFMT(mode)
+    if kind == stat.S_IFDIR:
+        return IsADirectoryError(errno.EISDIR, "it is a folder", path)
+    name = _KINDS.get(kind, "something special")
+    return OSError(errno.EINVAL, f"it is {name}, neither a file nor a folder", path)
+
+
+def _named(error: OSError, path: Name, *, follow: bool) -> OSError:
+    """A link or a socket cannot be opened; the kernel's words for that do not say so."""
+    if error.errno == errno.ELOOP and not follow:
+        return not_a_file(path, stat.S_IFLNK)
+    if error.errno == errno.ENXIO:
+        return not_a_file(path, stat.S_IFSOCK)
+    return error
