@@ -20,7 +20,7 @@ from pathlib import Path
 
 from ro_platform.contracts.base import Contract, Hex64
 from ro_platform.errors import InvalidInputError
-from ro_platform.kernel.files import open_file
+from ro_platform.kernel.files import chunks_of
 
 _GIT_SHA1 = re.compile(r"[a-f0-9]{40}")
 
@@ -106,8 +106,10 @@ def _hashed(paths: Iterable[Path], kind: str) -> tuple[LineageFile, ...]:
 
 def _file(name: str, path: Path, kind: str) -> LineageFile:
     try:
-        with open_file(path) as stream:
-            digest = hashlib.file_digest(stream, "sha256").digest()
+        hashed = hashlib.sha256()
+        for chunk in chunks_of(path):
+            hashed.update(chunk)
+        digest = hashed.digest()
     except OSError as error:
         raise _refused(kind, path, f"cannot be read: {error.strerror}") from None
     return LineageFile(basename=name, sha256=digest.hex(), t=t_of(name, digest).hex())

@@ -14,9 +14,11 @@ import errno
 import io
 import os
 import stat
+from collections.abc import Iterator
 
 Name = str | os.PathLike[str]
 
+_CHUNK = 1 << 20
 _READ = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
 _KINDS = {
     stat.S_IFIFO: "a named pipe",
@@ -54,6 +56,23 @@ def open_file(path: Name, *, follow: bool = True) -> io.FileIO:
     return io.FileIO(open_descriptor(path, follow=follow))
 
 
+def chunks_of(path: Name) -> Iterator[bytes]:
+    """A regular file's bytes, in pieces: exactly as many as it says that it has.
+
+    Raises :class:`OSError` as :func:`open_descriptor` does, and ``EFBIG`` if it has others: it is
+    being written, or has no end.
+    """
+    with open_file(path) as file:
+        left = os.fstat(file.fileno()).st_size
+        while chunk := file.read(min(_CHUNK, left + 1)):
+            left -= len(chunk)
+            if left < 0:
+                break
+            yield chunk
+    if left:
+        raise OSError(errno.EFBIG, "it does not have as many bytes as it says", path)
+
+
 def read_file(path: Name, limit: int, *, follow: bool = True) -> bytes:
     """All bytes of a regular file, which has at most ``limit``.
 
@@ -62,7 +81,7 @@ def read_file(path: Name, limit: int, *, follow: bool = True) -> bytes:
     """
     with open_file(path, follow=follow) as file:
         data = bytearray()
-        while chunk := file.read(min(limit + 1 - len(data), 1 << 20)):
+        while chunk := file.read(min(limit + 1 - len(data), _CHUNK)):
             data += chunk
             if len(data) > limit:
                 raise OSError(errno.EFBIG, f"it is larger than {limit} bytes", path)

@@ -36,7 +36,7 @@ from ro_platform.errors import (
 from ro_platform.kernel.canonical import canonical_bytes
 from ro_platform.kernel.digest import sha256_hex
 from ro_platform.kernel.documents import MAX_DOCUMENT_BYTES, parse_document
-from ro_platform.kernel.files import open_file, read_file
+from ro_platform.kernel.files import chunks_of, read_file
 from ro_platform.kernel.identity import manifest_fingerprint
 from ro_platform.runs.manifest import ManifestFile
 from ro_platform.runs.plan import AssetStanding
@@ -293,8 +293,10 @@ def _other_than(path: Path, digest: str, size: int) -> str | None:
             return "no regular file"
         if found.st_size != size:
             return f"{found.st_size} bytes instead of {size}"
-        with open_file(path) as source:
-            now = hashlib.file_digest(source, "sha256").hexdigest()
+        hashed = hashlib.sha256()
+        for chunk in chunks_of(path):
+            hashed.update(chunk)
+        now = hashed.hexdigest()
     except OSError as error:
         return f"unreadable: {error.strerror}"
     return None if now == digest else f"sha256 {now}"

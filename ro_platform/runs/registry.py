@@ -36,7 +36,7 @@ from ro_platform.gates.subjects import digest_mention
 from ro_platform.kernel.canonical import canonical_bytes
 from ro_platform.kernel.digest import Digests, StreamingHasher, sha256_hex
 from ro_platform.kernel.documents import MAX_DOCUMENT_BYTES, parse_document
-from ro_platform.kernel.files import open_file, read_file
+from ro_platform.kernel.files import chunks_of, read_file
 from ro_platform.kernel.identity import parameter_hash, run_id
 from ro_platform.ledger.entry import EntryDraft, body_of
 from ro_platform.ledger.log import Ledger
@@ -44,7 +44,6 @@ from ro_platform.runs.manifest import ManifestFile
 
 MANIFEST_MEDIA_TYPE = "application/json"
 DEFAULT_MEDIA_TYPE = "application/octet-stream"
-_CHUNK_BYTES = 1 << 20
 _MANIFESTS_KEPT = 256
 
 
@@ -277,8 +276,8 @@ def input_mention(digest: str) -> str:
 
 
 def _digests_of_file(path: Path) -> Digests:
-    with open_file(path) as source, StreamingHasher() as hasher:
-        while chunk := source.read(_CHUNK_BYTES):
+    with StreamingHasher() as hasher:
+        for chunk in chunks_of(path):
             hasher.update(chunk)
         return hasher.digests()
 
