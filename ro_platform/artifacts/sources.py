@@ -20,8 +20,8 @@ import signal
 import stat
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
+from typing import Self
 
 from ro_platform.errors import EncodingError, InvalidInputError, SourceChangedError
 from ro_platform.kernel.clock import wall_nanoseconds
@@ -46,6 +46,12 @@ class Source:
         self._descriptor = descriptor
         self._before = before
         self._doubtful = _is_recent(before) or _is_held_for_writing(descriptor)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self._descriptor)
 
     @property
     def size_bytes(self) -> int:
@@ -106,27 +112,28 @@ class Source:
         return hasher.blake3
 
 
-@contextmanager
-def open_source(path: Path) -> Iterator[Source]:
-    """A single file, once it can be told whether it changes.
+def open_source(path: Path) -> Source:
+    """A single file, once it can be told whether it changes. To be closed by a ``with`` block.
 
     Raises :class:`InvalidInputError` if it is no regular file that can be read, and
-    :class:`SourceChangedError` if it is being written.
+    :class:`EncodingError` if it is set to run as somebody else.
     """
-    with _descriptor(path, follow=True) as descriptor:
+    descriptor = _opened(path, follow=True)
+    try:
         found = os.fstat(descriptor)
         require_keepable(path, found.st_mode)
         if found.st_size > SMALL:  # to read less again costs less than to wait
             settle(found.st_ctime_ns)
-        yield Source(path, descriptor, found)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return Source(path, descriptor, found)
 
 
-@contextmanager
-def open_listed(path: Path, listed: os.stat_result) -> Iterator[Source]:
+def open_listed(path: Path, listed: os.stat_result) -> Source:
     """A file of a folder, which has to be the one that was listed. Raises as :func:`open_source`;
-    a link, a pipe or another file in its place is a change."""
-    with _descriptor(path, follow=False) as descriptor:
-        yield Source(path, descriptor, listed)
+    a link or a pipe in its place is no file, and another file is a change."""
+    return Source(path, _opened(path, follow=False), listed)
 
 
 def settle(changed_ns: int) -> None:
@@ -179,16 +186,11 @@ def _is_recent(found: os.stat_result) -> bool:
     return wall_nanoseconds() - grain < changed_ns
 
 
-@contextmanager
-def _descriptor(path: Path, *, follow: bool) -> Iterator[int]:
+def _opened(path: Path, *, follow: bool) -> int:
     try:
-        descriptor = open_descriptor(path, follow=follow)
+        return open_descriptor(path, follow=follow)
     except OSError as error:
         raise _unreadable(path, error) from None
-    try:
-        yield descriptor
-    finally:
-        os.close(descriptor)
 
 
 def _is_held_for_writing(descriptor: int) -> bool:
