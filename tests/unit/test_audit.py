@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -83,6 +84,16 @@ def _change(path: Path) -> None:
     path.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
 
 
+def _pipe(path: Path) -> None:
+    path.unlink()
+    os.mkfifo(path)
+
+
+def _device(path: Path) -> None:
+    path.unlink()
+    path.symlink_to("/dev/zero")
+
+
 def test_a_whole_plane_is_found_whole(tmp_path: Path) -> None:
     """One finding for each stored thing, and nothing wrong with any."""
     plane, _ = _plane(tmp_path)
@@ -92,9 +103,14 @@ def test_a_whole_plane_is_found_whole(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["artifact", "config", "input", "manifest", "receipt"])
-@pytest.mark.parametrize("harm", [_change, Path.unlink], ids=["altered", "deleted"])
+@pytest.mark.parametrize(
+    "harm",
+    [_change, Path.unlink, _pipe, _device],
+    ids=["altered", "deleted", "a pipe instead", "a device instead"],
+)
 def test_whatever_is_altered_or_deleted_is_named(tmp_path: Path, kind: str, harm: object) -> None:
-    """One changed or removed file of any kind is found, as that kind, and nothing else is."""
+    """One changed, removed or replaced file of any kind is found, as that kind, at once; and the
+    rest is verified."""
     plane, ref = _plane(tmp_path)
     assert callable(harm)
     harm(_file(plane, tmp_path / "store", ref, kind))
