@@ -13,6 +13,7 @@ from ro_platform.cli.gate_law import (
 )
 from ro_platform.cli.gate_registration import export, register
 from ro_platform.cli.gate_revocation import impact, revoke
+from ro_platform.cli.gate_rules import diff, explain, run
 from ro_platform.cli.gate_verdicts import evidence, receipts
 from ro_platform.cli.output import fails_clearly, json_option, out, say_json, table
 from ro_platform.config.settings import Settings
@@ -85,5 +86,5 @@ def verify(chosen: BundleChoice, as_json: bool) -> None:
     fail_unless_passed(verdict, as_json=as_json)
 
 
-for part in (impact, revoke, receipts, evidence, register, export):
+for part in (impact, revoke, receipts, evidence, register, export, explain, diff, run):
     command.add_command(part)

@@ -104,6 +104,13 @@ class Standing:
             return "WARN" if self.warned else "PASS"
         return _WORDS.get(type(self.refusal), "UNVERIFIABLE")
 
+    @property
+    def needs_verdict(self) -> bool:
+        """Whether there is no verdict that counts: none on these bytes, under this rule, or none
+        that can be believed."""
+        kinds = (GateAbsentError, GateOlderBytesError, GateStaleError, ReceiptUnverifiableError)
+        return isinstance(self.refusal, kinds)
+
 
 @dataclass(frozen=True, slots=True)
 class _Question:

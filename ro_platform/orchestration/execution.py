@@ -26,6 +26,7 @@ from ro_platform.orchestration.code_location import load_definitions
 from ro_platform.orchestration.dagster_private import execution_set, subset_of
 from ro_platform.orchestration.instances import open_instance
 from ro_platform.orchestration.launches import REPLAY
+from ro_platform.orchestration.names import gate_id
 from ro_platform.orchestration.partitions import unit_of
 from ro_platform.orchestration.pools import Wait, waiting, waits
 from ro_platform.orchestration.registration import register_manifest
@@ -175,6 +176,32 @@ class GovernedRun:
         self.kept = tuple(item for key, item in standings.items() if key not in compute)
         if self.units:
             self.plane.store.check_writable()
+
+    def plan_judging(self, asset: str | None, gate: str | None) -> None:
+        """Plan to judge what is there, and to make nothing: the gates without a verdict that
+        counts, those of one asset, or one gate."""
+        wanting = {
+            item.gate_id
+            for standing in self.judged_standings()
+            if asset in (None, standing.asset) and not standing.needs_making
+            for item in standing.gates
+            if item.needs_verdict and gate in (None, item.gate_id)
+        }
+        found = [check for checks in self.workload.gates.values() for check in checks]
+        self.assets = []
+        self.checks = sorted(
+            (check for check in found if gate_id(check.asset_key, check.name) in wanting),
+            key=lambda check: check.to_user_string(),
+        )
+
+    @property
+    def gates_to_judge(self) -> frozenset[str]:
+        """The gates that :meth:`execute` will evaluate, by id."""
+        return frozenset(gate_id(check.asset_key, check.name) for check in self.checks)
+
+    def judged_standings(self) -> tuple[AssetStanding, ...]:
+        """How every asset stands that the workload makes or judges."""
+        return (*self.standings(), *self._foreign().values())
 
     def _foreign(self) -> dict[dg.AssetKey, AssetStanding]:
         """How the assets stand that the workload judges and does not make."""
