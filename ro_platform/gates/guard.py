@@ -58,6 +58,7 @@ from ro_platform.gates.made import (
     erasure_of,
     revisions_between,
 )
+from ro_platform.gates.older_form import OLDER, is_older_form
 from ro_platform.gates.receipts import recorded_in, rule_digest
 from ro_platform.gates.subjects import (
     artifact_subject,
@@ -68,9 +69,6 @@ from ro_platform.gates.subjects import (
 )
 from ro_platform.ledger.entry import body_of
 from ro_platform.ledger.reader import LedgerReader
-
-OLDER_FORM = "src-"
-"""How the code version of a rule began that was a digest of the check's source text alone."""
 
 _WORDS: dict[type[GateRefusedError], str] = {
     GateFailedError: "FAIL",
@@ -136,11 +134,6 @@ class _Question:
             (EntryKind.GATE_RECEIPT, verdict_subject(*about)),
             (EntryKind.PASS_REVOKED, revocation_subject(*about, rule)),
         ]
-
-    def is_older_form(self, rule: GateRule, receipt: GateReceipt) -> bool:
-        """Whether a verdict spoke under that rule, and it is a digest of source text alone."""
-        old = rule.code_version.startswith(OLDER_FORM)
-        return old and _digest_of(rule, self.manifest) == receipt.rule_digest
 
     def refuse(
         self, kind: type[GateRefusedError], why: str, next_step: str, receipt: str | None = None
@@ -283,22 +276,10 @@ class Guard:
     def _refuse_older_form(
         self, asked: _Question, receipt: GateReceipt, locator: str | None
     ) -> None:
-        """Refuse a PASS under a rule of the older form, in those words. It is asked of the gate
-        sets that were on record, and only where the rule is another one now."""
-        if receipt.status is not GateStatus.PASS or receipt.rule_digest == asked.rule_digest:
-            return
-        for entry in self._log.scan(
-            kind=EntryKind.GATE_SET_DECLARED, subject=asset_subject(asked.asset)
+        if receipt.rule_digest != asked.rule_digest and is_older_form(
+            self._log, receipt, asked.manifest
         ):
-            for rule in declared_in(entry).gates:
-                if rule.gate_id == asked.rule.gate_id and asked.is_older_form(rule, receipt):
-                    asked.refuse(
-                        GateStaleError,
-                        "passed only under a rule of the older form (`src-`, the check's source "
-                        "alone) the bytes",
-                        "Judge what exists again: `ro gate run`.",
-                        locator,
-                    )
+            asked.refuse(GateStaleError, OLDER, "Judge what exists again: `ro gate run`.", locator)
 
     def _receipt(self, asked: _Question, recorded: ReceiptRecorded | None) -> GateReceipt:
         """The newest receipt of the gate on those bytes, if it is there and believable."""

@@ -15,8 +15,8 @@ import dagster as dg
 
 from ro_platform.config.settings import Settings
 from ro_platform.errors import RunOperateError, SettingsError
+from ro_platform.orchestration.dagster_definitions_private import is_lazy, target_of_module
 from ro_platform.orchestration.dagster_launches_private import location_of, modules_of
-from ro_platform.orchestration.dagster_private import is_lazy, target_of_module
 
 _DEFAULT = "defs"
 

@@ -8,19 +8,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from types import ModuleType
 from typing import Any, NoReturn
 
 import dagster as dg
 from dagster._config import Field, StringSource
-from dagster._config.pythonic_config.resource import PartialResource
 from dagster._core.definitions.asset_checks.asset_check_evaluation import (
     AssetCheckEvaluationPlanned,
 )
 from dagster._core.definitions.assets.definition.asset_spec import (
     SYSTEM_METADATA_KEY_AUTO_CREATED_STUB_ASSET,
 )
-from dagster._core.definitions.decorators.op_decorator import DecoratedOpFunction
 from dagster._core.errors import (
     DagsterExecutionInterruptedError,
     DagsterUserCodeUnreachableError,
@@ -40,13 +37,11 @@ from dagster._core.storage.local_compute_log_manager import LocalComputeLogManag
 from dagster._core.storage.root import LocalArtifactStorage
 from dagster._core.storage.sqlite_storage import DagsterSqliteStorage
 from dagster._core.storage.tags import GRPC_INFO_TAG
-from dagster._core.workspace.autodiscovery import loadable_targets_from_loaded_module
 from dagster._grpc.client import DagsterGrpcClient
 from dagster._grpc.types import CanCancelExecutionRequest, CanCancelExecutionResult
 from dagster._serdes import ConfigurableClassData, deserialize_value
 from dagster._utils.concurrency import ConcurrencyClaimStatus as ClaimStatus
 from dagster._utils.interrupts import pop_captured_interrupt
-from dagster.components.definitions import LazyDefinitions
 from dagster_shared.error import SerializableErrorInfo
 
 __all__ = [
@@ -74,13 +69,10 @@ __all__ = [
     "edges_of",
     "execution_set",
     "free_slots_of_run",
-    "function_of",
     "inputs_without_value",
     "is_executing",
     "is_foreign",
     "is_interrupted",
-    "is_left_to_launch",
-    "is_lazy",
     "job_gates",
     "job_of_run",
     "judged_assets",
@@ -93,62 +85,12 @@ __all__ = [
     "planned_units",
     "raise_interrupted",
     "report_refusal",
-    "resources_of",
     "slot_holders",
     "step_key_of",
     "step_key_of_input",
     "subset_of",
-    "target_of_module",
     "was_on_this_host",
 ]
-
-
-def function_of(definition: dg.AssetsDefinition) -> Any | None:
-    """The function that makes an asset or evaluates a check; None if that is no single one."""
-    node = definition.node_def if definition.is_executable else None
-    compute = node.compute_fn if isinstance(node, dg.OpDefinition) else None
-    return compute.decorated_fn if isinstance(compute, DecoratedOpFunction) else None
-
-
-def resources_of(definition: dg.AssetsDefinition) -> frozenset[str]:
-    """The resources that the step's function asks for: its inputs' IO managers are not among
-    them."""
-    node = definition.node_def if definition.is_executable else None
-    keys = node.required_resource_keys if isinstance(node, dg.OpDefinition) else ()
-    return frozenset(keys or ())
-
-
-def is_left_to_launch(resource: Any) -> str | None:
-    """Why a launch decides what a resource is; None where the code alone does.
-
-    Fields that the code gives have a form in the code; that a launch does not replace them is
-    asked where the run starts.
-    """
-    if isinstance(resource, PartialResource):
-        return "which is configured at launch"
-    if isinstance(resource, dg.ResourceDefinition) and not isinstance(
-        resource, dg.ConfigurableResource
-    ):
-        schema = resource.config_schema.as_field().config_type
-        if getattr(schema, "fields", None):
-            return "which takes run config"
-    nested = (
-        [item for item in vars(resource).values() if isinstance(item, PartialResource)]
-        if (isinstance(resource, dg.ConfigurableResource))
-        else []
-    )
-    return "part of which is configured at launch" if nested else None
-
-
-def is_lazy(target: object) -> bool:
-    """Whether an attribute of a module is a function decorated with ``@dg.definitions``."""
-    return isinstance(target, LazyDefinitions)
-
-
-def target_of_module(module: ModuleType) -> object:
-    """The only thing in a module that Dagster would load as a code location. Raises Dagster's own
-    error if there is none, or more than one."""
-    return loadable_targets_from_loaded_module(module)[0].target_definition
 
 
 def step_key_of(context: dg.AssetExecutionContext | dg.AssetCheckExecutionContext) -> str:

@@ -20,7 +20,7 @@ from ro_platform.contracts import GateRule
 from ro_platform.errors import CodeNotCanonicalError, SettingsError
 from ro_platform.kernel.code.listing import Walk, listing_of
 from ro_platform.kernel.code.syntax import NotListed
-from ro_platform.orchestration.dagster_private import (
+from ro_platform.orchestration.dagster_definitions_private import (
     function_of,
     is_left_to_launch,
     resources_of,

@@ -11,7 +11,13 @@ import dagster as dg
 import pytest
 
 import ro_platform
-from ro_platform.orchestration import MANIFESTS, dagster_private, gate, govern
+from ro_platform.orchestration import (
+    MANIFESTS,
+    dagster_definitions_private,
+    dagster_private,
+    gate,
+    govern,
+)
 from ro_platform.testing import EphemeralPlane
 
 ROOT = Path(ro_platform.__file__).parent
@@ -330,12 +336,17 @@ def test_a_definitions_function_is_the_one_that_was_decorated() -> None:
 
     names = [
         function.__name__
-        for function in map(dagster_private.function_of, (made, judged))
+        for function in map(dagster_definitions_private.function_of, (made, judged))
         if function
     ]
     assert names == ["made", "judged"]
-    assert dagster_private.function_of(whole) is None
-    assert dagster_private.function_of(dg.AssetsDefinition(specs=[dg.AssetSpec("outside")])) is None
+    assert dagster_definitions_private.function_of(whole) is None
+    assert (
+        dagster_definitions_private.function_of(
+            dg.AssetsDefinition(specs=[dg.AssetSpec("outside")])
+        )
+        is None
+    )
 
 
 class _Setting(dg.ConfigurableResource):  # type: ignore[type-arg]
@@ -353,7 +364,7 @@ def test_the_resources_of_a_step_are_what_its_function_asks_for() -> None:
     def judged(made: int, setting: _Setting) -> dg.AssetCheckResult:
         return dg.AssetCheckResult(passed=made == setting.size)
 
-    assert dagster_private.resources_of(judged) == {"setting"}
+    assert dagster_definitions_private.resources_of(judged) == {"setting"}
 
 
 def test_a_resource_says_whether_a_launch_decides_what_it_is() -> None:
@@ -371,6 +382,6 @@ def test_a_resource_says_whether_a_launch_decides_what_it_is() -> None:
         return 1
 
     left = (_Setting.configure_at_launch(), Outer(inner=_Setting.configure_at_launch()), old)
-    assert all(map(dagster_private.is_left_to_launch, left))
+    assert all(map(dagster_definitions_private.is_left_to_launch, left))
     settled = (_Setting(size=2), Outer(inner=_Setting()), fixed, object)
-    assert not any(map(dagster_private.is_left_to_launch, settled))
+    assert not any(map(dagster_definitions_private.is_left_to_launch, settled))
