@@ -204,7 +204,7 @@ def test_a_launch_that_sets_a_gates_resource_gets_no_verdict(
         raise_on_error=False,
     )
     assert not result.success
-    assert attempts(fingerprint)["rows#within"].error_code == "RO_INVALID_INPUT"
+    assert attempts(fingerprint)["rows#within"].error_code == "RO_RUN_CONFIG"
     ref = governed.plane.store.binding("rows", fingerprint)
     assert ref is not None
     assert governed.plane.receipts.latest("rows.within", fingerprint, ref.digest) is None
