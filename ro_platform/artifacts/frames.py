@@ -21,8 +21,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from ro_platform.artifacts.sameness import first_difference
+from ro_platform.artifacts.sameness import first_difference, is_exact
 from ro_platform.artifacts.table_errors import ARROW_ERRORS, short, unfit
 from ro_platform.errors import EncodingError, NotCanonicalError
 from ro_platform.kernel.canonical import canonical_bytes
@@ -275,7 +276,7 @@ def _with_objects(
 
 def _marks(column: pd.Series[Any], kind: pa.DataType) -> Iterator[str | None]:
     """The forms to try for a column of objects, the one without a mark first where it may fit."""
-    kinds = set(map(type, column))
+    kinds = set(map(type, column.tolist()))
     if list not in kinds:
         yield None
     if type(pd.NaT) in kinds:
@@ -304,6 +305,8 @@ def _first_change(
     for start in range(0, len(column), ROWS):
         given = column.iloc[start : start + ROWS].tolist()
         part = stored.slice(start, ROWS)
+        if _is_read_exactly(part, mark) and is_exact(given, part.type):
+            continue
         try:
             back = _objects(part, mark)
         except ARROW_ERRORS as error:
@@ -312,6 +315,20 @@ def _first_change(
         if row is not None:
             return start + row, given[row], back[row]
     return None
+
+
+def _is_read_exactly(cells: pa.ChunkedArray, mark: str | None) -> bool:
+    """Whether reading the cells as objects changes none of them, whatever they are."""
+    if mark is not None or not pa.types.is_nested(cells.type):
+        return mark in (None, "exact")
+    if not pa.types.is_struct(cells.type):
+        return False
+    fields = cells.drop_null().flatten()  # numbers with gaps are what pandas would change
+    return all(
+        pa.types.is_string(field.type)
+        or (not field.null_count and (pa.types.is_int64(field.type) or field.type == pa.bool_()))
+        for field in fields
+    )
 
 
 def _changed(
@@ -407,6 +424,9 @@ def _check_values(frame: pd.DataFrame, table: pa.Table) -> None:
         and not isinstance(dtype, pd.StringDtype | pd.DatetimeTZDtype | pd.ArrowDtype)
         and not _is_masked_whole(dtype)
     ]
+    for name in [name for name in doubtful if frame[name].dtype == "category"]:
+        _check_codes(frame, table, name)
+        doubtful.remove(name)
     part = _described(table.select(doubtful))
     for start in range(0, len(frame) if doubtful else 0, ROWS):
         back = frame_of_table(part.slice(start, ROWS))
@@ -419,14 +439,25 @@ def _check_values(frame: pd.DataFrame, table: pa.Table) -> None:
                 raise _changed(name, frame[name], (start + row, given[row], found[row]))
 
 
+def _check_codes(frame: pd.DataFrame, table: pa.Table, name: str) -> None:
+    """Compare the code of each value with the one that its text has among the categories."""
+    column: Any = frame[name].array
+    text = table.column(name)
+    text = text.cast(pa.string()) if pa.types.is_null(text.type) else text
+    categories = pa.array(column.categories.tolist(), text.type)
+    found = pc.index_in(text, value_set=categories, skip_nulls=True).fill_null(-1).to_numpy()
+    rows = np.flatnonzero(found != column.codes)
+    if len(rows):
+        row = int(rows[0])
+        raise _changed(name, frame[name], (row, column[row], text[row].as_py()))
+
+
 def _is_masked_whole(dtype: Any) -> bool:
     """Nullable whole numbers and truth values: Arrow keeps them as they are."""
     return hasattr(dtype, "numpy_dtype") and getattr(dtype, "kind", "f") in "iub"
 
 
 def _same_extension(given: Any, back: Any) -> bool:
-    if isinstance(given, pd.Categorical):
-        return bool(np.array_equal(given.codes, back.codes))
     return bool(given.dtype == back.dtype and given.equals(back))
 
 

@@ -11,6 +11,7 @@ import datetime as dt
 import math
 from collections.abc import Sequence
 from decimal import Decimal
+from itertools import chain
 from operator import attrgetter
 from types import NoneType
 from typing import Any
@@ -33,6 +34,44 @@ def first_difference(given: Sequence[Any], back: Sequence[Any]) -> int | None:
     return next((row for row, (one, other) in pairs if not same(one, other)), None)
 
 
+def is_exact(values: Sequence[Any], kind: pa.DataType) -> bool:
+    """Whether an Arrow type holds each of the values by its construction; False says nothing.
+
+    The class of every value is looked at, at every depth: text as ``string``, ``bytes`` as
+    ``binary``, whole numbers, days, moments without a zone, lists of one of these, and dicts that
+    all have the same keys in the order of the struct.
+    """
+    kinds = set(map(type, values)) - {NoneType}
+    if len(kinds) != 1:
+        return not kinds
+    (found,) = kinds
+    if found in _EXACT:
+        return bool(_EXACT[found](kind))
+    whole = values if found is dt.datetime else [value for value in values if value is not None]
+    if found is list and pa.types.is_list(kind):
+        return is_exact(list(chain.from_iterable(whole)), kind.value_type)
+    if found is dict and pa.types.is_struct(kind):
+        names = [kind.field(position).name for position in range(kind.num_fields)]
+        return set(map(tuple, whole)) == {tuple(names)} and all(
+            set(map(type, names)) == {str}
+            and is_exact([value[name] for value in whole], kind.field(name).type)
+            for name in names
+        )
+    if found is dt.datetime and kind == pa.timestamp("us"):
+        moments = filter(None, whole)
+        return set(map(attrgetter("fold", "tzinfo"), moments)) == {(0, None)}
+    return False
+
+
+_EXACT: dict[type, Any] = {
+    str: pa.types.is_string,
+    bytes: pa.types.is_binary,
+    bool: pa.types.is_boolean,
+    int: pa.types.is_int64,
+    dt.date: pa.types.is_date32,
+}
+
+
 def same(one: Any, other: Any) -> bool:
     """Whether two Python objects are the same value of the same class, at every depth."""
     kind = type(one)
@@ -47,8 +86,11 @@ def same(one: Any, other: Any) -> bool:
     if kind is list or kind is tuple:
         return len(one) == len(other) and all(map(same, one, other))
     if kind is dict:
-        return first_difference(list(one), list(other)) is None and all(
-            map(same, one.values(), other.values())
+        keys, others = list(one), list(other)
+        return (
+            all(map(same, keys, others))
+            and len(keys) == len(others)
+            and all(map(same, one.values(), other.values()))
         )
     if kind is Decimal:
         return bool(one.as_tuple() == other.as_tuple())
@@ -118,6 +160,21 @@ def _same_by_class(given: Sequence[Any], back: Sequence[Any]) -> bool:
             ones == others
             and all(map(Decimal.same_quantum, ones, others))
             and list(map(Decimal.is_signed, ones)) == list(map(Decimal.is_signed, others))
+        )
+    if found == {list} and NoneType not in kinds:
+        return list(map(len, given)) == list(map(len, back)) and _same_by_class(
+            list(chain.from_iterable(given)), list(chain.from_iterable(back))
+        )
+    if found == {dict} and NoneType not in kinds:
+        keys = set(map(tuple, (*given, *back)))
+        names = next(iter(keys))
+        return (
+            len(keys) == 1
+            and set(map(type, names)) <= {str}
+            and all(
+                _same_by_class([cell[name] for cell in given], [cell[name] for cell in back])
+                for name in names
+            )
         )
     if kinds and found == {dt.datetime} and NoneType not in kinds:
         special = attrgetter("fold", "tzinfo")
