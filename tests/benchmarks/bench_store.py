@@ -3,7 +3,8 @@
 Everything is measured in one run on one disk and given as ratios, since the machine differs each
 time. Nothing is dropped from the page cache: reads come from memory, for the store and for its
 peers alike, which is the hardest case for a verified read. "Durable" writes have reached the disk
-when the clock stops; Dagster and DVC do not wait for it, and their rows say so.
+when the clock stops; Dagster and DVC do not wait for it, and their rows say so. What the check of
+tables takes is processor time, against the same put with the check switched off.
 
 Run it by ``make bench``, or ``python tests/benchmarks/bench_store.py --quick``.
 """
@@ -20,15 +21,26 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from datetime import date, timedelta
+from decimal import Decimal
 from pathlib import Path
+from typing import Any
+from unittest import mock
 
 import dagster as dg
+import numpy as np
+import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
+from ro_platform.artifacts import frames
+from ro_platform.artifacts import tables as parquet
 from ro_platform.artifacts.backends.filesystem import FilesystemBackend
+from ro_platform.artifacts.backends.memory import MemoryBackend
+from ro_platform.artifacts.encodings import encode
 from ro_platform.artifacts.store import ArtifactStore
 from ro_platform.contracts import BoundRef
 from ro_platform.kernel.digest import blake3_hex, sha256_hex
@@ -223,6 +235,75 @@ def small(bench: Bench, count: int, dvc: Path | None) -> None:
     )
 
 
+def tables(bench: Bench, rows: int) -> None:
+    """What the check of values takes of a put: processor time, with the check and without."""
+    shared = BenchTables(rows)
+    for name, frame in shared.frames().items():
+        way, bare = f"table: {name}, put", f"table: {name}, put without the check"
+        taken: dict[str, list[float]] = {way: [], bare: []}
+        for _ in range(bench.repeats * 2):
+            taken[way].append(put_seconds(frame))
+            with unchecked():
+                taken[bare].append(put_seconds(frame))
+        for what, times in taken.items():
+            bench.times[what] = min(times)
+            bench.rows.append(Row(what, min(times), f"{rows / min(times):,.0f} rows/s"))
+        bench.compare(way, bare, 0.97 if name == "typed" else 0.5)
+
+
+class BenchTables:
+    """Frames of that many rows: typed columns, and objects of one kind each."""
+
+    def __init__(self, rows: int) -> None:
+        self._rows = rows
+
+    def frames(self) -> dict[str, pd.DataFrame]:
+        """By what their columns hold."""
+        numbers, day = range(self._rows), date(2020, 1, 1)
+        typed = pd.DataFrame(
+            {
+                "whole": np.arange(self._rows) * 2_654_435_761 % 2**32,
+                "float": np.sqrt(np.arange(self._rows)),
+                "text": pd.Series([f"t{n % 997}" for n in numbers]),
+                "moment": pd.date_range("2020", periods=self._rows, freq="s"),
+                "nullable": pd.Series(np.arange(self._rows) % 99).astype("Int64"),
+            }
+        )
+        objects: dict[str, list[Any]] = {
+            "text": [f"t{n % 4999}" for n in numbers],
+            "whole numbers": list(numbers),
+            "days": [day + timedelta(n % 999) for n in numbers],
+            "decimals": [Decimal(n % 9999).scaleb(-2) for n in numbers],
+            "lists": [[n, n + 1] for n in numbers],
+            "dicts": [{"b": "x", "a": n} for n in numbers],
+        }
+        columns = {
+            name: pd.DataFrame({"c": pd.Series(values, dtype=object)})
+            for name, values in objects.items()
+        }
+        kinds = pd.Categorical([f"t{n % 997}" for n in numbers])
+        return {"typed": typed, **columns, "categories": pd.DataFrame({"c": kinds})}
+
+
+def put_seconds(frame: pd.DataFrame) -> float:
+    """The processor time of one put into memory."""
+    store = ArtifactStore(MemoryBackend())
+    begin = time.process_time()
+    encode(store, frame)
+    return time.process_time() - begin
+
+
+@contextmanager
+def unchecked() -> Iterator[None]:
+    """What is compared is taken for the same."""
+    with (
+        mock.patch.object(frames, "_first_change", return_value=None),
+        mock.patch.object(frames, "_check_values", return_value=None),
+        mock.patch.object(parquet, "_check_values", return_value=None),
+    ):
+        yield
+
+
 class DagsterFiles:
     """Dagster's own IO manager for local files (pickle, no digest, no fsync).
 
@@ -340,6 +421,7 @@ def main() -> None:
         bench = Bench(Path(folder), repeats=2 if options.quick else 3)
         large(bench, 64 if options.quick else 1024)
         small(bench, 500 if options.quick else 10_000, options.dvc)
+        tables(bench, 100_000 if options.quick else 400_000)
     if options.json:
         sys.stdout.write(json.dumps([asdict(row) for row in bench.rows], indent=2) + "\n")
     else:
