@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 
 from pydantic import ValidationError
@@ -23,13 +23,15 @@ from ro_platform.admin.service import AdminService
 from ro_platform.artifacts.backends.base import BlobBackend
 from ro_platform.artifacts.backends.filesystem import FilesystemBackend
 from ro_platform.artifacts.backends.memory import MemoryBackend
+from ro_platform.artifacts.backends.overlay import OverlayBackend
 from ro_platform.artifacts.store import ArtifactStore
 from ro_platform.checkpoints.keys import trusted_keys
 from ro_platform.checkpoints.service import CheckpointPolicy, Checkpoints
+from ro_platform.config.drafts import draft_facts, require_governed_place
 from ro_platform.config.policies import AccessPolicies, require_publishable
 from ro_platform.config.settings import Settings, is_postgres, path_of
 from ro_platform.config.versions import ConfigVersions
-from ro_platform.contracts import AdminActionType, AdminEvent, JsonObject, LedgerEntry
+from ro_platform.contracts import Action, AdminActionType, AdminEvent, JsonObject, LedgerEntry
 from ro_platform.contracts.base import contract_error
 from ro_platform.dossier.export import DossierExport, Notes
 from ro_platform.dossier.notes import kept_or_issued
@@ -44,6 +46,7 @@ from ro_platform.kernel.signing import SigningKey
 from ro_platform.ledger.backends.base import LedgerBackend
 from ro_platform.ledger.backends.memory import MemoryLedgerBackend
 from ro_platform.ledger.backends.sqlite import SqliteLedgerBackend
+from ro_platform.ledger.drafted import DraftLedger, require_governed
 from ro_platform.ledger.entry import EntryDraft, body_of
 from ro_platform.ledger.events import admin_event_draft
 from ro_platform.ledger.log import Ledger
@@ -52,6 +55,14 @@ from ro_platform.runs.admission import Admission
 from ro_platform.runs.archive import Archive
 from ro_platform.runs.audit import Audit
 from ro_platform.runs.concerned import concerning
+from ro_platform.runs.drafts import (
+    DraftCatalogue,
+    DraftConfigs,
+    DraftGuard,
+    DraftPublication,
+    DraftRegistry,
+    Governed,
+)
 from ro_platform.runs.erasure import Erasures
 from ro_platform.runs.external import ExternalArtifacts
 from ro_platform.runs.history import AttemptHistory
@@ -117,8 +128,14 @@ class Plane:
 
     @classmethod
     def open(cls, settings: Settings, *, clock: Clock = system_clock) -> Plane:
-        """Open the backends that the settings name. Creates nothing before the first write."""
+        """Open the backends that the settings name. Creates nothing before the first write.
+
+        Raises :class:`DraftError` for those of a draft, unless the settings are a draft's.
+        """
+        if settings.draft_of is not None:
+            return cls._open_draft(settings, shared_plane(settings.draft_of), clock)
         root = path_of(settings.store_url, scheme="file", setting="RO_STORE_URL")
+        require_governed_place(root, "RO_STORE_URL")
         log: LedgerBackend
         if is_postgres(settings.ledger_url):
             # Imported where it is used: its driver would slow down every command.
@@ -127,7 +144,9 @@ class Plane:
             log = PostgresLedgerBackend(settings.ledger_url)
         else:
             database = path_of(settings.ledger_url, scheme="sqlite", setting="RO_LEDGER_URL")
+            require_governed_place(database, "RO_LEDGER_URL")
             log = SqliteLedgerBackend(database)
+            require_governed(LedgerReader(log))
         policy = CheckpointPolicy(
             settings.ledger_origin, settings.witnesses, partial(trusted_keys, settings)
         )
@@ -137,6 +156,38 @@ class Plane:
             clock=clock,
             checkpoints=policy,
             credentials=_credentials(settings),
+        )
+
+    @classmethod
+    def _open_draft(cls, settings: Settings, governed: Plane, clock: Clock) -> Plane:
+        """A draft's own store and ledger, over what is governed."""
+        store = path_of(settings.store_url, scheme="file", setting="RO_STORE_URL")
+        database = path_of(settings.ledger_url, scheme="sqlite", setting="RO_LEDGER_URL")
+        overlay = OverlayBackend(FilesystemBackend(store), governed.store.backend)
+        keys = Credentials.ephemeral()
+        own = replace(keys, environment=settings.environment, single_user=settings.actor)
+
+        name, workload = settings.home.name, draft_facts(settings).get("workload")
+        target = governed.access.target(f"artifacts, for the draft {name}", workload=workload)
+
+        below = Governed(
+            governed.store,
+            governed.guard,
+            governed.gates,
+            governed.runs,
+            governed.configs,
+            overlay,
+            partial(governed.identity.require, Action.READ_ARTIFACT, target),
+        )
+        return cls.over(
+            overlay,
+            SqliteLedgerBackend(database),
+            clock=clock,
+            checkpoints=CheckpointPolicy(
+                settings.ledger_origin, (), partial(trusted_keys, settings)
+            ),
+            credentials=own,
+            draft=(name, below),
         )
 
     @classmethod
@@ -153,25 +204,38 @@ class Plane:
         clock: Clock = system_clock,
         checkpoints: CheckpointPolicy = _LOCAL,
         credentials: Credentials | None = None,
+        draft: tuple[str, Governed] | None = None,
     ) -> Plane:
-        """A plane over these backends; by default with keys that only this object has."""
-        ledger = Ledger(log, clock)
+        """A plane over these backends; by default with keys that only this object has.
+
+        ``draft`` is the name of a draft and what it is drafted on.
+        """
+        ledger = DraftLedger(log, clock, draft=draft[0]) if draft else Ledger(log, clock)
         store = ArtifactStore(blobs, partial(erasure_of, ledger))
         own = credentials or Credentials.ephemeral()
         where, user = own.environment, own.single_user
-        configs = ConfigVersions(
-            store, ledger, clock, partial(require_publishable, environment=where)
+        rule = partial(require_publishable, environment=where)
+        configs = (
+            DraftConfigs(store, ledger, clock, rule, below=draft[1].configs)
+            if draft
+            else ConfigVersions(store, ledger, clock, rule)
         )
         policies = AccessPolicies(
             configs, environment=where, single_user=user, holders=lambda: tokens.holders()
         )
         access = Access(policies.newest, environment=where, single_user=user)
         tokens = Tokens(ledger, own.access_key, clock, access)
-        gates, receipts = GateCatalogue(ledger), Receipts(store, ledger)
-        guard = Guard(store, ledger)
-        runs = RunRegistry(store, ledger, configs, guard)
+        gates = DraftCatalogue(ledger, draft[1]) if draft else GateCatalogue(ledger)
+        receipts = Receipts(store, ledger)
+        guard = DraftGuard(store, ledger, draft[1]) if draft else Guard(store, ledger)
+        runs = (
+            DraftRegistry(store, ledger, configs, guard, draft[1])
+            if draft
+            else RunRegistry(store, ledger, configs, guard)
+        )
         attempts = AttemptHistory(ledger, actor=DAGSTER_ACTOR)
-        publication = Publication(store, ledger, guard, runs)
+        publish = DraftPublication if draft else Publication
+        publication = publish(store, ledger, guard, runs)
         holdings = Holdings(store, configs, runs)
         revocations = Revocations(ledger, clock)
         erasures = Erasures(store, ledger, holdings, runs, clock)

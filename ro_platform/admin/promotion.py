@@ -26,6 +26,7 @@ from ro_platform.contracts.artifact import Locator
 from ro_platform.contracts.base import Actor, Hex64, Name, Reason, UtcTimestamp
 from ro_platform.errors import GateAbsentError
 from ro_platform.gates.guard import Guard
+from ro_platform.ledger.drafted import require_governed
 from ro_platform.ledger.entry import EntryDraft, body_of
 from ro_platform.ledger.log import Ledger
 from ro_platform.ledger.reader import LedgerReader
@@ -108,8 +109,10 @@ class PromoteAction(AdminAction[PromoteParameters]):
     def before(self, request: AdminRequest, log: LedgerReader) -> JsonObject:
         """What the channel points to, and the evidence that stands for the artifact.
 
-        Raises a :class:`GateRefusedError` unless every gate stands, and one at least does.
+        Raises a :class:`GateRefusedError` unless every gate stands, and one at least does, and
+        :class:`DraftError` in a draft, of which nothing is promoted.
         """
+        require_governed(log)
         asked = self.asked(request)
         now = Channels(log).current(asked.name, asked.channel)
         named = self._artifacts.named(asked.ref)

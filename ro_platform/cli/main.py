@@ -14,6 +14,7 @@ from ro_platform.errors import RunOperateError
 
 _NOUNS = {
     "run": "Carry a manifest through its workload, governed.",
+    "draft": "List, show and remove what was tried out with `ro run --draft`.",
     "attempts": "List attempts, show one, and end those whose worker vanished.",
     "manifest": "Fingerprint, show and register manifests.",
     "artifact": "List, show, get, verify and erase artifacts.",

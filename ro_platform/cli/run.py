@@ -15,6 +15,7 @@ from rich.text import Text
 
 from ro_platform.cli import run_changes
 from ro_platform.cli.admin_authority import acting
+from ro_platform.cli.draft_run import run_draft
 from ro_platform.cli.output import (
     Cell,
     err,
@@ -46,9 +47,22 @@ _POLL_SECONDS = 0.25
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--replay", is_flag=True, help="Execute again and prove every artifact identical.")
 @run_changes.options
+@click.option(
+    "--draft", is_flag=True, help="Try it out apart from everything governed: see `ro draft`."
+)
+@click.option(
+    "--draft-name", metavar="NAME", help="With --draft: its name, by default the workload's."
+)
 @json_option
 @fails_clearly
-def command(file: Path, replay: bool, when_changed: run_changes.WhenChanged, as_json: bool) -> None:
+def command(
+    file: Path,
+    replay: bool,
+    when_changed: run_changes.WhenChanged,
+    draft: bool,
+    draft_name: str | None,
+    as_json: bool,
+) -> None:
     """Carry the manifest in FILE through its workload.
 
     What already stands (bound, and passed by every gate) is not computed again; what of it other
@@ -57,6 +71,11 @@ def command(file: Path, replay: bool, when_changed: run_changes.WhenChanged, as_
     settings = Settings.load()
     manifest = read_manifest_file(file)
     workload = manifest.manifest.workload
+    if draft or draft_name:
+        if replay or when_changed.is_asked:
+            raise click.UsageError("A draft has nothing to replay or to be strict about.")
+        run_draft(settings, manifest, draft_name or workload, as_json=as_json)
+        return
     acting(shared_plane(settings), Action.LAUNCH, f"workload/{workload}", workload=workload)
     files = run_changes.files_of(shared_plane(settings), manifest, when_changed)
     with err.status("loading the deployment ..."):
@@ -69,7 +88,7 @@ def command(file: Path, replay: bool, when_changed: run_changes.WhenChanged, as_
         run = GovernedRun.prepare(
             settings, run_changes.recomputed(run, when_changed), replay=replay
         )
-    with _progress(run):
+    with progress(run):
         outcome = run.execute()
     if as_json:
         say_json({**_facts(outcome, settings), "changes": changes.facts()})
@@ -83,7 +102,7 @@ def command(file: Path, replay: bool, when_changed: run_changes.WhenChanged, as_
 
 
 @contextmanager
-def _progress(run: GovernedRun) -> Iterator[None]:
+def progress(run: GovernedRun) -> Iterator[None]:
     """Show how far the run is, as the ledger tells it, until the block ends."""
     units = run.units
     if not units:
@@ -153,11 +172,11 @@ def _row(
         outcome.result(standing),
         short(standing.ref.digest) if standing.ref else "-",
         size(standing.ref.size_bytes) if standing.ref else "-",
-        _gates(standing),
+        gates_in_words(standing),
     ]
 
 
-def _gates(standing: AssetStanding) -> Text:
+def gates_in_words(standing: AssetStanding) -> Text:
     """``2 PASS`` (of them, those that warned), or what does not stand, by name: that is what a
     person looks for. What is no gate's matter says only what it is: ``BLOCKED``."""
     refused = [gate for gate in standing.gates if gate.refusal]

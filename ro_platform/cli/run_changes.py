@@ -42,6 +42,11 @@ class WhenChanged:
     recompute: bool
     write_to: Path | None
 
+    @property
+    def is_asked(self) -> bool:
+        """Whether anything but telling is asked for."""
+        return self.strict or self.recompute or self.write_to is not None
+
 
 @dataclass(frozen=True)
 class Changes:

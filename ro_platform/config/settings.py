@@ -32,7 +32,8 @@ class Settings:
     which may hold a password and is not shown; nor is ``dagster_url``, the PostgreSQL database of
     Dagster's own storage, empty where that is below ``dagster_state``; nor ``token``, by which this
     process says who it is; nor ``web``, the variables ``RO_WEB_*`` of the UI's face, which
-    :mod:`ro_platform.web.settings` reads.
+    :mod:`ro_platform.web.settings` reads. ``drafts`` says whether drafts are allowed; a draft's own
+    settings (:mod:`ro_platform.config.drafts`) name as ``draft_of`` those of what it drafts on.
     """
 
     root: Path
@@ -53,6 +54,8 @@ class Settings:
     access_key: Path
     launch_key: Path
     web: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    drafts: bool = True
+    draft_of: Settings | None = None
 
     @classmethod
     def load(
@@ -64,6 +67,7 @@ class Settings:
         env = os.environ if environment is None else environment
         root = _root(env, cwd or Path.cwd())
         home = _folder(env, "RO_HOME", root / ".ro")
+        environment_name = _name(env, "RO_ENVIRONMENT", "local")
         return cls(
             root=root,
             home=home,
@@ -78,11 +82,12 @@ class Settings:
             signing_key=_folder(env, "RO_SIGNING_KEY", home / "keys" / "signing.key"),
             trusted_keys=env.get("RO_TRUSTED_KEYS") or "",
             witnesses=tuple((env.get("RO_WITNESSES") or "").split()),
-            environment=_name(env, "RO_ENVIRONMENT", "local"),
+            environment=environment_name,
             token=(env.get("RO_TOKEN") or "").strip(),
             access_key=_folder(env, "RO_ACCESS_KEY", home / "keys" / "access.key"),
             launch_key=_folder(env, "RO_LAUNCH_KEY", home / "keys" / "launch.key"),
             web=tuple(sorted((k, v) for k, v in env.items() if k.startswith("RO_WEB_") and v)),
+            drafts=_drafts(env.get("RO_DRAFTS") or "", environment_name),
         )
 
     def run_address(self, dagster_run_id: str) -> str:
@@ -179,6 +184,28 @@ def _name(env: Mapping[str, str], name: str, default: str) -> str:
             setting=name,
         )
     return text
+
+
+def is_production(environment: str) -> bool:
+    """Whether an environment's name has ``prod`` or ``production`` as one of its words."""
+    return not {"prod", "production"}.isdisjoint(re.split(r"[_.\-]", environment.lower()))
+
+
+def _drafts(text: str, environment: str) -> bool:
+    """Whether drafts are allowed: everywhere but in production, unless they are forbidden."""
+    if text not in ("", "allow", "forbid"):
+        raise SettingsError(
+            f"RO_DRAFTS is {text[:80]!r}.",
+            next_step="Set RO_DRAFTS to allow or forbid, or leave it unset.",
+            setting="RO_DRAFTS",
+        )
+    if text == "allow" and is_production(environment):
+        raise SettingsError(
+            f"RO_DRAFTS is 'allow', and RO_ENVIRONMENT {environment!r} is production.",
+            next_step="Production allows no drafts: unset RO_DRAFTS, and draft elsewhere.",
+            setting="RO_DRAFTS",
+        )
+    return text != "forbid" and not is_production(environment)
 
 
 def _without_secrets(url: str) -> str:

@@ -45,6 +45,7 @@ from ro_platform.kernel.digest import sha256_hex
 from ro_platform.kernel.identity import admin_event_id, run_id
 from ro_platform.kernel.signing import SigningKey, open_note, sign_note
 from ro_platform.ledger.checkpoints import Checkpoint
+from ro_platform.ledger.drafted import require_governed
 from ro_platform.ledger.entry import body_of
 from ro_platform.ledger.log import Ledger
 from ro_platform.ledger.sealing import touched_mention
@@ -111,8 +112,9 @@ class DossierExport:
         A run that ended and is not sealed yet, or was touched since, is sealed by ``actor``. Raises
         :class:`ManifestNotRegisteredError`; :class:`InvalidInputError` while an attempt is open, or
         if ``target`` exists or cannot be written; and the errors of the store and the ledger where
-        what is stored is not what was recorded.
+        what is stored is not what was recorded. A draft has none: :class:`DraftError`.
         """
+        require_governed(self._ledger)
         if target.exists():
             raise _bad_target(target, "something is there already")
         gathered = self._gather(fingerprint, actor)

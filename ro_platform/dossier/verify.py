@@ -45,6 +45,7 @@ from ro_platform.kernel.files import open_file
 from ro_platform.kernel.identity import run_id
 from ro_platform.kernel.signing import VerifierKey
 from ro_platform.ledger.checkpoints import Checkpoint
+from ro_platform.ledger.drafted import draft_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +112,9 @@ class _Verification:
         manifest, fingerprint = signed.manifest()
         run = run_id(fingerprint)
         lines = signed.lines(checkpoint)
+        for line in lines:
+            draft = draft_of(line.entry)
+            require(draft is None, f"entry {line.seq} is of the draft {draft!r}")
         own, context = split(lines, run)
         records = sealed_records(own, context, run, fingerprint)
         require_registered(own, manifest, fingerprint)

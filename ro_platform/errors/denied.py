@@ -55,3 +55,9 @@ class RetentionError(AccessDeniedError):
     """The bytes have to be kept still: their retention period is not over."""
 
     code = "RO_RETENTION"
+
+
+class DraftForbiddenError(AccessDeniedError):
+    """The environment allows no drafts; production never does."""
+
+    code = "RO_DRAFT_FORBIDDEN"

@@ -106,3 +106,9 @@ class BundleRefusedError(InvalidInputError):
     """An engine's bundle cannot be judged: malformed, empty, unsafe, unsealed, or no such law."""
 
     code = "RO_BUNDLE_REFUSED"
+
+
+class DraftError(InvalidInputError):
+    """A store, a ledger or a dossier is a draft's, which counts for nothing governed."""
+
+    code = "RO_DRAFT"

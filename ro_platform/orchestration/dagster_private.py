@@ -81,6 +81,7 @@ __all__ = [
     "loggers_of",
     "mapped_parents",
     "parents_in_workspace",
+    "parents_in",
     "parents_of",
     "planned_units",
     "raise_interrupted",
@@ -254,6 +255,11 @@ def code_versions(job: dg.JobDefinition) -> dict[dg.AssetKey, str | None]:
     """The code version that each asset of a job declares, None where it declares none."""
     graph = job.asset_layer.asset_graph
     return {key: graph.get(key).code_version for key in job.asset_layer.executable_asset_keys}
+
+
+def parents_in(job: dg.JobDefinition, key: dg.AssetKey) -> set[dg.AssetKey]:
+    """What an asset of a job depends on, loaded or not."""
+    return set(job.asset_layer.asset_graph.get(key).parent_keys)
 
 
 def asset_order(job: dg.JobDefinition) -> list[dg.AssetKey]:

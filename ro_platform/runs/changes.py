@@ -20,7 +20,6 @@ from pathlib import Path
 from ro_platform.artifacts.store import ArtifactStore
 from ro_platform.config.versions import ConfigVersions
 from ro_platform.contracts import (
-    BoundRef,
     CodeRef,
     GateRule,
     JobAttemptRecord,
@@ -148,11 +147,10 @@ def changed_assets(
     were made with another config of the job."""
     by_unit: dict[str, list[JobAttemptRecord]] = {}
     for attempt in attempts:
-        if attempt.status is JobStatus.SUCCEEDED:
-            by_unit.setdefault(attempt.unit, []).append(attempt)
+        by_unit.setdefault(attempt.unit, []).append(attempt)
     changed: dict[str, AssetChange] = {}
     for item in standings:
-        made = _maker(by_unit.get(item.asset, []), item.ref)
+        made = maker_of(by_unit.get(item.asset, []), item)
         if made is not None:
             sources = (source.name for source in made.inputs)
             since = AssetChange(
@@ -166,6 +164,24 @@ def changed_assets(
             if since.is_one:
                 changed[item.asset] = since
     return list(changed.values())
+
+
+def maker_of(
+    attempts: Sequence[JobAttemptRecord], standing: AssetStanding
+) -> JobAttemptRecord | None:
+    """The newest attempt that gave exactly the bytes that are bound; one that lists none may have.
+
+    ``attempts`` are in the order in which they began, of this asset or of any.
+    """
+    for attempt in reversed(attempts):
+        gave = [item.artifact.digest for item in attempt.outputs]
+        if (
+            standing.ref is not None
+            and (attempt.unit, attempt.status) == (standing.asset, JobStatus.SUCCEEDED)
+            and (standing.ref.digest in gave or not gave)
+        ):
+            return attempt
+    return None
 
 
 def changed_runtime(
@@ -234,15 +250,6 @@ def under_code(file: ManifestFile, code: CodeRef) -> ManifestFile:
     """The same manifest but for its ``code``; its files are found where they were."""
     manifest = file.manifest.model_copy(update={"code": code})
     return ManifestFile(manifest, manifest_fingerprint(manifest), file.folder)
-
-
-def _maker(attempts: Sequence[JobAttemptRecord], ref: BoundRef | None) -> JobAttemptRecord | None:
-    """The newest attempt that gave exactly those bytes; one that lists none may have."""
-    for attempt in reversed(attempts):
-        gave = [item.artifact.digest for item in attempt.outputs]
-        if ref is not None and (ref.digest in gave or not gave):
-            return attempt
-    return None
 
 
 def _is_other(change: AssetChange | None) -> bool:

@@ -105,7 +105,7 @@ class RunRegistry:
         """
         digest = str(item.ref.digest)
         self._guard.require_unerased(digest)
-        if self._is_imported(item):
+        if self.is_imported(item):
             return None
         refusals: list[GateRefusedError] = []
         for entry in self._ledger.scan(
@@ -166,7 +166,7 @@ class RunRegistry:
         assert item.ref.digest is not None
         self._guard.require_unerased(item.ref.digest)
         stored = blob_ref(item.ref.digest).model_copy(update={"size_bytes": item.ref.size_bytes})
-        if item.ref.blake3 is None and self._is_imported(item) and self._store.has(stored):
+        if item.ref.blake3 is None and self.is_imported(item) and self._store.has(stored):
             self._store.verify(stored)
             return None
         path = file.locate(item.ref.ref)
@@ -196,7 +196,7 @@ class RunRegistry:
             )
         return path
 
-    def _is_imported(self, item: ManifestInput) -> bool:
+    def is_imported(self, item: ManifestInput) -> bool:
         """Whether those bytes once came from a file, so that reading them passes no gate by."""
         name = _imported(str(item.ref.digest))
         return next(self._ledger.scan(mention=name, limit=1), None) is not None

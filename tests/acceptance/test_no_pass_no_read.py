@@ -38,6 +38,9 @@ PASSING = [cell for cell in cells() if cell.state.code is None]
 REFUSING = [cell for cell in cells() if cell.state.code is not None]
 AT_ADMISSION = [cell for cell in REFUSING if cell.status == "REFUSED"]
 AT_THE_READ = [cell for cell in REFUSING if cell.status == "FAILED"]
+DRAFTS = [cell for cell in cells() if cell.is_draft]
+RUN = [cell for cell in REFUSING if not cell.is_draft]
+"""Those of which the governed Dagster has a run."""
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +92,7 @@ def test_every_refusal_is_on_record_under_its_code(evidence: Evidence) -> None:
 def test_the_words_of_a_refusal_are_in_the_runs_log(evidence: Evidence) -> None:
     """Whoever opens the run in the UI reads the code, and what to do next."""
     silent = [
-        str(cell) for cell in REFUSING if f"{cell.state.code}: " not in words_of(evidence.run(cell))
+        str(cell) for cell in RUN if f"{cell.state.code}: " not in words_of(evidence.run(cell))
     ]
     assert silent == []
 
@@ -97,8 +100,8 @@ def test_the_words_of_a_refusal_are_in_the_runs_log(evidence: Evidence) -> None:
 def test_a_refused_consumer_leaves_nothing(evidence: Evidence) -> None:
     """No binding in the store, no twin's either, and no materialization in Dagster."""
     assert [str(cell) for cell in REFUSING if evidence.is_bound(cell)] == []
-    made = {str(cell): materialized_by(evidence.run(cell)) for cell in REFUSING}
-    consumers = {str(cell): set(cell.consumers) for cell in REFUSING}
+    made = {str(cell): materialized_by(evidence.run(cell)) for cell in RUN}
+    consumers = {str(cell): set(cell.consumers) for cell in RUN}
     assert [cell for cell in made if made[cell] & consumers[cell]] == []
 
 
@@ -117,7 +120,7 @@ def test_admission_refuses_before_a_worker_is_paid_for(evidence: Evidence) -> No
 
 def test_the_read_refuses_what_admission_cannot_see(evidence: Evidence) -> None:
     """There a worker ran, and its run is a FAILURE; nothing is tagged as refused by admission."""
-    runs = {str(cell): evidence.run(cell) for cell in AT_THE_READ}
+    runs = {str(cell): evidence.run(cell) for cell in AT_THE_READ if not cell.is_draft}
     assert {cell: run["status"] for cell, run in runs.items() if run["status"] != "FAILURE"} == {}
     assert [cell for cell, run in runs.items() if "ro/refused" in tags_of(run)] == []
     assert [cell for cell, run in runs.items() if "STEP_START" not in kinds_of(run)] == []
@@ -133,6 +136,21 @@ def test_no_refused_run_is_retried(evidence: Evidence) -> None:
     again = {"STEP_UP_FOR_RETRY", "STEP_RESTARTED"}
     assert [str(cell) for cell in steps if kinds_of(evidence.run(cell)) & again] == []
     assert len(steps) == len(STATES) - 1
+
+
+def test_a_draft_leaves_nothing_where_it_reads(evidence: Evidence) -> None:
+    """Passing or refused, it tells the code and that it is a draft; of a manifest of its own the
+    governed record has no attempt, no binding and no run of the consumer."""
+    for cell in DRAFTS:
+        said = evidence.said[f"draft-{cell.manifest}"]
+        assert "DRAFT" in said, cell
+        assert cell.state.code is None or f"{cell.state.code} " in said, cell
+    mine = [cell for cell in DRAFTS if cell.manifest.endswith("-draft")]
+    for cell in mine:
+        key = evidence.fingerprints[cell.manifest]
+        assert evidence.attempts.of_unit(cell.consumer, key) == {}
+        assert (cell.consumer, key) not in evidence.bound
+    assert {cell.state.name for cell in mine} == {"pass", "race"}
 
 
 def test_a_backfills_refused_partitions_stop_no_good_one(evidence: Evidence) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ro_platform.cli.run import _gates
+from ro_platform.cli.run import gates_in_words
 from ro_platform.errors import ArtifactBlockedError, GateRevokedError
 from ro_platform.kernel.identity import run_id
 from ro_platform.orchestration.execution import RunOutcome, _refusal
@@ -33,7 +33,7 @@ def revoke(world: SmallWorld) -> None:
 
 
 def words(world: SmallWorld, *assets: str) -> list[str]:
-    return [_gates(standing).plain for standing in standings(world, *assets)]
+    return [gates_in_words(standing).plain for standing in standings(world, *assets)]
 
 
 def test_each_asset_is_told_in_words(world: SmallWorld) -> None:

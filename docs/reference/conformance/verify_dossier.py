@@ -131,6 +131,8 @@ def read_entries(found, size, root):
     for entry, line in entries:
         seq = entry["seq"]
         need(set(entry) <= ENTRY and isinstance(seq, int), f"entry {seq} is no entry")
+        names = entry.get("mentions", ())
+        need(not any(name.startswith("draft/") for name in names), f"entry {seq} is of a draft")
         need(last < seq < size, f"entry {seq} is out of order, there twice, or not in the log")
         need(all(re.fullmatch("[0-9a-f]{64}", step) for step in paths[str(seq)]), "no hashes")
         path, last = [bytes.fromhex(step) for step in paths[str(seq)]], seq

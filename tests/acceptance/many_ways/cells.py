@@ -69,6 +69,7 @@ STATES = (
     State("forged", "PASS forged through Dagster", "RO_GATE_ABSENT"),
     State("lost", "FAIL whose partition Dagster lost", "RO_GATE_FAILED"),
     State("planted", "binding planted in the store", "RO_ARTIFACT_UNRECORDED"),
+    State("drafted", "draft PASS, copied into the store", "RO_GATE_ABSENT"),
 )
 
 WAYS = (
@@ -96,6 +97,7 @@ WAYS = (
     Way("guest", "of an external asset", coordinated=False, producer="outside"),
     Way("scripted", "dg.materialize in a script", coordinated=False),
     Way("ran", "ro run", coordinated=False),
+    Way("draft", "ro run --draft", coordinated=False, reader="ran"),
 )
 
 _NO_DECLARATION = "the consumer's code location does not declare that producer's gates"
@@ -109,7 +111,7 @@ NO_CELL = {
 # In the order of registration, which is the order of Dagster's ranges.
 CHECKED = ("failed", "older", "revoked", "receipt")
 UNMADE = ("planted", "missing")
-UNCHECKED = ("absent", "forged")
+UNCHECKED = ("absent", "forged", "drafted")
 SEEN = (*CHECKED, *UNCHECKED, "blocked", "stale", "lost", *UNMADE)
 _RANGED = ("pass-ranged", "race-ranged", "altered", "gone", "shrank")
 
@@ -188,6 +190,11 @@ class Cell:
         """The name of its manifest."""
         name = self.state.name
         return own(name, self.way.name) if name in PER_WAY else name
+
+    @property
+    def is_draft(self) -> bool:
+        """Whether what it leaves is in a draft, and not on the governed record."""
+        return self.way.name == "draft"
 
     @property
     def status(self) -> str:

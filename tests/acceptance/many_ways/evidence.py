@@ -8,7 +8,7 @@ from hashlib import sha256
 from typing import Any
 
 from tests.acceptance.many_ways.cells import Cell, content
-from tests.acceptance.product import plain_canonical
+from tests.acceptance.product import Deployment, plain_canonical
 
 ENDED = {"SUCCEEDED", "FAILED", "CANCELED", "LOST", "REFUSED"}
 STARTED = {"RUN_STARTING", "RUN_START", "STEP_START", "STEP_WORKER_STARTING"}
@@ -63,10 +63,15 @@ class Evidence:
     delivered: dict[str, int]
     fingerprints: dict[str, str]
     run_of_cell: dict[Cell, str]
+    drafts: dict[str, Deployment]
+    said: dict[str, str]
 
     def attempts_of(self, cell: Cell, unit: str | None = None) -> list[list[dict[str, Any]]]:
         """The moves of each attempt of the cell's consumer (or of its twin)."""
-        found = self.attempts.of_unit(
+        attempts = self.attempts
+        if cell.is_draft:
+            attempts = Attempts.of(self.drafts[cell.manifest].entries(), after=0)
+        found = attempts.of_unit(
             unit or cell.consumer, self.fingerprints[cell.manifest], self.run_of_cell.get(cell)
         )
         return list(found.values())
@@ -90,7 +95,16 @@ class Evidence:
     def is_bound(self, cell: Cell) -> bool:
         """Whether any of the consumers has an artifact under the manifest."""
         fingerprint = self.fingerprints[cell.manifest]
-        return any((unit, fingerprint) in self.bound for unit in cell.consumers)
+        bound = bound_in(self.drafts[cell.manifest]) if cell.is_draft else self.bound
+        return any((unit, fingerprint) in bound for unit in cell.consumers)
+
+
+def bound_in(deployment: Deployment) -> set[tuple[str, str]]:
+    """(asset, fingerprint) of every binding in a store, read past the product."""
+    return {
+        (str(path.parents[1].relative_to(deployment.store / "refs")), path.parent.name[12:])
+        for path in deployment.store.glob("refs/**/rev=*.json")
+    }
 
 
 def run_of(move: dict[str, Any]) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 
 from tests.acceptance.many_ways.cells import FAMILIES, UNMADE, Cell, cells
 from tests.acceptance.many_ways.counting import delivered
-from tests.acceptance.many_ways.evidence import ENDED, RUNS, Attempts, Evidence
+from tests.acceptance.many_ways.evidence import ENDED, RUNS, Attempts, Evidence, bound_in
 from tests.acceptance.many_ways.served import Served, deployment_of, serving, step
 from tests.acceptance.many_ways.ways import SENSOR, START_SENSOR, STOP_SENSOR, Start, sensor
 from tests.acceptance.product import Deployment
@@ -73,10 +73,12 @@ def play(folder: Path, clock: Callable[[], float]) -> Played:
         evidence = Evidence(
             attempts=Attempts.of(deployment.entries(), after=entries),
             runs=runs,
-            bound=_bound(deployment),
+            bound=bound_in(deployment),
             delivered=delivered(deployment.home / "delivered", after=counted),
             fingerprints=names,
             run_of_cell=start.runs,
+            drafts=_drafts(deployment),
+            said={path.stem: path.read_text() for path in served.logs.glob("draft-*.out")},
         )
         checks = {
             asset: _checks(served, asset) for asset in (f"{name}/source" for name in FAMILIES)
@@ -154,7 +156,15 @@ def unfinished(start: Start, entries: int) -> list[Cell]:
         found = attempts.of_unit(cell.consumer, fingerprint, start.runs.get(cell))
         return any(moves[-1]["body"]["status"] in ENDED for moves in found.values())
 
-    return [cell for cell in cells() if not ended(cell)]
+    return [cell for cell in cells() if not cell.is_draft and not ended(cell)]
+
+
+def _drafts(deployment: Deployment) -> dict[str, Deployment]:
+    """Every draft by its name, to be looked into as a deployment is."""
+    return {
+        folder.name: Deployment(deployment.root, folder)
+        for folder in (deployment.home / "drafts").iterdir()
+    }
 
 
 def _automation(served: Served) -> Any:
@@ -187,14 +197,6 @@ def _statuses(served: Served) -> list[str]:
 
 def _runs(served: Served) -> dict[str, dict[str, Any]]:
     return {run["runId"]: run for run in served.ask(RUNS, limit=2000)["results"]}
-
-
-def _bound(deployment: Deployment) -> set[tuple[str, str]]:
-    """(asset, fingerprint) of every binding in the store, read past the product."""
-    return {
-        (str(path.parents[1].relative_to(deployment.store / "refs")), path.parent.name[12:])
-        for path in deployment.store.glob("refs/**/rev=*.json")
-    }
 
 
 def _checks(served: Served, asset: str) -> list[dict[str, Any]]:

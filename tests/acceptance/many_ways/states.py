@@ -23,6 +23,7 @@ from ro_platform.gates.made import artifact_of
 from ro_platform.kernel.canonical import canonical_bytes
 from ro_platform.kernel.digest import digests_of
 from ro_platform.orchestration.dagster_private import subset_of
+from ro_platform.orchestration.draft import drafting
 from ro_platform.orchestration.instances import open_instance
 from ro_platform.orchestration.registration import register_manifest
 from ro_platform.plane import shared_plane
@@ -131,6 +132,7 @@ def put(bench: Bench) -> None:
         if asset == OUTSIDE:
             _make_outside(bench)
         _spoil(bench, asset)
+    _judge_in_a_draft(bench)
     bench.plane.revocations.revoke(
         "origin.fine", bench.bound("origin", "blocked"), reason="upstream", actor="HUMAN::tester"
     )
@@ -207,6 +209,37 @@ def _spoil(bench: Bench, asset: str) -> None:
     fingerprint = bench.fingerprints["planted"]
     ref = encode(bench.plane.store, content(asset, fingerprint, 1))
     bench.plane.store.bind(asset, fingerprint, ref)
+
+
+def _judge_in_a_draft(bench: Bench) -> None:
+    """Make every producer's very bytes in a draft and let them pass there; then copy all that the
+    draft stored into the governed store."""
+    fingerprint = bench.fingerprints["drafted"]
+    file = read_manifest_file(bench.settings.home / "manifests" / "drafted.json")
+    now = build()
+    with drafting(bench.settings, "judged", file) as (draft, instance):
+        plane = shared_plane(draft)
+        register_manifest(plane, instance, file, workloads=["main_ran"], actor="HUMAN::tester")
+        job = now.resolve_implicit_global_asset_job_def()
+        sources = {dg.AssetKey([family, "source"]) for family in FAMILIES}
+        every = job.asset_layer.asset_graph.asset_check_keys
+        checks = [key for key in every if key.asset_key in sources]
+        made = subset_of(job, sorted(sources), checks).execute_in_process(
+            instance=instance, partition_key=fingerprint, run_config=QUIET
+        )
+        assert made.success
+        plane.gates.declare(OUTSIDE, (_NEW,), actor="SYSTEM::outside")
+        publish(plane, OUTSIDE, fingerprint, 1)
+        judge(plane, OUTSIDE, fingerprint, _NEW, GateStatus.PASS)
+        manifest = plane.runs.manifest(fingerprint)
+        for asset in [*map("{}/source".format, FAMILIES), OUTSIDE]:
+            ref = plane.guard.require(asset, manifest, fingerprint)
+            assert ref.digest == bench.bound(asset, "drafted").digest
+    for stored in (draft.home / "store").rglob("*"):
+        copy = bench.settings.home / "store" / stored.relative_to(draft.home / "store")
+        if stored.is_file() and not copy.exists():
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            copy.write_bytes(stored.read_bytes())
 
 
 def _alter(file: Path) -> None:

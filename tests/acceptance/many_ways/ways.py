@@ -150,7 +150,7 @@ class Start:
             chosen = ["-j", job, "--partitions", ",".join(keys), "--noprompt"]
             argv = ["dagster", "job", "backfill", *chosen, *self._workspace()]
             commands.append((f"backfilled-{job}", argv))
-        for way in ("submitted", "materialized", "inside", "ran"):
+        for way in ("submitted", "materialized", "inside", "ran", "draft"):
             commands += [(f"{way}-{cell.manifest}", self._argv(cell)) for cell in cells_of(way)]
         file, logs = self.served.deployment.home / "commands.json", self.served.logs
         file.write_text(
@@ -172,8 +172,9 @@ class Start:
                 chosen = ["--select", f"key:{cell.consumer}", "--partition", key]
                 return ["dagster", "asset", "materialize", *module, *chosen]
             case _:
-                folder = self.served.deployment.home / "manifests"
-                return ["ro", "run", str(folder / f"{cell.manifest}.json")]
+                file = self.served.deployment.home / "manifests" / f"{cell.manifest}.json"
+                drafted = ["--draft", "--draft-name", cell.manifest] if cell.is_draft else []
+                return ["ro", "run", str(file), *drafted]
 
     def _workspace(self) -> list[str]:
         file = str(self.served.deployment.root / "workspace.yaml")

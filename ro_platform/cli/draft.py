@@ -1,0 +1,102 @@
+"""``ro draft``: what was tried out with ``ro run --draft``. Nothing of it is governed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from ro_platform.cli.draft_run import NOTHING_GOVERNED, show_standings, standing_facts
+from ro_platform.cli.output import fails_clearly, json_option, out, say_json, size, table
+from ro_platform.config.drafts import draft_facts, drafts_of, find_draft, remove_draft
+from ro_platform.config.settings import Settings
+from ro_platform.plane import shared_plane
+from ro_platform.runs.plan import AssetStanding
+
+_NAME = click.argument("name")
+
+
+@click.group()
+def command() -> None:
+    """List, show, look into and remove drafts. Nothing of a draft is governed.
+
+    `ro run FILE --draft` makes one: below RO_HOME/drafts, apart from everything governed.
+    """
+
+
+@command.command("list")
+@json_option
+@fails_clearly
+def list_drafts(as_json: bool) -> None:
+    """List the drafts of this deployment, and the manifest of the newest run of each."""
+    settings = Settings.load()
+    found = [draft_facts(find_draft(settings, name)) for name in drafts_of(settings)]
+    if as_json:
+        say_json({"governed": False, "drafts": found})
+        return
+    table(
+        ["DRAFT", "workload", "manifest_fingerprint", "by"],
+        [[str(item.get(field, "-")) for field in _COLUMNS] for item in found],
+        empty="There is no draft: `ro run FILE --draft` makes one.",
+    )
+
+
+@command.command()
+@_NAME
+@json_option
+@fails_clearly
+def show(name: str, as_json: bool) -> None:
+    """Show what the newest run of draft NAME has made, and what its gates said."""
+    draft = find_draft(Settings.load(), name)
+    plane, fingerprint = shared_plane(draft), str(draft_facts(draft)["manifest_fingerprint"])
+    made = sorted({asset for asset, key, _, _ in plane.store.bindings() if key == fingerprint})
+    standings: tuple[AssetStanding, ...] = ()
+    if made:
+        standings = plane.planner.standings(fingerprint, plane.runs.manifest(fingerprint), made)
+    newest = {attempt.unit: attempt for attempt in plane.attempts.of_run(fingerprint)}
+    results = dict.fromkeys(made, "made")
+    if as_json:
+        facts = standing_facts(standings, newest, results)
+        say_json({"draft": name, "governed": False, "manifest_fingerprint": fingerprint, **facts})
+        return
+    out.print(f"[bold red]DRAFT {name}[/bold red] under manifest {fingerprint}")
+    show_standings(standings, newest, results)
+    out.print(NOTHING_GOVERNED, style="yellow")
+
+
+@command.command()
+@_NAME
+@click.argument("target", metavar="TARGET")
+@click.argument("destination", type=click.Path(path_type=Path))
+@json_option
+@fails_clearly
+def get(name: str, target: str, destination: Path, as_json: bool) -> None:
+    """Copy what draft NAME made to DESTINATION, whatever its gates said.
+
+    A TARGET is as in `ro artifact get`.
+    """
+    plane = shared_plane(find_draft(Settings.load(), name))
+    located = plane.lookup.find(target)[0]
+    plane.store.copy_to(located.ref, destination)
+    facts = {"draft": name, "governed": False, "artifact": located.ref.to_json_value()}
+    if as_json:
+        say_json({**facts, "destination": str(destination)})
+        return
+    words = f"{destination}: sha256:{located.ref.digest}, {size(located.ref.size_bytes)}"
+    out.print(f"DRAFT {name}: {words}", markup=False)
+
+
+@command.command()
+@_NAME
+@json_option
+@fails_clearly
+def remove(name: str, as_json: bool) -> None:
+    """Remove draft NAME and all that it made. Nothing governed refers to any of it."""
+    remove_draft(Settings.load(), name)
+    if as_json:
+        say_json({"removed": name})
+    else:
+        out.print(f"DRAFT {name} is removed", markup=False)
+
+
+_COLUMNS = ("draft", "workload", "manifest_fingerprint", "actor")
