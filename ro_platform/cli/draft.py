@@ -49,7 +49,7 @@ def show(name: str, as_json: bool) -> None:
     """Show what the newest run of draft NAME has made, and what its gates said."""
     draft = find_draft(Settings.load(), name)
     plane, fingerprint = shared_plane(draft), str(draft_facts(draft)["manifest_fingerprint"])
-    made = sorted({asset for asset, key, _, _ in plane.store.bindings() if key == fingerprint})
+    made = sorted({asset for asset, _, _, _ in plane.lookup.on_record(beginning=fingerprint)})
     standings: tuple[AssetStanding, ...] = ()
     if made:
         standings = plane.planner.standings(fingerprint, plane.runs.manifest(fingerprint), made)

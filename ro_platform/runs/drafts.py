@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ro_platform.artifacts.addressing import parse_binding
 from ro_platform.artifacts.backends.overlay import OverlayBackend
 from ro_platform.artifacts.store import ArtifactStore
 from ro_platform.config.versions import ConfigVersions, PublishedConfig
@@ -36,6 +35,7 @@ from ro_platform.errors import (
 )
 from ro_platform.gates.catalogue import GateCatalogue, declared_in
 from ro_platform.gates.guard import Guard, Standing
+from ro_platform.gates.made import artifact_at, artifact_of
 from ro_platform.gates.subjects import asset_subject
 from ro_platform.kernel.clock import Clock
 from ro_platform.ledger.entry import EntryDraft
@@ -81,7 +81,7 @@ class DraftGuard(Guard):
 
     def require(self, asset: str, manifest: RunManifest, fingerprint: str) -> BoundRef:
         """See :class:`Guard`. Raises also what says that the actor may not read."""
-        if self._store.binding(asset, fingerprint) is not None:
+        if artifact_of(self._log, asset, fingerprint) is not None:
             return super().require(asset, manifest, fingerprint)
         self._governed.may_read()
         ref = self._governed.guard.require(asset, manifest, fingerprint)
@@ -93,7 +93,7 @@ class DraftGuard(Guard):
         self, asset: str, manifest: RunManifest, fingerprint: str, ref: BoundRef
     ) -> Iterator[Standing]:
         """See :class:`Guard`."""
-        if self._is_own(ref):
+        if artifact_at(self._log, ref.ref) == ref:
             return super().standings(asset, manifest, fingerprint, ref)
         return self._governed.guard.standings(asset, manifest, fingerprint, ref)
 
@@ -101,11 +101,6 @@ class DraftGuard(Guard):
         """See :class:`Guard`: erased here or there."""
         super().require_unerased(digest)
         self._governed.guard.require_unerased(digest)
-
-    def _is_own(self, ref: BoundRef) -> bool:
-        address = parse_binding(ref.ref)
-        own = self._store.binding(*address) if address else None
-        return own is not None and own.digest == ref.digest
 
     def _require_known_gates(self, asset: str, ref: BoundRef) -> None:
         """What the code of now declares must be what the governed verdicts are about: a gate that

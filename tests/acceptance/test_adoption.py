@@ -33,11 +33,11 @@ class Block:
     text: str
 
 
-def blocks() -> list[Block]:
+def blocks(page: Path = PAGE) -> list[Block]:
     """The page's blocks, in order."""
     return [
         Block(found["name"], found["kind"], found["text"])
-        for found in BLOCK.finditer(PAGE.read_text())
+        for found in BLOCK.finditer(page.read_text())
     ]
 
 
