@@ -22,7 +22,7 @@ def run_draft(settings: Settings, file: ManifestFile, name: str, *, as_json: boo
     with err.status("loading the deployment ..."):
         # Imported where it is used: it imports Dagster.
         from ro_platform.orchestration import draft
-        from ro_platform.orchestration.workloads import load_definitions
+        from ro_platform.orchestration.code_location import load_definitions
 
     with draft.drafting(settings, name, file) as (own, instance):
         from ro_platform.cli.run import progress
