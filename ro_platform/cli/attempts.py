@@ -27,7 +27,7 @@ from ro_platform.errors import InvalidInputError, NotFoundError
 from ro_platform.kernel.identity import run_id
 from ro_platform.ledger.log import Ledger
 from ro_platform.plane import shared_plane
-from ro_platform.runs.attempt import is_open, project, transition_of
+from ro_platform.runs.attempt import is_open, project, shown_status, transition_of
 from ro_platform.runs.lookup import MIN_PREFIX
 from ro_platform.runs.reconciliation import Ending, Pass
 
@@ -178,7 +178,7 @@ def _row(record: JobAttemptRecord) -> list[Cell]:
         record.unit,
         short(record.manifest_fingerprint),
         f"#{record.number}",
-        word(record.status),
+        word(shown_status(record)),
         moment(record.updated_at_utc),
         record.error_code or "-",
     ]
@@ -187,7 +187,7 @@ def _row(record: JobAttemptRecord) -> list[Cell]:
 def _about(record: JobAttemptRecord) -> Iterable[list[Cell]]:
     yield ["attempt_id", record.attempt_id]
     yield ["unit", f"{record.unit} #{record.number}"]
-    yield ["status", word(record.status)]
+    yield ["status", word(shown_status(record))]
     yield ["manifest", record.manifest_fingerprint]
     ids = record.correlation_ids.model_dump(exclude_none=True)
     for name, value in ids.items():
@@ -207,7 +207,7 @@ def _about(record: JobAttemptRecord) -> Iterable[list[Cell]]:
 
 
 def _status(entry: LedgerEntry) -> str:
-    return transition_of(entry).status.value
+    return shown_status(transition_of(entry))
 
 
 def _ended_row(ending: Ending) -> list[Cell]:

@@ -90,6 +90,12 @@ class SourceChangedError(InvalidInputError):
     code = "RO_SOURCE_CHANGED"
 
 
+class NoValueError(EncodingError):
+    """A step handed over nothing for an asset that something governed needs."""
+
+    code = "RO_NO_VALUE"
+
+
 class SettingsError(InvalidInputError):
     """A setting of the deployment is missing, malformed or contradicts another."""
 

@@ -60,6 +60,7 @@ __all__ = [
     "WorkerStatus",
     "asset_order",
     "assets_of_input",
+    "assets_without_value",
     "checks_of_step",
     "code_version_of",
     "code_versions",
@@ -73,6 +74,7 @@ __all__ = [
     "is_executing",
     "is_foreign",
     "is_interrupted",
+    "is_of_output",
     "job_gates",
     "job_of_run",
     "judged_assets",
@@ -80,6 +82,7 @@ __all__ = [
     "launched_with_key",
     "loggers_of",
     "mapped_parents",
+    "parents_in_job",
     "parents_in_workspace",
     "parents_in",
     "parents_of",
@@ -106,6 +109,16 @@ def inputs_without_value(definition: dg.AssetsDefinition) -> frozenset[dg.AssetK
         key
         for name, key in definition.keys_by_input_name.items()
         if inputs[name].dagster_type.is_nothing
+    )
+
+
+def assets_without_value(definition: dg.AssetsDefinition) -> frozenset[dg.AssetKey]:
+    """The assets that a definition makes and hands over no value of, by their outputs' types; of a
+    graph-backed asset by the step that its output comes from."""
+    return frozenset(
+        key
+        for name, key in definition.keys_by_output_name.items()
+        if definition.node_def.resolve_output_to_origin(name, None)[0].dagster_type.is_nothing
     )
 
 
@@ -239,6 +252,15 @@ def code_version_of(event: dg.DagsterEvent, dagster_run_id: str) -> str | None:
     return None if version == dagster_run_id else version
 
 
+def is_of_output(event: dg.DagsterEvent) -> bool:
+    """Whether a materialization event is Dagster's own, of an output, and not one that the code of
+    the step reported."""
+    data = event.event_specific_data
+    if not isinstance(data, StepMaterializationData):
+        return False
+    return "dagster/code_version" in (data.materialization.tags or {})
+
+
 def errors_of(event: dg.DagsterEvent) -> list[SerializableErrorInfo]:
     """The errors of a failed or restarted step, each followed by its cause."""
     data = event.event_specific_data
@@ -278,6 +300,11 @@ def job_gates(job: dg.JobDefinition, asset: dg.AssetKey) -> frozenset[dg.AssetCh
 def judged_assets(job: dg.JobDefinition) -> frozenset[dg.AssetKey]:
     """The assets that a job has checks of, whether it makes them or not."""
     return frozenset(key.asset_key for key in job.asset_layer.asset_graph.asset_check_keys)
+
+
+def parents_in_job(job: dg.JobDefinition, asset: dg.AssetKey) -> frozenset[dg.AssetKey]:
+    """The assets that one depends on, loaded or not, itself left out."""
+    return frozenset(job.asset_layer.asset_graph.get(asset).parent_keys) - {asset}
 
 
 def execution_set(job: dg.JobDefinition, asset: dg.AssetKey) -> frozenset[dg.AssetKey]:

@@ -26,12 +26,18 @@ class DeclaredGate:
 
 @dataclass(frozen=True)
 class DeclaredAsset:
-    """One asset: whether it is made here, its gates, and what it depends on without loading it."""
+    """One asset: whether it is made here, its gates, and what it depends on without loading it.
+
+    ``is_empty``: it hands over no value, so nothing of it can be bound, judged or read.
+    ``is_needed``: something governed depends on it or judges it, so it has to.
+    """
 
     asset: str
     made_here: bool = True
     gates: tuple[DeclaredGate, ...] = ()
     unloaded: tuple[str, ...] = ()
+    is_empty: bool = False
+    is_needed: bool = False
 
     def rules(self) -> tuple[GateRule, ...]:
         """Its gates as the catalogue keeps them."""
@@ -62,8 +68,20 @@ class Declarations:
 
     @property
     def made_here(self) -> frozenset[str]:
-        """The assets that this code location makes."""
-        return frozenset(item.asset for item in self._assets.values() if item.made_here)
+        """The assets that this code location makes, and of which there is something to bind."""
+        return frozenset(
+            item.asset for item in self._assets.values() if item.made_here and not item.is_empty
+        )
+
+    def is_empty(self, asset: str) -> bool:
+        """Whether this code location makes an asset and hands over nothing of it."""
+        declared = self._assets.get(asset)
+        return declared is not None and declared.is_empty
+
+    def is_needed(self, asset: str) -> bool:
+        """Whether something governed here depends on an asset or judges it."""
+        declared = self._assets.get(asset)
+        return declared is not None and declared.is_needed
 
     def gates_of(self, asset: str) -> tuple[GateRule, ...]:
         """The gates that this code location gives an asset."""
@@ -85,7 +103,7 @@ class Declarations:
         Raises :class:`GateSetShrankError` where this code location took one away.
         """
         declared = self._assets.get(asset)
-        if declared is None:
+        if declared is None or declared.is_empty:
             return
         keep_listings(plane, declared.rules())
         if declared.made_here:
@@ -96,6 +114,8 @@ class Declarations:
 
     def is_governed(self, plane: Plane, asset: str) -> bool:
         """Whether reading an asset is the guard's matter."""
+        if self.is_empty(asset):
+            return False
         return asset in self._assets or plane.gates.gates_of(asset) is not None
 
     def require(self, plane: Plane, asset: str, fingerprint: str) -> BoundRef:

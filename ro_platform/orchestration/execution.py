@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 import dagster as dg
 
 from ro_platform.config.settings import Settings
-from ro_platform.contracts import Action, JobAttemptRecord, JobStatus
+from ro_platform.contracts import Action, JobAttemptRecord, JobStatus, NamedArtifact
 from ro_platform.errors import (
     AddressConflictError,
     GateFailedError,
@@ -23,7 +23,7 @@ from ro_platform.errors import (
 )
 from ro_platform.kernel.identity import run_id
 from ro_platform.orchestration.code_location import load_definitions
-from ro_platform.orchestration.dagster_private import execution_set, subset_of
+from ro_platform.orchestration.dagster_private import execution_set, parents_in_job, subset_of
 from ro_platform.orchestration.instances import open_instance
 from ro_platform.orchestration.launches import REPLAY
 from ro_platform.orchestration.names import gate_id
@@ -33,6 +33,7 @@ from ro_platform.orchestration.registration import register_manifest
 from ro_platform.orchestration.run_config import config_digest, own_config, quiet
 from ro_platform.orchestration.workloads import Workload, find_workload
 from ro_platform.plane import Plane, shared_plane
+from ro_platform.runs.attempt import is_skipped
 from ro_platform.runs.manifest import ManifestFile
 from ro_platform.runs.plan import AssetStanding
 from ro_platform.runs.runtime import keep_packages
@@ -164,8 +165,9 @@ class GovernedRun:
             for _ in self.plane.planner.verified(list(standings.values())):
                 pass
         compute: set[dg.AssetKey] = set()
+        skipped = set() if self.replay else self._skipped(standings)
         for key, standing in standings.items():
-            if self.replay or standing.needs_making:
+            if self.replay or (standing.needs_making and key not in skipped):
                 compute |= execution_set(self.workload.job, key)
         judge = compute | self._unjudged(standings) | self._unjudged(self._foreign())
         self.assets = [key for key in self.workload.assets if key in compute]
@@ -203,6 +205,31 @@ class GovernedRun:
         """How every asset stands that the workload makes or judges."""
         return (*self.standings(), *self._foreign().values())
 
+    def _skipped(self, standings: Mapping[dg.AssetKey, AssetStanding]) -> set[dg.AssetKey]:
+        """The assets that were skipped when they were last executed, from what still stands.
+
+        One whose own output was not handed over stays skipped while what its step was given is what
+        is bound now; one that depends on a skipped one, while that one is.
+        """
+        newest = {item.unit: item for item in self.plane.attempts.of_run(self.file.fingerprint)}
+        skipped: set[dg.AssetKey] = set()
+        for key, standing in standings.items():
+            attempt = newest.get(standing.asset)
+            if standing.ref is not None or attempt is None or not is_skipped(attempt):
+                continue
+            began = attempt.runtime is not None
+            if (began and all(map(self._is_bound, attempt.inputs))) or (
+                not began and parents_in_job(self.workload.job, key) & skipped
+            ):
+                skipped.add(key)
+        return skipped
+
+    def _is_bound(self, item: NamedArtifact) -> bool:
+        (now,) = self.plane.planner.standings(
+            self.file.fingerprint, self.file.manifest, [item.name]
+        )
+        return now.ref is not None and now.ref.digest == item.artifact.digest
+
     def _foreign(self) -> dict[dg.AssetKey, AssetStanding]:
         """How the assets stand that the workload judges and does not make."""
         keys = self.workload.foreign
@@ -235,7 +262,7 @@ class GovernedRun:
         return replace(outcome, error=outcome.error or _divergence(outcome) or _refusal(outcome))
 
     def _first_failure(self, attempts: list[JobAttemptRecord]) -> RunOperateError | None:
-        failed = [a for a in attempts if a.status is not JobStatus.SUCCEEDED]
+        failed = [a for a in attempts if a.status is not JobStatus.SUCCEEDED and not is_skipped(a)]
         first = min(failed, key=_severity, default=None)
         return _as_error(first, replay=self.replay) if first else None
 

@@ -6,14 +6,14 @@ governed: a blocking check that leaves no receipt, two gates of one name, an edg
 could guard.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 import dagster as dg
 
 from ro_platform.contracts import GateRule
 from ro_platform.errors import SettingsError
-from ro_platform.orchestration.dagster_private import inputs_without_value
+from ro_platform.orchestration.dagster_private import assets_without_value, inputs_without_value
 from ro_platform.orchestration.declarations import Declarations, DeclaredAsset, DeclaredGate
 from ro_platform.orchestration.gate import rule_of
 from ro_platform.orchestration.io_manager import ArtifactIOManager
@@ -25,6 +25,7 @@ from ro_platform.orchestration.names import (
 from ro_platform.orchestration.partitions import MANIFESTS, unit_of
 from ro_platform.orchestration.resource import PlaneResource
 from ro_platform.orchestration.rules import asset_code
+from ro_platform.orchestration.values import kept_by, require_values
 
 _OURS = "io_manager"
 NO_CODE = "ro/no_code_digest"
@@ -94,7 +95,9 @@ def plane_resources(
     definitions = [item for item in assets if isinstance(item, dg.AssetsDefinition)]
     require_own_names(assets, _OURS)
     made = {unit_of(key) for item in definitions if item.is_materializable for key in item.keys}
-    declared = [item for each in definitions for item in _declared(each, gates)]
+    empty = require_values(definitions, gates, _OURS)
+    needed = _needed(definitions) | gates.keys()
+    declared = [item for each in definitions for item in _declared(each, gates, empty, needed)]
     declared += [
         DeclaredAsset(asset=asset, made_here=False, gates=_gates(gates[asset]))
         for asset in sorted(gates.keys() - made)
@@ -161,7 +164,22 @@ def _check_specs(
             yield from ((definition, spec) for spec in definition.check_specs)
 
 
-def _declared(definition: dg.AssetsDefinition, gates: Gates) -> Iterator[DeclaredAsset]:
+def _needed(definitions: Iterable[dg.AssetsDefinition]) -> set[str]:
+    """What the assets that the plane keeps depend on, by name."""
+    return {
+        unit_of(dep.asset_key)
+        for definition in definitions
+        for key in kept_by(definition, _OURS) - assets_without_value(definition)
+        for dep in definition.specs_by_key[key].deps
+    }
+
+
+def _declared(
+    definition: dg.AssetsDefinition,
+    gates: Gates,
+    empty: Collection[dg.AssetKey],
+    needed: Collection[str],
+) -> Iterator[DeclaredAsset]:
     """What the plane has to know of the assets that a definition makes."""
     if not definition.is_materializable:
         return
@@ -183,7 +201,11 @@ def _declared(definition: dg.AssetsDefinition, gates: Gates) -> Iterator[Declare
             yield DeclaredAsset(
                 asset=asset,
                 gates=_gates(gates.get(asset, [])),
-                unloaded=tuple(sorted(unit_of(parent) for parent in parents.keys() & unloaded)),
+                unloaded=tuple(
+                    sorted(unit_of(parent) for parent in parents.keys() & unloaded - {*empty})
+                ),
+                is_empty=key in empty,
+                is_needed=asset in needed,
             )
 
 

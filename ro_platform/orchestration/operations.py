@@ -39,6 +39,7 @@ from ro_platform.orchestration.launcher import worker_is_gone
 from ro_platform.orchestration.launches import ACTOR, REPLAY, Launches
 from ro_platform.orchestration.partitions import MANIFESTS
 from ro_platform.plane import Plane, shared_plane
+from ro_platform.runs.attempt import is_skipped
 
 _Status = dg.DagsterRunStatus
 _WAITING = (_Status.NOT_STARTED, _Status.QUEUED)
@@ -150,7 +151,8 @@ class DagsterOperations:
         for attempt in attempts:
             if attempt.error_code == ReplayDivergedError.code:
                 return ReplayProof(fingerprint, "diverged", run.run_id, attempt.unit, attempt.error)
-        failed = [item for item in attempts if item.status is not JobStatus.SUCCEEDED]
+        done = [item for item in attempts if not is_skipped(item)]
+        failed = [item for item in done if item.status is not JobStatus.SUCCEEDED]
         if failed or not attempts:
             first = min(failed, key=lambda item: item.status is not JobStatus.FAILED, default=None)
             unit, words = (first.unit, first.error) if first else (None, None)

@@ -176,6 +176,7 @@ def _is_producer(
     repository: dg.RepositoryDefinition, asset: dg.AssetKey, plane: PlaneResource
 ) -> bool:
     """Whether reading an asset is the guard's matter, or will be once it is made elsewhere."""
+    # What hands over nothing never passes, so nothing is to wait for it.
     governed = plane.declarations.is_governed(plane.plane, unit_of(asset))
     return governed or is_foreign(repository, asset)
 

@@ -6,7 +6,8 @@
 | step started, step restarted | RUNNING; of a graph-backed asset, with its first step |
 | step succeeded | SUCCEEDED, with digests in and out |
 | step failed, step up for retry | FAILED, with the error's code; CANCELED if interrupted |
-| step skipped | CANCELED |
+| step succeeded without an optional output | of that output's asset CANCELED, as skipped |
+| step skipped | CANCELED, as skipped |
 | run ended | what is still QUEUED was CANCELED; what still RUNS is LOST, or CANCELED with the run |
 
 A run that nobody may launch, or of something that is paused, fails at its first step, which does
@@ -15,10 +16,11 @@ not compute: its attempts are REFUSED. This is the law for what no coordinator s
 When a run has ended and nothing else is open under its manifest, the record of it is sealed.
 
 An event that cannot be recorded raises, so Dagster does not go on: no execution without a record.
-What is planned, and that a run has failed, is recorded before Dagster stores it, everything else
-after: a process that is killed in between leaves an attempt without an end, which reconciliation
-ends, and never Dagster's plan without an attempt. Dagster stores a failure and only then gives the
-run that status, by which its daemon decides, once, whether to retry: nothing of ours comes between.
+What is planned, what was materialized, and that a run has failed, is recorded before Dagster stores
+it, everything else after: a process that is killed in between leaves an attempt without an end,
+which reconciliation ends, and never Dagster's plan without an attempt. Dagster stores a failure and
+only then gives the run that status, by which its daemon decides, once, whether to retry: nothing of
+ours comes between.
 """
 
 import re
@@ -34,25 +36,32 @@ from ro_platform.errors import (
     BackendUnavailableError,
     GateFailedError,
     ManifestNotRegisteredError,
+    NoValueError,
     OutcomeUnknownError,
     error_for,
 )
 from ro_platform.orchestration import sessions
-from ro_platform.orchestration.dagster_private import code_version_of, errors_of, planned_units
+from ro_platform.orchestration.dagster_private import (
+    code_version_of,
+    errors_of,
+    is_of_output,
+    planned_units,
+)
 from ro_platform.orchestration.failures import shown_by_dagster
 from ro_platform.orchestration.partitions import is_fingerprint, unit_of
 from ro_platform.orchestration.workers import die_with_parent
 from ro_platform.plane import Plane
-from ro_platform.runs.attempt import is_open
+from ro_platform.runs.attempt import SKIPPED_CODE, is_open
 from ro_platform.runs.history import StepAttempts
 from ro_platform.runs.reconciliation import LOST_CODE, ended_with_run
 from ro_platform.runs.runtime import runtime_fingerprint
 
 _CODE = re.compile(r"\b(RO_[A-Z_]+): ")
 _MAX_ERROR_CHARS = 2000
+_NOT_HANDED_OVER = "Its output is optional, and was not handed over."
 _Event = dg.DagsterEventType
 _PLANNED = (_Event.ASSET_MATERIALIZATION_PLANNED, _Event.ASSET_CHECK_EVALUATION_PLANNED)
-_RECORDED_FIRST = frozenset({*_PLANNED, _Event.RUN_FAILURE})
+_RECORDED_FIRST = frozenset({*_PLANNED, _Event.ASSET_MATERIALIZATION, _Event.RUN_FAILURE})
 _GIVEN_UP = (JobStatus.CANCELED, JobStatus.LOST, JobStatus.REFUSED)
 
 
@@ -103,13 +112,15 @@ class AttemptRecorder:
             case _Event.ASSET_MATERIALIZATION:
                 if session := sessions.find_session(entry.run_id, step):
                     _note_code(session, event, entry.run_id)
+                    _note_output(session, event, entry.run_id)
             case _Event.STEP_SUCCESS:
                 self._end(entry.run_id, step, JobStatus.SUCCEEDED)
             case _Event.STEP_FAILURE | _Event.STEP_UP_FOR_RETRY:
                 status = JobStatus.CANCELED if _is_interrupted(event) else JobStatus.FAILED
                 self._end(entry.run_id, step, status, **_failure(event))
             case _Event.STEP_SKIPPED:
-                self._end(entry.run_id, step, JobStatus.CANCELED)
+                for attempt in self._plane().attempts.of_dagster_run(entry.run_id).get(step, ()):
+                    self._skip(attempt, entry.run_id, "What it depends on was not handed over.")
             case _Event.RUN_SUCCESS | _Event.RUN_FAILURE:
                 self._end_run(event, entry.run_id, canceled=False)
             case _Event.RUN_CANCELED:
@@ -166,6 +177,10 @@ class AttemptRecorder:
         with shown_by_dagster():
             self._require_unloaded(session, dagster_run_id)
 
+    def _skip(self, attempt: AttemptTransition, run: str, why: str, **facts: Any) -> None:
+        code = {"error_code": SKIPPED_CODE, "error": why, "retryable": False}
+        self._close(attempt, run, JobStatus.CANCELED, **facts, **code)
+
     def _require_not_over(self, attempts: StepAttempts, dagster_run_id: str, step: str) -> None:
         """A worker that outlived its run's end, or was taken for dead, begins nothing more in it,
         and what has succeeded in a run is not executed in it again.
@@ -217,8 +232,10 @@ class AttemptRecorder:
         else:
             attempts = self._attempts(dagster_run_id, step)
         for attempt in attempts:
+            if status is JobStatus.SUCCEEDED and session and session.left_out(attempt.unit):
+                self._skip(attempt, dagster_run_id, _NOT_HANDED_OVER, **facts)
             # A step inside a graph ends the graph's attempt only by failing.
-            if attempt.step_key == step or "error_code" in facts:
+            elif attempt.step_key == step or "error_code" in facts:
                 self._close(attempt, dagster_run_id, status, **facts)
 
     def _attempts(self, dagster_run_id: str, step: str) -> StepAttempts:
@@ -259,6 +276,27 @@ class AttemptRecorder:
             history.move(attempt, status, dagster_run_id=dagster_run_id, **own)
         else:
             history.end(attempt, status, dagster_run_id=dagster_run_id, **own)
+
+
+def _note_output(
+    session: sessions.StepSession, event: dg.DagsterEvent, dagster_run_id: str
+) -> None:
+    """Note that a step put out an asset. Raises, as the step's failure, for one that something
+    needs and of which nothing was bound, before Dagster says that it is there."""
+    if event.asset_key is None or not is_of_output(event):
+        return
+    unit = unit_of(event.asset_key)
+    session.materialized.add(unit)
+    is_bound = any(item.name == unit for item in session.outputs)
+    if not is_bound and sessions.declarations_of(dagster_run_id).is_needed(unit):
+        with shown_by_dagster():
+            raise NoValueError(
+                f"asset {unit!r} handed over no value, and something governed depends on it or "
+                "judges it.",
+                next_step="Return what it made (a table, JSON, bytes, a path), or "
+                "MaterializeResult(value=...).",
+                asset=unit,
+            )
 
 
 def _own(attempt: AttemptTransition, facts: dict[str, Any]) -> dict[str, Any]:

@@ -28,6 +28,7 @@ class StepSession:
     inputs: list[NamedArtifact] = field(default_factory=list)
     outputs: list[NamedArtifact] = field(default_factory=list)
     code_versions: dict[str, str] = field(default_factory=dict)
+    materialized: set[str] = field(default_factory=set)
     _scratch: tempfile.TemporaryDirectory[str] | None = None
 
     def folder(self) -> Path:
@@ -47,6 +48,10 @@ class StepSession:
             if attempt.manifest_fingerprint == fingerprint and attempt.unit == unit:
                 return attempt
         return None
+
+    def left_out(self, unit: str) -> bool:
+        """Whether a step that succeeded did not put out an asset, as it may an optional one."""
+        return "#" not in unit and unit not in self.materialized
 
     def note(self, name: str, ref: BoundRef) -> None:
         """That the step was given an artifact, under that name."""

@@ -29,6 +29,10 @@ _MOVES: dict[JobStatus | None, frozenset[JobStatus]] = {
     ),
 }
 
+SKIPPED_CODE = "RO_SKIPPED"
+"""The ``error_code`` of an attempt that ended CANCELED because an optional output was not handed
+over: its own, or one that it depends on. It is no error that is raised, and fails nothing."""
+
 BEGINNINGS = tuple(sorted(_MOVES[None]))
 """The states in which an attempt can begin."""
 
@@ -36,6 +40,16 @@ BEGINNINGS = tuple(sorted(_MOVES[None]))
 def is_open(status: JobStatus) -> bool:
     """Whether an attempt in that state can still move."""
     return status in _MOVES
+
+
+def is_skipped(attempt: AttemptTransition | JobAttemptRecord) -> bool:
+    """Whether an attempt ended without a result because an optional output was not handed over."""
+    return attempt.error_code == SKIPPED_CODE
+
+
+def shown_status(attempt: AttemptTransition | JobAttemptRecord) -> str:
+    """Its status for a person: ``SKIPPED`` where nothing was canceled and nothing failed."""
+    return "SKIPPED" if is_skipped(attempt) else attempt.status.value
 
 
 def check_move(old: JobStatus | None, new: JobStatus) -> None:
