@@ -32,7 +32,7 @@ from ro_platform.cli.output import (
 from ro_platform.config.settings import Settings
 from ro_platform.contracts import Action, ErrorResponse, JobAttemptRecord, JobStatus
 from ro_platform.plane import shared_plane
-from ro_platform.runs.attempt import is_open
+from ro_platform.runs.attempt import is_open, shown_status
 from ro_platform.runs.manifest import read_manifest_file
 
 if TYPE_CHECKING:
@@ -149,10 +149,9 @@ def progress(run: GovernedRun) -> Iterator[None]:
 
 def _show(outcome: RunOutcome, settings: Settings) -> None:
     out.print(f"[bold]{outcome.workload}[/bold] under manifest {outcome.fingerprint}")
-    newest = {attempt.unit: attempt for attempt in outcome.attempts}
     table(
         ["asset", "attempt", "status", "result", "sha256", "size", "gates"],
-        [_row(item, newest.get(item.asset), outcome) for item in outcome.standings],
+        [_row(item, outcome) for item in outcome.standings],
         empty="This workload has no assets.",
     )
     ledger = shared_plane(settings).ledger
@@ -162,18 +161,25 @@ def _show(outcome: RunOutcome, settings: Settings) -> None:
         out.print(f"see it: `make ui` or `dagster dev`, then {settings.run_address(run_id)}")
 
 
-def _row(
-    standing: AssetStanding, attempt: JobAttemptRecord | None, outcome: RunOutcome
-) -> list[Cell]:
+def _row(standing: AssetStanding, outcome: RunOutcome) -> list[Cell]:
+    """What stands and who made it; apart from it, in ``result``, what this call did."""
+    attempt = outcome.told(standing)
     return [
         standing.asset,
         f"#{attempt.number} {attempt.attempt_id[:8]}" if attempt else "-",
-        word(attempt.status) if attempt else "-",
-        outcome.result(standing),
+        word(shown_status(attempt)) if attempt else "-",
+        _result(outcome.result(standing)),
         short(standing.ref.digest) if standing.ref else "-",
         size(standing.ref.size_bytes) if standing.ref else "-",
         gates_in_words(standing),
     ]
+
+
+def _result(words: str) -> Text:
+    """What this call did; how its own attempt ended in that status's colour."""
+    first, _, rest = words.partition(" ")
+    ended = first in {*JobStatus}
+    return Text.assemble(word(first), f" {rest}") if ended else Text(words)
 
 
 def gates_in_words(standing: AssetStanding) -> Text:
@@ -233,7 +239,12 @@ def _facts(outcome: RunOutcome, settings: Settings) -> dict[str, Any]:
         "executed": list(outcome.executed),
         "dagster_run_id": outcome.dagster_run_id,
         "assets": [
-            {"result": outcome.result(item), **_asset_facts(item, newest.get(item.asset))}
+            {
+                "result": outcome.result(item),
+                "this_call": _attempt_facts(outcome.own(item.asset)),
+                "made_by": _attempt_facts(outcome.told(item)) if item.ref else None,
+                **_asset_facts(item, newest.get(item.asset)),
+            }
             for item in outcome.standings
         ],
         "ledger": {"size": ledger.size(), "root": ledger.root().hex()},
@@ -242,11 +253,26 @@ def _facts(outcome: RunOutcome, settings: Settings) -> dict[str, Any]:
     }
 
 
+def _attempt_facts(attempt: JobAttemptRecord | None) -> dict[str, Any] | None:
+    if attempt is None:
+        return None
+    ids = attempt.correlation_ids
+    return {
+        "attempt_id": attempt.attempt_id,
+        "number": attempt.number,
+        "status": attempt.status.value,
+        "shown_as": shown_status(attempt),
+        "error_code": attempt.error_code,
+        "dagster_run_id": ids.dagster_run_id,
+    }
+
+
 def _identical(outcome: RunOutcome) -> bool | None:
     """Whether a replay proved every artifact; None where nothing was replayed."""
     if not outcome.replay:
         return None
-    return all(outcome.result(item) == "identical" for item in outcome.standings)
+    results = {outcome.result(item) for item in outcome.standings}
+    return results <= {"identical", "skipped"}
 
 
 def _asset_facts(standing: AssetStanding, attempt: JobAttemptRecord | None) -> dict[str, Any]:

@@ -6,13 +6,13 @@ more and must bind the very same bytes, or it names the first asset that diverge
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 import dagster as dg
 
 from ro_platform.config.settings import Settings
-from ro_platform.contracts import Action, JobAttemptRecord, JobStatus, NamedArtifact
+from ro_platform.contracts import Action, BoundRef, JobAttemptRecord, JobStatus, NamedArtifact
 from ro_platform.errors import (
     AddressConflictError,
     GateFailedError,
@@ -43,7 +43,9 @@ from ro_platform.runs.runtime import keep_packages
 class RunOutcome:
     """What one call did: how every asset stands, what was computed, and the first failure.
 
-    ``replayed`` are the digests that were bound before a replay, by asset.
+    ``found`` are the digests that were bound before this call, by asset; ``replayed`` are those
+    that a replay was to give again. ``attempts`` are all under the manifest, whoever began them, in
+    the order in which they began.
     """
 
     fingerprint: str
@@ -55,18 +57,64 @@ class RunOutcome:
     executed: tuple[str, ...]
     standings: tuple[AssetStanding, ...]
     attempts: tuple[JobAttemptRecord, ...]
+    found: Mapping[str, str] = field(default_factory=dict)
     replayed: Mapping[str, str] = field(default_factory=dict)
     error: RunOperateError | None = None
 
+    def own(self, asset: str) -> JobAttemptRecord | None:
+        """What this call did about an asset: its newest attempt; None if it began none."""
+        return self._newest(asset, self._is_own)
+
+    def told(self, standing: AssetStanding) -> JobAttemptRecord | None:
+        """The attempt that made what stands, whoever began it, and however later ones ended. Where
+        nothing stands, or nobody is on record as having put it out, the newest attempt."""
+        maker = self._newest(standing.asset, lambda item: _put_out(item, standing.ref))
+        return maker or self._newest(standing.asset, lambda _: True)
+
     def result(self, standing: AssetStanding) -> str:
-        """What this call did about an asset: ``computed``, ``kept`` or ``missing``; in a replay
-        ``identical`` or ``diverged``, against the digest that was bound before."""
-        if standing.asset not in self.executed:
-            return "kept" if standing.ref else "missing"
+        """What this call did about an asset, apart from what stands.
+
+        ``computed``, ``identical`` or ``diverged`` (in a replay, against the digest that was bound
+        before), ``skipped``, or its own attempt's end and number, such as ``FAILED #3``. Where it
+        began none: ``kept``, ``missing``, ``skipped``, or ``by another run``, which bound it since
+        this call began. ``replaced``: it computed it, and another run bound other bytes since.
+        """
+        own = self.own(standing.asset)
+        if own is None:
+            return self._left(standing)
+        if is_skipped(own):
+            return "skipped"
+        if own.status is not JobStatus.SUCCEEDED:
+            return f"{own.status} #{own.number}"
+        made = next((item.artifact for item in own.outputs if item.name == standing.asset), None)
         before = self.replayed.get(standing.asset)
-        if before is None or standing.ref is None:
-            return "computed"
-        return "identical" if standing.ref.digest == before else "diverged"
+        if before is not None and made is not None:
+            return "identical" if made.digest == before else "diverged"
+        is_other = made is not None and standing.ref is not None
+        return "replaced" if is_other and not _put_out(own, standing.ref) else "computed"
+
+    def _left(self, standing: AssetStanding) -> str:
+        if standing.ref is None:
+            newest = self._newest(standing.asset, lambda _: True)
+            return "skipped" if newest and is_skipped(newest) else "missing"
+        was = self.found.get(standing.asset)
+        return "kept" if was == standing.ref.digest else "by another run"
+
+    def _is_own(self, attempt: JobAttemptRecord) -> bool:
+        dagster_run_id = attempt.correlation_ids.dagster_run_id
+        return dagster_run_id is not None and dagster_run_id == self.dagster_run_id
+
+    def _newest(
+        self, asset: str, which: Callable[[JobAttemptRecord], bool]
+    ) -> JobAttemptRecord | None:
+        found = (item for item in reversed(self.attempts) if item.unit == asset and which(item))
+        return next(found, None)
+
+
+def _put_out(attempt: JobAttemptRecord, ref: BoundRef | None) -> bool:
+    return ref is not None and any(
+        item.name == attempt.unit and item.artifact.digest == ref.digest for item in attempt.outputs
+    )
 
 
 @dataclass
@@ -84,6 +132,7 @@ class GovernedRun:
     checks: list[dg.AssetCheckKey] = field(default_factory=list)
     waits_for: dict[str, str] = field(default_factory=dict)
     """The pool that each step waits for just now, while :meth:`execute` is under way."""
+    found: dict[str, str] = field(default_factory=dict)
     replayed: dict[str, str] = field(default_factory=dict)
     kept: tuple[AssetStanding, ...] = ()
 
@@ -159,8 +208,9 @@ class GovernedRun:
 
     def _plan(self) -> None:
         standings = dict(zip(self.workload.assets, self.standings(), strict=True))
+        self.found = {item.asset: item.ref.digest for item in standings.values() if item.ref}
         if self.replay:
-            self.replayed = {item.asset: item.ref.digest for item in standings.values() if item.ref}
+            self.replayed = self.found
         else:
             for _ in self.plane.planner.verified(list(standings.values())):
                 pass
@@ -256,6 +306,7 @@ class GovernedRun:
             executed=tuple(name for name in self.workload.asset_names if name in executed),
             standings=self.standings(),
             attempts=attempts,
+            found=self.found,
             replayed=self.replayed,
             error=self._first_failure(mine) if dagster_run_id else None,
         )
