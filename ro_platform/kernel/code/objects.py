@@ -6,6 +6,7 @@ import ast
 import collections
 import dataclasses
 import enum
+import inspect
 import sys
 import types
 from collections.abc import Callable, Iterator, Mapping
@@ -165,7 +166,8 @@ def _is_generated(kind: type, key: str, each: Any) -> bool:
     if module in _MAKERS or module.partition(".")[0] == "pydantic":
         return True
     has_maker = dataclasses.is_dataclass(kind) or hasattr(kind, "_fields")
-    return has_maker and key in _GENERATED and function.__code__.co_filename.startswith("<")
+    inner = inspect.unwrap(function)
+    return has_maker and key in _GENERATED and inner.__code__.co_filename.startswith("<")
 
 
 def _fields(walk: Walk, item: Any, name: str) -> dict[str, Any]:

@@ -32,8 +32,8 @@ def source_of(code: CodeType) -> Definition:
         raise NotListed(repr(code.co_qualname), "has no source to read")
     found = [node for node in _starting_at(module, code.co_firstlineno) if _is_of(node, code)]
     if len(found) > 1:
-        found = _by_position(found, code)
-    if len(found) != 1:
+        found = _by_position(found, code) or _by_constant(found, code)
+    if not found or any(tree(node) != tree(found[0]) for node in found[1:]):
         raise NotListed(repr(code.co_qualname), "cannot be told apart from what is beside it")
     return found[0]
 
@@ -231,6 +231,18 @@ def _by_position(nodes: list[Definition], code: CodeType) -> list[Definition]:
             node.body.end_col_offset,
         )
         in places
+    ]
+
+
+def _by_constant(nodes: list[Definition], code: CodeType) -> list[Definition]:
+    """Lambdas that only give a constant: Python 3.12 keeps no position of that."""
+    constants = {(type(item), repr(item)) for item in code.co_consts}
+    return [
+        node
+        for node in nodes
+        if isinstance(node, ast.Lambda)
+        and isinstance(node.body, ast.Constant)
+        and (type(node.body.value), repr(node.body.value)) in constants
     ]
 
 
