@@ -68,8 +68,10 @@ __all__ = [
     "dagster_run_of_input",
     "errors_of",
     "edges_of",
+    "executed_nodes",
     "execution_set",
     "free_slots_of_run",
+    "has_step",
     "inputs_without_value",
     "is_executing",
     "is_foreign",
@@ -327,6 +329,20 @@ def config_of_job(job: dg.JobDefinition, partition_key: str) -> Mapping[str, Any
     if job.partitioned_config is not None:
         return job.partitioned_config.get_run_config_for_partition_key(partition_key)
     return job.run_config or {}
+
+
+def executed_nodes(instance: dg.DagsterInstance, run: dg.DagsterRun) -> frozenset[str]:
+    """The ops and graphs at the top of its job that a run executes, by its plan; empty if there is
+    no plan on record."""
+    if run.execution_plan_snapshot_id is None:
+        return frozenset()
+    plan = instance.get_execution_plan_snapshot(run.execution_plan_snapshot_id)
+    return frozenset(key.split(".")[0].split("[")[0] for key in plan.step_keys_to_execute)
+
+
+def has_step(job: dg.JobDefinition, name: str) -> bool:
+    """Whether a job has an op or graph of that name at its top."""
+    return job.has_node_named(name)
 
 
 def job_of_run(job: dg.JobDefinition, run: dg.DagsterRun) -> dg.JobDefinition:

@@ -20,7 +20,12 @@ import dagster as dg
 
 from ro_platform.errors import RunConfigError
 from ro_platform.kernel.digest import sha256_hex
-from ro_platform.orchestration.dagster_private import config_of_job, job_of_run, loggers_of
+from ro_platform.orchestration.dagster_private import (
+    config_of_job,
+    has_step,
+    job_of_run,
+    loggers_of,
+)
 
 _EXECUTION, _LOGGERS = "execution", "loggers"
 _HOW = frozenset({"max_concurrent", "retries", "tag_concurrency_limits"})
@@ -55,6 +60,15 @@ def config_digest(config: Config) -> str | None:
     )
 
 
+def config_of_part(job: dg.JobDefinition, config: Config) -> Config:
+    """A job's config for a part of it, without the steps that the part does not have: Dagster
+    passes them over in a worker, and refuses them in process."""
+    ops = config.get("ops")
+    if not ops:
+        return config
+    return {**config, "ops": {name: ops[name] for name in ops if has_step(job, name)}}
+
+
 def quiet(job: dg.JobDefinition, config: Config) -> tuple[dg.JobDefinition, Config]:
     """The job and its config with Dagster's own console silent.
 
@@ -69,26 +83,37 @@ def quiet(job: dg.JobDefinition, config: Config) -> tuple[dg.JobDefinition, Conf
 
 
 def require_own_config(
-    job: dg.JobDefinition | None, run: dg.DagsterRun, fingerprints: Collection[str]
+    job: dg.JobDefinition | None,
+    run: dg.DagsterRun,
+    fingerprints: Collection[str],
+    executed: Collection[str] = (),
 ) -> str | None:
     """Raise :class:`RunConfigError` unless a run has the config that the code gives its job.
 
     ``job`` is the one of that name in the code location; None, such as for a job that is made
-    where it is executed, is given no config. Answers the digest of what the code gives.
+    where it is executed, is given no config. ``executed`` are the ops and graphs at the job's
+    top that the run executes: what the code gives others may be left out.
+
+    Answers the digest of what the code gives.
     """
     given = run.run_config or {}
     own = _own_of_all(job, fingerprints) if job else {}
     _require_executor(given, own, run.job_name)
+    digest = config_digest(own)
+    if executed and own.get("ops"):
+        launched: Any = given.get("ops") or {}
+        kept = {*executed, *launched}
+        own = {**own, "ops": {name: own["ops"][name] for name in own["ops"] if name in kept}}
     before, now = _deciding(own), _deciding(given)
     if not before and not now:
-        return None
+        return digest
     if job is None:
         raise _refused(next(_leaves(now))[0], run.job_name)
     job = job_of_run(job, run)
     if before != now:
         _require_same(job, given, own)
     _require_no_environment(job, now)
-    return config_digest(own)
+    return digest
 
 
 def _own_of_all(job: dg.JobDefinition, fingerprints: Collection[str]) -> Config:
@@ -127,8 +152,9 @@ def _require_same(job: dg.JobDefinition, given: Config, own: Config) -> None:
 
 def _resolved(job: dg.JobDefinition, config: Config) -> dict[str, Any] | None:
     """What a config comes to; None where Dagster does not take it for this job."""
+    silent = {name: section for name, section in config.items() if name != _LOGGERS}
     try:
-        resolved = dg.validate_run_config(job, dict(config))
+        resolved = dg.validate_run_config(job, silent)
     except dg.DagsterInvalidConfigError:
         return None
     return {name: resolved[name] for name in ("ops", "resources")}

@@ -38,6 +38,7 @@ from ro_platform.orchestration.dagster_private import (
     LocalComputeLogManager,
     SqliteEventLogStorage,
     StringSource,
+    executed_nodes,
 )
 from ro_platform.orchestration.launches import Launches
 from ro_platform.orchestration.pools import asked, free_slots
@@ -118,7 +119,10 @@ class RecordingEventLog(EventLogStorage):
         if not fingerprints:
             return None
         job = sessions.declarations_of(run.run_id).job_of(run.job_name)
-        return require_own_config(job, run, fingerprints)
+        if not run.run_config and job is None:
+            return None
+        executed = executed_nodes(self._instance, run)
+        return require_own_config(job, run, fingerprints, executed)
 
     def _has_other_steps(self, dagster_run_id: str) -> bool:
         """Whether the run started a step before this one; only asked of one with nothing

@@ -12,8 +12,14 @@ from hypothesis import strategies as st
 from ro_platform.contracts import EntryKind, GateRule, JobStatus
 from ro_platform.errors import RunConfigError
 from ro_platform.orchestration import MANIFESTS, PlaneResource, gate, govern
+from ro_platform.orchestration.dagster_private import subset_of
 from ro_platform.orchestration.declarations import Declarations, DeclaredAsset, DeclaredGate
-from ro_platform.orchestration.run_config import config_digest, own_config, require_own_config
+from ro_platform.orchestration.run_config import (
+    config_digest,
+    config_of_part,
+    own_config,
+    require_own_config,
+)
 from ro_platform.testing import EphemeralPlane, ephemeral_plane
 from tests.orchestration.config_world import (
     FORMS,
@@ -131,6 +137,21 @@ def test_every_way_computes_the_same_with_the_jobs_own_config(tmp_path: Path, fo
     assert [*made.values()] == [made["by_ro_run"]] * len(ways)
     decides = form in ("mapping", "run_config", "partitioned", "resource", "nested")
     assert all((config is not None) is decides for _, config, _ in made["by_ro_run"])
+
+
+def test_what_is_left_of_a_job_takes_its_own_config_as_well(governed: EphemeralPlane) -> None:
+    """A part of it is made in a worker, `ro run` does the rest, and both are of one config."""
+    fingerprint = governed.register("mapping")
+    part = subset_of(defs.resolve_job_def("mapping"), [orders.key], [])
+    assert config_of_part(part, {"ops": {"taken": {}, "orders": {}}}) == {"ops": {"orders": {}}}
+    part.execute_in_process(
+        instance=governed.instance, partition_key=fingerprint, run_config=limited(3)
+    )
+    WAYS["by_ro_run"](governed, "mapping", fingerprint, None)
+    found = governed.plane.attempts.of_run(fingerprint)
+    assert {item.unit for item in found} == {"orders", "orders#any_order", "taken"}
+    assert {item.status for item in found} == {JobStatus.SUCCEEDED}
+    assert {item.job_config_digest for item in found} == {config_digest(limited(3))}
 
 
 def test_a_job_gives_each_manifest_its_own_config(governed: EphemeralPlane) -> None:
