@@ -6,7 +6,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from ro_platform.contracts import GateRule, JobAttemptRecord
+from ro_platform.contracts import EntryKind, GateRule, JobAttemptRecord
 from ro_platform.errors import CodeNotCanonicalError, SettingsError
 from ro_platform.gates.older_form import OLDER_FORM
 from ro_platform.kernel.digest import sha256_hex
@@ -205,9 +205,8 @@ def test_a_launch_that_sets_a_gates_resource_gets_no_verdict(
     )
     assert not result.success
     assert attempts(fingerprint)["rows#within"].error_code == "RO_RUN_CONFIG"
-    ref = governed.plane.store.binding("rows", fingerprint)
-    assert ref is not None
-    assert governed.plane.receipts.latest("rows.within", fingerprint, ref.digest) is None
+    assert governed.plane.store.binding("rows", fingerprint) is None
+    assert list(governed.plane.ledger.scan(kind=EntryKind.GATE_RECEIPT)) == []
 
 
 def test_what_cannot_be_listed_is_refused_when_the_location_is_loaded() -> None:
