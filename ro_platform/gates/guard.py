@@ -16,10 +16,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, NamedTuple, NoReturn
+from typing import NamedTuple, NoReturn
 
 from ro_platform.artifacts.addressing import parse_binding
-from ro_platform.artifacts.bindings import differences
 from ro_platform.artifacts.store import ArtifactStore
 from ro_platform.artifacts.tombstones import erased_error
 from ro_platform.contracts import (
@@ -38,7 +37,6 @@ from ro_platform.contracts import (
 from ro_platform.errors import (
     ArtifactBlockedError,
     ArtifactErasedError,
-    ArtifactNotFoundError,
     ArtifactUnrecordedError,
     GateAbsentError,
     GateFailedError,
@@ -46,7 +44,6 @@ from ro_platform.errors import (
     GateRefusedError,
     GateRevokedError,
     GateStaleError,
-    GateUndeclaredError,
     ReceiptUnverifiableError,
     VersionNotPinnedError,
 )
@@ -60,6 +57,7 @@ from ro_platform.gates.made import (
 )
 from ro_platform.gates.older_form import OLDER, is_older_form
 from ro_platform.gates.receipts import recorded_in, rule_digest
+from ro_platform.gates.refusals import missing, reached, undeclared, unrecorded
 from ro_platform.gates.subjects import (
     artifact_subject,
     asset_subject,
@@ -226,13 +224,7 @@ class Guard:
         :class:`ArtifactNotFoundError`, the usual case: nothing is there."""
         ref = self._store.binding(asset, fingerprint)
         if ref is None:
-            raise ArtifactNotFoundError(
-                f"asset {asset!r} has no artifact under manifest {fingerprint}.",
-                next_step="Materialize it for this manifest first; `ro gate register` brings in "
-                "what was made outside.",
-                asset=asset,
-                manifest_fingerprint=fingerprint,
-            )
+            raise missing(asset, fingerprint)
         return ref
 
     def _standings(
@@ -251,11 +243,11 @@ class Guard:
             ]
         )
         if erased is not None:
-            yield Standing("(bytes)", _erased(erased))
+            yield Standing("(bytes)", erased_error(body_of(erased, ArtifactErased)))
         if declared is None:
-            yield Standing("(gate set)", _undeclared(asset, ref))
+            yield Standing("(gate set)", undeclared(asset, ref))
             return
-        if refusal := _unmade(asset, fingerprint, ref, made, blocked):
+        if refusal := _unmade(about, made, blocked):
             yield Standing("(artifact)", refusal)
         for item, verdict, revoked in zip(asked, answers[::2], answers[1::2], strict=True):
             yield self._standing(item, verdict, revoked)
@@ -363,49 +355,13 @@ def _digest_of(rule: GateRule, manifest: RunManifest) -> str | VersionNotPinnedE
 
 
 def _unmade(
-    asset: str,
-    fingerprint: str,
-    ref: BoundRef,
-    made: LedgerEntry | None,
-    blocked: LedgerEntry | None,
+    about: _Artifact, made: LedgerEntry | None, blocked: LedgerEntry | None
 ) -> GateRefusedError | None:
     """Why an artifact may not be read for how it came to be, if there is a reason."""
-    facts: dict[str, Any] = {
-        "asset": asset,
-        "digest": ref.digest,
-        "manifest_fingerprint": fingerprint,
-    }
+    asset, _, fingerprint, ref = about
     recorded = artifact_in(made) if made else None
     if made is None or recorded is None or recorded != ref:
-        how = f" ({differences(ref, recorded)})" if recorded else ""
-        return ArtifactUnrecordedError(
-            f"{ref.ref} is bound to sha256:{ref.digest}, which no entry of the ledger made{how}.",
-            next_step="Materialize the asset again: what it makes is recorded. "
-            "If it was recorded before, run `ro ledger verify`.",
-            **facts,
-        )
+        return unrecorded(asset, fingerprint, ref, recorded)
     if blocked is not None and blocked.seq > made.seq:
-        body = body_of(blocked, ArtifactBlocked)
-        more = len(body.because) - 1
-        return ArtifactBlockedError(
-            f"sha256:{ref.digest} of asset {asset!r} was made from {body.because[0]}"
-            f"{f' and {more} more' if more else ''}, which a revocation reached.",
-            next_step="Make its inputs stand again, then materialize it again; "
-            "`ro gate impact` shows all that was reached.",
-            admin_event_id=body.admin_event_id,
-            **facts,
-        )
+        return reached(asset, fingerprint, ref, body_of(blocked, ArtifactBlocked))
     return None
-
-
-def _erased(entry: LedgerEntry) -> ArtifactErasedError:
-    return erased_error(body_of(entry, ArtifactErased))
-
-
-def _undeclared(asset: str, ref: BoundRef) -> GateUndeclaredError:
-    return GateUndeclaredError(
-        f"asset {asset!r} has no gate set on record, so nothing vouches for sha256:{ref.digest}.",
-        next_step="Materialize it through a code location that `govern` has bound.",
-        asset=asset,
-        digest=ref.digest,
-    )

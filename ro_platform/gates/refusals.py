@@ -1,0 +1,68 @@
+"""What the guard says of an artifact that may not be read whatever a gate said of it.
+
+Only the words: whether it may be read is decided in :mod:`ro_platform.gates.guard`.
+"""
+
+from __future__ import annotations
+
+from ro_platform.artifacts.bindings import differences
+from ro_platform.contracts import ArtifactBlocked, BoundRef
+from ro_platform.errors import (
+    ArtifactBlockedError,
+    ArtifactNotFoundError,
+    ArtifactUnrecordedError,
+    GateUndeclaredError,
+)
+
+
+def missing(asset: str, fingerprint: str) -> ArtifactNotFoundError:
+    """Nothing is there."""
+    return ArtifactNotFoundError(
+        f"asset {asset!r} has no artifact under manifest {fingerprint}.",
+        next_step="Materialize it for this manifest first; `ro gate register` brings in "
+        "what was made outside.",
+        asset=asset,
+        manifest_fingerprint=fingerprint,
+    )
+
+
+def undeclared(asset: str, ref: BoundRef) -> GateUndeclaredError:
+    """No gate set of the asset is on record."""
+    return GateUndeclaredError(
+        f"asset {asset!r} has no gate set on record, so nothing vouches for sha256:{ref.digest}.",
+        next_step="Materialize it through a code location that `govern` has bound.",
+        asset=asset,
+        digest=ref.digest,
+    )
+
+
+def unrecorded(
+    asset: str, fingerprint: str, ref: BoundRef, recorded: BoundRef | None
+) -> ArtifactUnrecordedError:
+    """No entry made it as it is bound: ``recorded`` is what the newest one made, if any did."""
+    how = f" ({differences(ref, recorded)})" if recorded else ""
+    return ArtifactUnrecordedError(
+        f"{ref.ref} is bound to sha256:{ref.digest}, which no entry of the ledger made{how}.",
+        next_step="Materialize the asset again: what it makes is recorded. "
+        "If it was recorded before, run `ro ledger verify`.",
+        asset=asset,
+        digest=ref.digest,
+        manifest_fingerprint=fingerprint,
+    )
+
+
+def reached(
+    asset: str, fingerprint: str, ref: BoundRef, blocked: ArtifactBlocked
+) -> ArtifactBlockedError:
+    """A revocation reached what it was made from."""
+    more = len(blocked.because) - 1
+    return ArtifactBlockedError(
+        f"sha256:{ref.digest} of asset {asset!r} was made from {blocked.because[0]}"
+        f"{f' and {more} more' if more else ''}, which a revocation reached.",
+        next_step="Make its inputs stand again, then materialize it again; "
+        "`ro gate impact` shows all that was reached.",
+        admin_event_id=blocked.admin_event_id,
+        asset=asset,
+        digest=ref.digest,
+        manifest_fingerprint=fingerprint,
+    )
