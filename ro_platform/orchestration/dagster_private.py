@@ -1,4 +1,7 @@
-"""Everything this library takes from Dagster that Dagster does not promise, in one place.
+"""What running, its events and its storage take from Dagster that Dagster does not promise.
+
+What definitions say of themselves is in :mod:`.dagster_definitions_private`, what launching takes
+in :mod:`.dagster_launches_private`, both under the same rule.
 
 ``tests/orchestration/test_dagster_private.py`` shows each of these to mean what is assumed here,
 so that a new Dagster that changes one fails there, loudly, and not in somebody's run.
@@ -7,16 +10,13 @@ so that a new Dagster that changes one fails there, loudly, and not in somebody'
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any, NoReturn
 
 import dagster as dg
 from dagster._config import Field, StringSource
 from dagster._core.definitions.asset_checks.asset_check_evaluation import (
     AssetCheckEvaluationPlanned,
-)
-from dagster._core.definitions.assets.definition.asset_spec import (
-    SYSTEM_METADATA_KEY_AUTO_CREATED_STUB_ASSET,
 )
 from dagster._core.errors import (
     DagsterExecutionInterruptedError,
@@ -58,35 +58,18 @@ __all__ = [
     "StringSource",
     "SubmitRunContext",
     "WorkerStatus",
-    "asset_order",
     "assets_of_input",
-    "assets_without_value",
     "checks_of_step",
     "code_version_of",
-    "code_versions",
-    "config_of_job",
     "dagster_run_of_input",
     "errors_of",
-    "edges_of",
     "executed_nodes",
-    "execution_set",
     "free_slots_of_run",
-    "has_step",
-    "inputs_without_value",
     "is_executing",
-    "is_foreign",
     "is_interrupted",
     "is_of_output",
-    "job_gates",
-    "job_of_run",
-    "judged_assets",
-    "judged_with",
     "launched_with_key",
-    "loggers_of",
-    "mapped_parents",
-    "parents_in_job",
     "parents_in_workspace",
-    "parents_in",
     "parents_of",
     "planned_units",
     "raise_interrupted",
@@ -94,7 +77,6 @@ __all__ = [
     "slot_holders",
     "step_key_of",
     "step_key_of_input",
-    "subset_of",
     "was_on_this_host",
 ]
 
@@ -102,26 +84,6 @@ __all__ = [
 def step_key_of(context: dg.AssetExecutionContext | dg.AssetCheckExecutionContext) -> str:
     """The key of the step that an asset or a check executes in."""
     return str(context.get_step_execution_context().step.key)
-
-
-def inputs_without_value(definition: dg.AssetsDefinition) -> frozenset[dg.AssetKey]:
-    """The assets that a definition depends on without loading them."""
-    inputs = definition.node_def.input_dict
-    return frozenset(
-        key
-        for name, key in definition.keys_by_input_name.items()
-        if inputs[name].dagster_type.is_nothing
-    )
-
-
-def assets_without_value(definition: dg.AssetsDefinition) -> frozenset[dg.AssetKey]:
-    """The assets that a definition makes and hands over no value of, by their outputs' types; of a
-    graph-backed asset by the step that its output comes from."""
-    return frozenset(
-        key
-        for name, key in definition.keys_by_output_name.items()
-        if definition.node_def.resolve_output_to_origin(name, None)[0].dagster_type.is_nothing
-    )
 
 
 def parents_in_workspace(context: SubmitRunContext, asset: str) -> frozenset[dg.AssetKey]:
@@ -275,62 +237,6 @@ def errors_of(event: dg.DagsterEvent) -> list[SerializableErrorInfo]:
     return errors
 
 
-def code_versions(job: dg.JobDefinition) -> dict[dg.AssetKey, str | None]:
-    """The code version that each asset of a job declares, None where it declares none."""
-    graph = job.asset_layer.asset_graph
-    return {key: graph.get(key).code_version for key in job.asset_layer.executable_asset_keys}
-
-
-def parents_in(job: dg.JobDefinition, key: dg.AssetKey) -> set[dg.AssetKey]:
-    """What an asset of a job depends on, loaded or not."""
-    return set(job.asset_layer.asset_graph.get(key).parent_keys)
-
-
-def asset_order(job: dg.JobDefinition) -> list[dg.AssetKey]:
-    """The assets that a job materializes, producers before consumers."""
-    selected = job.asset_layer.executable_asset_keys
-    return [key for key in job.asset_layer.asset_graph.toposorted_asset_keys if key in selected]
-
-
-def job_gates(job: dg.JobDefinition, asset: dg.AssetKey) -> frozenset[dg.AssetCheckKey]:
-    """The checks of an asset that a job evaluates."""
-    return frozenset(
-        key for key in job.asset_layer.asset_graph.asset_check_keys if key.asset_key == asset
-    )
-
-
-def judged_assets(job: dg.JobDefinition) -> frozenset[dg.AssetKey]:
-    """The assets that a job has checks of, whether it makes them or not."""
-    return frozenset(key.asset_key for key in job.asset_layer.asset_graph.asset_check_keys)
-
-
-def parents_in_job(job: dg.JobDefinition, asset: dg.AssetKey) -> frozenset[dg.AssetKey]:
-    """The assets that one depends on, loaded or not, itself left out."""
-    return frozenset(job.asset_layer.asset_graph.get(asset).parent_keys) - {asset}
-
-
-def execution_set(job: dg.JobDefinition, asset: dg.AssetKey) -> frozenset[dg.AssetKey]:
-    """The assets that must be materialized together with one, itself included."""
-    keys = job.asset_layer.asset_graph.get_execution_set_asset_and_check_keys(asset)
-    return frozenset(key for key in keys if isinstance(key, dg.AssetKey))
-
-
-def subset_of(
-    job: dg.JobDefinition,
-    assets: Sequence[dg.AssetKey],
-    checks: Sequence[dg.AssetCheckKey],
-) -> dg.JobDefinition:
-    """The job reduced to these assets and checks, under its own name."""
-    return _by_hand(job).get_subset(asset_selection=set(assets), asset_check_selection=set(checks))
-
-
-def config_of_job(job: dg.JobDefinition, partition_key: str) -> Mapping[str, Any]:
-    """The run config that a job brings itself, for a partition or for all; empty if none."""
-    if job.partitioned_config is not None:
-        return job.partitioned_config.get_run_config_for_partition_key(partition_key)
-    return job.run_config or {}
-
-
 def executed_nodes(instance: dg.DagsterInstance, run: dg.DagsterRun) -> frozenset[str]:
     """The ops and graphs at the top of its job that a run executes, by its plan; empty if there is
     no plan on record."""
@@ -338,76 +244,6 @@ def executed_nodes(instance: dg.DagsterInstance, run: dg.DagsterRun) -> frozense
         return frozenset()
     plan = instance.get_execution_plan_snapshot(run.execution_plan_snapshot_id)
     return frozenset(key.split(".")[0].split("[")[0] for key in plan.step_keys_to_execute)
-
-
-def has_step(job: dg.JobDefinition, name: str) -> bool:
-    """Whether a job has an op or graph of that name at its top."""
-    return job.has_node_named(name)
-
-
-def job_of_run(job: dg.JobDefinition, run: dg.DagsterRun) -> dg.JobDefinition:
-    """The job reduced to what a run of it selects."""
-    if run.asset_selection or run.asset_check_selection:
-        return _by_hand(job).get_subset(
-            asset_selection=run.asset_selection or frozenset(),
-            asset_check_selection=run.asset_check_selection,
-        )
-    return job.get_subset(op_selection=run.op_selection) if run.op_selection else job
-
-
-def _by_hand(job: dg.JobDefinition) -> dg.JobDefinition:
-    """The job without its automation condition, which says when and not what: with one, Dagster
-    1.13 neither reduces a partitioned job nor executes it in process."""
-    return job if job.automation_condition is None else job._copy(_automation_condition=None)
-
-
-def loggers_of(
-    job: dg.JobDefinition, loggers: Mapping[str, dg.LoggerDefinition]
-) -> dg.JobDefinition:
-    """The job with these loggers in the place of its own."""
-    return job.with_logger_defs(loggers)
-
-
-def edges_of(
-    repository: dg.RepositoryDefinition, selection: dg.AssetSelection
-) -> dict[dg.AssetKey, frozenset[dg.AssetKey]]:
-    """What a selection materializes, each asset with those that it depends on, loaded or not,
-    itself left out."""
-    graph = repository.asset_graph
-    made = [key for key in selection.resolve(graph) if graph.get(key).is_materializable]
-    return {key: frozenset(graph.get(key).parent_keys) - {key} for key in made}
-
-
-def judged_with(
-    repository: dg.RepositoryDefinition, selection: dg.AssetSelection
-) -> frozenset[dg.AssetKey]:
-    """What the checks of a selection depend on besides the assets that they judge."""
-    graph = repository.asset_graph
-    return frozenset(
-        key
-        for check in selection.resolve_checks(graph)
-        for key in graph.get(check).parent_entity_keys
-        if isinstance(key, dg.AssetKey) and key != check.asset_key
-    )
-
-
-def mapped_parents(
-    repository: dg.RepositoryDefinition, asset: dg.AssetKey
-) -> frozenset[dg.AssetKey]:
-    """The assets that one depends on under other partition keys than its own."""
-    mappings = repository.asset_graph.get(asset).partition_mappings
-    same = dg.IdentityPartitionMapping
-    return frozenset(key for key, mapping in mappings.items() if not isinstance(mapping, same))
-
-
-def is_foreign(repository: dg.RepositoryDefinition, asset: dg.AssetKey) -> bool:
-    """Whether a code location only knows an asset, made elsewhere, by its partitions or as a name.
-
-    An asset that is described here as unpartitioned is taken at its word: it is no foreign one.
-    """
-    node = repository.asset_graph.get(asset)
-    named_only = SYSTEM_METADATA_KEY_AUTO_CREATED_STUB_ASSET in node.metadata
-    return not node.is_materializable and (node.is_partitioned or named_only)
 
 
 def launched_with_key(context: dg.SensorEvaluationContext, sensor: str, run_key: str) -> bool:

@@ -18,7 +18,7 @@ from ro_platform.config.drafts import create_draft, draft_settings, in_use
 from ro_platform.config.settings import Settings, settings_in_force
 from ro_platform.contracts import Action, JobAttemptRecord, NamedArtifact
 from ro_platform.errors import DraftForbiddenError, GateRefusedError, NotFoundError
-from ro_platform.orchestration.dagster_private import execution_set, parents_in
+from ro_platform.orchestration.dagster_definitions_private import execution_set, parents_in
 from ro_platform.orchestration.execution import GovernedRun, RunOutcome
 from ro_platform.orchestration.instances import recording_instance
 from ro_platform.orchestration.partitions import unit_of

@@ -23,7 +23,11 @@ from ro_platform.errors import (
 )
 from ro_platform.kernel.identity import run_id
 from ro_platform.orchestration.code_location import load_definitions
-from ro_platform.orchestration.dagster_private import execution_set, parents_in_job, subset_of
+from ro_platform.orchestration.dagster_definitions_private import (
+    execution_set,
+    parents_in_job,
+    subset_of,
+)
 from ro_platform.orchestration.instances import open_instance
 from ro_platform.orchestration.launches import REPLAY
 from ro_platform.orchestration.names import gate_id

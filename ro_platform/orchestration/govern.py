@@ -13,7 +13,10 @@ import dagster as dg
 
 from ro_platform.contracts import GateRule
 from ro_platform.errors import SettingsError
-from ro_platform.orchestration.dagster_private import assets_without_value, inputs_without_value
+from ro_platform.orchestration.dagster_definitions_private import (
+    assets_without_value,
+    inputs_without_value,
+)
 from ro_platform.orchestration.declarations import Declarations, DeclaredAsset, DeclaredGate
 from ro_platform.orchestration.gate import rule_of
 from ro_platform.orchestration.io_manager import ArtifactIOManager

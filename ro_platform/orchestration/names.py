@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 import dagster as dg
 
 from ro_platform.errors import SettingsError
-from ro_platform.orchestration.dagster_private import inputs_without_value
+from ro_platform.orchestration.dagster_definitions_private import inputs_without_value
 from ro_platform.orchestration.partitions import MANIFESTS, unit_of
 
 _PART = re.compile(r"[A-Za-z0-9_\-]+")

@@ -13,13 +13,13 @@ from typing import Any
 import dagster as dg
 
 from ro_platform.errors import IntegrityError, SettingsError
-from ro_platform.orchestration.dagster_private import (
+from ro_platform.orchestration.dagster_definitions_private import (
     edges_of,
     is_foreign,
     judged_with,
-    launched_with_key,
     mapped_parents,
 )
+from ro_platform.orchestration.dagster_private import launched_with_key
 from ro_platform.orchestration.launches import pause_words
 from ro_platform.orchestration.partitions import MANIFESTS, unit_of
 from ro_platform.orchestration.resource import PlaneResource

@@ -20,7 +20,7 @@ import dagster as dg
 
 from ro_platform.errors import RunConfigError
 from ro_platform.kernel.digest import sha256_hex
-from ro_platform.orchestration.dagster_private import (
+from ro_platform.orchestration.dagster_definitions_private import (
     config_of_job,
     has_step,
     job_of_run,

@@ -9,7 +9,10 @@ from collections.abc import Collection, Iterable
 import dagster as dg
 
 from ro_platform.errors import SettingsError
-from ro_platform.orchestration.dagster_private import assets_without_value, inputs_without_value
+from ro_platform.orchestration.dagster_definitions_private import (
+    assets_without_value,
+    inputs_without_value,
+)
 from ro_platform.orchestration.partitions import MANIFESTS, unit_of
 
 _WHAT_TO_DO = (

@@ -6,7 +6,7 @@ import dagster as dg
 
 from ro_platform.contracts import GateRule
 from ro_platform.errors import SettingsError
-from ro_platform.orchestration.dagster_private import (
+from ro_platform.orchestration.dagster_definitions_private import (
     asset_order,
     code_versions,
     job_gates,

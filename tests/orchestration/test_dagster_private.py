@@ -1,4 +1,5 @@
-"""Each thing taken from Dagster's insides means what ``dagster_private`` assumes it to mean."""
+"""Each thing taken from Dagster's insides means what the modules ``dagster_…_private`` assume it
+to mean."""
 
 import ast
 import re
@@ -66,21 +67,21 @@ def logged(plane: EphemeralPlane, run_id: str, kind: dg.DagsterEventType) -> lis
 
 def test_the_order_of_a_jobs_assets_puts_producers_first() -> None:
     """And holds only what the job materializes."""
-    order = dagster_private.asset_order(job())
+    order = dagster_definitions_private.asset_order(job())
     assert set(order) == {FIRST, LEFT, RIGHT}
     assert order[0] == FIRST
 
 
 def test_a_jobs_gates_are_those_of_the_asset() -> None:
     """The checks of one asset, none for another."""
-    assert dagster_private.job_gates(job(), FIRST) == {CHECK}
-    assert dagster_private.job_gates(job(), LEFT) == frozenset()
+    assert dagster_definitions_private.job_gates(job(), FIRST) == {CHECK}
+    assert dagster_definitions_private.job_gates(job(), LEFT) == frozenset()
 
 
 def test_the_execution_set_is_what_one_step_makes_together() -> None:
     """A multi-asset's outputs come together; a plain asset comes alone."""
-    assert dagster_private.execution_set(job(), LEFT) == {LEFT, RIGHT}
-    assert dagster_private.execution_set(job(), FIRST) == {FIRST}
+    assert dagster_definitions_private.execution_set(job(), LEFT) == {LEFT, RIGHT}
+    assert dagster_definitions_private.execution_set(job(), FIRST) == {FIRST}
 
 
 def test_a_subset_runs_what_was_asked_for_and_nothing_else(governed: EphemeralPlane) -> None:
@@ -90,7 +91,7 @@ def test_a_subset_runs_what_was_asked_for_and_nothing_else(governed: EphemeralPl
         ([FIRST], [], ["deep__first"]),
         ([], [CHECK], ["deep__first_is_good"]),
     ):
-        subset = dagster_private.subset_of(job(), assets, checks)
+        subset = dagster_definitions_private.subset_of(job(), assets, checks)
         assert subset.name == "everything"
         result = subset.execute_in_process(instance=governed.instance, partition_key=fingerprint)
         done = [event.step_key for event in events(result, dg.DagsterEventType.STEP_SUCCESS)]
@@ -135,7 +136,7 @@ def test_the_code_version_is_the_assets_own_and_never_the_runs_id(
 
 def test_a_job_tells_the_code_version_that_each_of_its_assets_declares() -> None:
     """The digest of its code for one that declares none, and none of what it only reads."""
-    versions = dagster_private.code_versions(job())
+    versions = dagster_definitions_private.code_versions(job())
     assert versions.keys() == {FIRST, LEFT, RIGHT}
     assert versions[FIRST] == "5"
     assert str(versions[LEFT]).startswith("code1-")

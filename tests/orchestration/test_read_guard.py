@@ -15,7 +15,7 @@ from ro_platform.gates.made import artifact_of
 from ro_platform.kernel.canonical import canonical_bytes
 from ro_platform.kernel.digest import digests_of
 from ro_platform.orchestration import MANIFESTS, PlaneResource, gate, govern
-from ro_platform.orchestration.dagster_private import subset_of
+from ro_platform.orchestration.dagster_definitions_private import subset_of
 from ro_platform.testing import EphemeralPlane
 
 Materialize = Callable[..., dg.ExecuteInProcessResult]

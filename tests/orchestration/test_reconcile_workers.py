@@ -14,7 +14,11 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from ro_platform.orchestration.dagster_private import WorkerStatus, is_executing, was_on_this_host
+from ro_platform.orchestration.dagster_private import (
+    WorkerStatus,
+    is_executing,
+    was_on_this_host,
+)
 from ro_platform.orchestration.launcher import GovernedRunLauncher, worker_is_gone
 from ro_platform.orchestration.workers import WORKER, Worker, die_with_parent
 from ro_platform.testing import EphemeralPlane

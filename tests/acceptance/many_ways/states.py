@@ -22,7 +22,7 @@ from ro_platform.contracts import BoundRef, GateRule, GateStatus
 from ro_platform.gates.made import artifact_of
 from ro_platform.kernel.canonical import canonical_bytes
 from ro_platform.kernel.digest import digests_of
-from ro_platform.orchestration.dagster_private import subset_of
+from ro_platform.orchestration.dagster_definitions_private import subset_of
 from ro_platform.orchestration.draft import drafting
 from ro_platform.orchestration.instances import open_instance
 from ro_platform.orchestration.registration import register_manifest
