@@ -18,8 +18,9 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ro_platform.artifacts import frames
+from ro_platform.artifacts import frame_marks
 from ro_platform.artifacts.arrow_frames import frame_of_arrow
+from ro_platform.artifacts.frames import frame_of_table, table_of_frame
 from ro_platform.artifacts.sameness import first_arrow_difference
 from ro_platform.artifacts.schemas import same_field_metadata, sorted_field
 from ro_platform.artifacts.store import ArtifactStore
@@ -64,7 +65,7 @@ def put_table(
     the same writer and reader make of it. What a stream raises itself reaches the caller.
     """
     with translated(_no_arrow):
-        source = frames.table_of_frame(value) if isinstance(value, pd.DataFrame) else value
+        source = table_of_frame(value) if isinstance(value, pd.DataFrame) else value
     if isinstance(source, pa.Table) and source.num_rows and not source.num_columns:
         raise unfit("it has rows, but no column to hold them")
     schema = _plain_schema(source.schema)
@@ -137,12 +138,12 @@ def frame_of(table: pa.Table) -> pd.DataFrame:
     then: they come back as they were stored.
     """
     with translated(_no_frame):
-        return frames.frame_of_table(table) if is_frame(table) else frame_of_arrow(table)
+        return frame_of_table(table) if is_frame(table) else frame_of_arrow(table)
 
 
 def is_frame(table: pa.Table) -> bool:
     """Whether a DataFrame was stored, rather than an Arrow table."""
-    return frames.is_frame(table.schema)
+    return frame_marks.is_frame(table.schema)
 
 
 def batches_of(opened: AbstractContextManager[BinaryIO]) -> pa.RecordBatchReader:
@@ -211,10 +212,10 @@ def _plain_schema(schema: pa.Schema) -> pa.Schema:
             "its schema's metadata has the key ARROW:schema, which Parquet keeps for itself",
             next_step="Remove it: table.replace_schema_metadata({}).",
         )
-    frames.check_own_metadata(schema)
-    if described := frames.pandas_description(schema):
+    frame_marks.check_own_metadata(schema)
+    if described := frame_marks.pandas_description(schema):
         kept = {key: described[key] for key in _PANDAS_KEPT if key in described}
-        metadata[frames.PANDAS] = canonical_bytes(kept)
+        metadata[frame_marks.PANDAS] = canonical_bytes(kept)
     # Metadata that is empty, and no metadata, are not the same bytes: with_metadata gives one form.
     plain = pa.schema(list(map(sorted_field, schema))).with_metadata(metadata or None)
     _check_types(plain)

@@ -36,7 +36,7 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
-from ro_platform.artifacts import frames
+from ro_platform.artifacts import frame_objects, frames
 from ro_platform.artifacts import tables as parquet
 from ro_platform.artifacts.backends.filesystem import FilesystemBackend
 from ro_platform.artifacts.backends.memory import MemoryBackend
@@ -297,7 +297,7 @@ def put_seconds(frame: pd.DataFrame) -> float:
 def unchecked() -> Iterator[None]:
     """What is compared is taken for the same."""
     with (
-        mock.patch.object(frames, "_first_change", return_value=None),
+        mock.patch.object(frame_objects, "_first_change", return_value=None),
         mock.patch.object(frames, "_check_values", return_value=None),
         mock.patch.object(parquet, "_check_values", return_value=None),
     ):

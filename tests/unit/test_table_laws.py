@@ -20,7 +20,7 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from ro_platform.artifacts import frames, sameness, tables
+from ro_platform.artifacts import frame_objects, sameness, tables
 from ro_platform.artifacts.backends.memory import MemoryBackend
 from ro_platform.artifacts.encodings import decode, encode, preview, table_schema
 from ro_platform.artifacts.store import ArtifactStore
@@ -364,7 +364,7 @@ def test_the_law_catches_a_comparison_that_skips_a_kind(
     kinds: tuple[type, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each kind of value that went unseen is found by the property test above."""
-    monkeypatch.setattr(frames, "first_difference", _blind_to(kinds))
+    monkeypatch.setattr(frame_objects, "first_difference", _blind_to(kinds))
     objects = st.integers(1, 2).flatmap(_cells)
 
     @settings(max_examples=1500, database=None, phases=[Phase.generate], report_multiple_bugs=False)

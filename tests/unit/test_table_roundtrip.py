@@ -14,7 +14,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from ro_platform.artifacts import frames, sameness
+from ro_platform.artifacts import frame_objects, sameness
 from ro_platform.artifacts.backends.memory import MemoryBackend
 from ro_platform.artifacts.encodings import decode, encode, preview, table_schema
 from ro_platform.artifacts.store import ArtifactStore
@@ -503,7 +503,7 @@ def test_a_comparison_that_sees_nothing_is_seen(
     from ro_platform.artifacts import tables
 
     monkeypatch.setattr(
-        frames if fault == "first_difference" else tables, fault, lambda given, back: None
+        frame_objects if fault == "first_difference" else tables, fault, lambda given, back: None
     )
     if fault == "first_difference":
         given = column([Decimal("1.1"), Decimal("1.10")])
