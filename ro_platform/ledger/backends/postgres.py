@@ -40,6 +40,18 @@ from ro_platform.ledger.backends.base import (
 from ro_platform.ledger.backends.postgres_address import PostgresAddress, postgres_address
 from ro_platform.ledger.backends.postgres_connection import Connection, Session
 from ro_platform.ledger.backends.postgres_errors import translated
+from ro_platform.ledger.backends.postgres_statements import (
+    BEGIN,
+    CENSUS,
+    COLUMNS,
+    FROM,
+    LATEST_OF,
+    LATEST_OF_ANY,
+    PREPARED,
+    RECORDED,
+    RECORDED_ONE,
+    page_of,
+)
 from ro_platform.ledger.backends.postgres_tables import (
     create,
     holds_ledger,
@@ -47,62 +59,10 @@ from ro_platform.ledger.backends.postgres_tables import (
     schema_faults,
 )
 
-_COLUMNS = "seq, entry, leaf, kind, subject, key, run_id, dagster_run_id"
-_FROM = f"SELECT {_COLUMNS} FROM ro_ledger.entry"  # noqa: S608  (no value is part of it)
-_MOST_SELECTIVE_FIRST = ("subject", "run_id", "dagster_run_id", "kind")
 _ROWS_A_STATEMENT = 1000
 _SHORT_STATEMENT_BYTES = 1 << 16
-_BEGIN = """
-BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE;
-SELECT ro_ledger.take_turn();
-EXECUTE ro_begin
-"""
 # Without the function it is an older ledger, or a foreign schema.
 _NO_LEDGER = (errors.UndefinedTable, errors.InvalidSchemaName, errors.UndefinedFunction)
-_LATEST_OF = f"""
-SELECT number, found.*
-FROM unnest(%s::text[], %s::text[]) WITH ORDINALITY AS question (kind, subject, number)
-CROSS JOIN LATERAL (
-    {_FROM} WHERE entry.subject = question.subject AND entry.kind = question.kind
-    ORDER BY seq + 0 DESC LIMIT 1
-) AS found
-"""  # noqa: S608
-_LATEST_OF_ANY = f"""
-{_LATEST_OF} UNION ALL
-SELECT question.number, found.*
-FROM unnest(%s::text[], %s::text[], %s::text[], %s::bigint[])
-    AS question (kind, first, last, number)
-CROSS JOIN LATERAL (
-    {_FROM} WHERE entry.subject >= question.first AND entry.subject <= question.last
-        AND entry.kind = question.kind
-    ORDER BY subject DESC, kind DESC, seq + 0 DESC LIMIT 1
-) AS found
-"""  # noqa: S608
-_RECORDED_ONE = "EXECUTE ro_recorded (%s, %s, %s)"
-_RECORDED = f"""
-SELECT 0, found.* FROM ({_FROM} WHERE key = ANY(%s::text[])) AS found UNION ALL ({_LATEST_OF})
-"""  # noqa: S608
-# What every append asks, planned once a session.
-_PREPARED = {
-    "ro_begin": """
-SELECT (SELECT max(version) FROM ro_ledger.ledger_schema), tip.*
-FROM (VALUES (0)) AS one LEFT JOIN (
-    SELECT seq + 1, leaf FROM ro_ledger.entry ORDER BY seq DESC LIMIT 1
-) AS tip ON true
-""",
-    "ro_recorded (text, text, text)": f"""
-(SELECT 0, found.* FROM ({_FROM} WHERE key = $1) AS found) UNION ALL
-(SELECT 1, found.* FROM (
-    {_FROM} WHERE subject = $3 AND kind = $2 ORDER BY seq + 0 DESC LIMIT 1
-) AS found)
-""",  # noqa: S608
-}
-_CENSUS = """
-BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL enable_seqscan = on
-"""
-# With OFFSET 0 inside, which keeps the planner from beginning at the entries: the mention's index
-# is in order of seq, so a page costs what it returns.
-_MENTIONING = "SELECT {columns} FROM ro_ledger.mention CROSS JOIN LATERAL ({entry}) AS found"
 
 
 class _PostgresRows(LedgerRows):
@@ -122,18 +82,18 @@ class _PostgresRows(LedgerRows):
 
     def by_seq(self, seq: int) -> Row | None:
         """See :class:`LedgerRows`."""
-        return self._one(f"{_FROM} WHERE seq = %s", [seq])
+        return self._one(f"{FROM} WHERE seq = %s", [seq])
 
     def by_keys(self, keys: Collection[str]) -> dict[str, Row]:
         """See :class:`LedgerRows`."""
         if not keys:
             return {}
-        rows = self._rows(f"{_FROM} WHERE key = ANY(%s::text[])", [list(keys)])
+        rows = self._rows(f"{FROM} WHERE key = ANY(%s::text[])", [list(keys)])
         return {row.key: row for row in rows if row.key is not None}
 
     def latest(self, kind: str, subject: str) -> Row | None:
         """See :class:`LedgerRows`."""
-        sql = f"{_FROM} WHERE subject = %s AND kind = %s ORDER BY seq + 0 DESC LIMIT 1"
+        sql = f"{FROM} WHERE subject = %s AND kind = %s ORDER BY seq + 0 DESC LIMIT 1"
         return self._one(sql, [subject, kind])
 
     def latest_of(self, questions: Sequence[Question]) -> list[Row | None]:
@@ -141,8 +101,8 @@ class _PostgresRows(LedgerRows):
         kinds, subjects, between = _asked(questions)
         if between:
             values = [kinds, subjects, *map(list, zip(*between, strict=True))]
-            return _in_order(self._query(_LATEST_OF_ANY, values), len(questions))
-        answers = self._query(_LATEST_OF, [kinds, subjects]) if questions else []
+            return _in_order(self._query(LATEST_OF_ANY, values), len(questions))
+        answers = self._query(LATEST_OF, [kinds, subjects]) if questions else []
         return _in_order(answers, len(questions))
 
     def recorded(
@@ -153,9 +113,9 @@ class _PostgresRows(LedgerRows):
         if not keys or not questions or between:
             return super().recorded(keys, questions)
         if len(keys) == len(questions) == 1 and self._prepared:
-            answers = self._query(_RECORDED_ONE, [*keys, *kinds, *subjects])
+            answers = self._query(RECORDED_ONE, [*keys, *kinds, *subjects])
         else:
-            answers = self._query(_RECORDED, [list(keys), kinds, subjects])
+            answers = self._query(RECORDED, [list(keys), kinds, subjects])
         keyed = [_row(row) for number, *row in answers if number == 0]
         return (
             {row.key: row for row in keyed if row.key is not None},
@@ -164,25 +124,11 @@ class _PostgresRows(LedgerRows):
 
     def page(self, selection: Selection, limit: int) -> list[Row]:
         """See :class:`LedgerRows`."""
-        conditions, values = _conditions(selection)
-        order = "DESC" if selection.newest_first else "ASC"
-        within = [selection.start, selection.end]
-        if selection.mention is not None:
-            entry = f"{_FROM} WHERE {' AND '.join(['seq = mention.seq', *conditions])} OFFSET 0"
-            columns = ", ".join(f"found.{name}" for name in _COLUMNS.split(", "))
-            sql = (
-                f"{_MENTIONING.format(columns=columns, entry=entry)} WHERE mention.name = %s AND "
-                f"mention.seq >= %s AND mention.seq < %s ORDER BY mention.seq {order} LIMIT %s"
-            )
-            return self._rows(sql, [*values, selection.mention, *within, limit])
-        place = "seq + 0" if conditions else "seq"
-        where = " AND ".join([f"{place} >= %s", f"{place} < %s", *conditions])
-        sql = f"{_FROM} WHERE {where} ORDER BY {place} {order} LIMIT %s"
-        return self._rows(sql, [*within, *values, limit])
+        return self._rows(*page_of(selection, limit))
 
     def stretch(self, start: int, end: int) -> Sequence[RawRow]:
         """See :class:`LedgerRows`."""
-        found = self._query(f"{_FROM} WHERE seq >= %s AND seq < %s ORDER BY seq", [start, end])
+        found = self._query(f"{FROM} WHERE seq >= %s AND seq < %s ORDER BY seq", [start, end])
         return [(seq, bytes(entry), bytes(leaf), *columns) for seq, entry, leaf, *columns in found]
 
     def mentions(self, start: int, end: int) -> list[Mention]:
@@ -231,7 +177,7 @@ class _PostgresTransaction(_PostgresRows, LedgerTransaction):
     ) -> None:
         with translated(self._address, writing=True):
             for statements in _batches(
-                self._inserts(f"INSERT INTO ro_ledger.entry ({_COLUMNS})", rows),
+                self._inserts(f"INSERT INTO ro_ledger.entry ({COLUMNS})", rows),
                 self._inserts("INSERT INTO ro_ledger.node (level, position, hash)", nodes),
                 self._inserts("INSERT INTO ro_ledger.mention (seq, name)", mentions),
             ):
@@ -285,7 +231,7 @@ class PostgresLedgerBackend(_PostgresRows, LedgerBackend):
             # its tables, since the catalogue is read as it is now, and nothing in them.
             if not holds_ledger(self._reader.get(), self.address):
                 return Census(0, 0)
-            session, _ = self._reader.first(_CENSUS)
+            session, _ = self._reader.first(CENSUS)
             try:
                 return _census(session) if holds_ledger(session, self.address) else Census(0, 0)
             finally:
@@ -309,14 +255,14 @@ class PostgresLedgerBackend(_PostgresRows, LedgerBackend):
             )
         try:
             try:
-                session, cursor = self._writer.first(_BEGIN, None, _PREPARED)
+                session, cursor = self._writer.first(BEGIN, None, PREPARED)
             except _NO_LEDGER:
                 session = self._writer.get()
                 session.roll_back()
                 session.knows_ledger = False
                 create(session, self.address)
-                session.prepare(_PREPARED)
-                cursor = session.run(_BEGIN)
+                session.prepare(PREPARED)
+                cursor = session.run(BEGIN)
             ((version, size, leaf),) = cursor.fetchall()
             require_version([(version,)], self.address)
         except BaseException:
@@ -362,19 +308,6 @@ def _batches(*inserts: Iterator[bytes]) -> Iterator[bytes]:
             waiting = []
     if waiting:
         yield b"; ".join(waiting)
-
-
-def _conditions(selection: Selection) -> tuple[list[str], list[str]]:
-    """What the entries' columns must equal, and the values: in words that one index fits."""
-    conditions: list[str] = []
-    wanted: list[str] = []
-    for column in _MOST_SELECTIVE_FIRST:
-        if (value := getattr(selection, column)) is not None:
-            # A kind has an index of its own by that expression, the others by the plain column.
-            plain = (column == "kind") == bool(wanted)
-            conditions.append(f"{column} = %s" if plain else f"({column} || '') = %s")
-            wanted.append(value)
-    return conditions, wanted
 
 
 def _asked(
