@@ -8,6 +8,7 @@ import dagster as dg
 import pytest
 
 from ro_platform.contracts import JobAttemptRecord, JobStatus
+from ro_platform.errors import SettingsError
 from ro_platform.orchestration import MANIFESTS, PlaneResource, gate, govern
 from ro_platform.testing import EphemeralPlane
 
@@ -151,12 +152,12 @@ def test_a_guest_gate_reads_what_it_judges_and_binds(
     assert READ == ["orders.is_big", "orders.is_good"]
 
 
-def both_in_one_step() -> dg.AssetChecksDefinition:
+def both_in_one_step(*, blocking: bool) -> dg.AssetChecksDefinition:
     """One function that evaluates what says it is the gate, and a check beside it."""
     rule = next(iter(is_good.check_specs)).metadata
     specs = [
         dg.AssetCheckSpec(
-            "is_good", asset="orders", blocking=True, metadata=rule, partitions_def=MANIFESTS
+            "is_good", asset="orders", blocking=blocking, metadata=rule, partitions_def=MANIFESTS
         ),
         dg.AssetCheckSpec("beside", asset="orders", partitions_def=MANIFESTS),
     ]
@@ -169,14 +170,16 @@ def both_in_one_step() -> dg.AssetChecksDefinition:
     return both
 
 
-def test_a_step_with_a_gate_and_another_check_reads_through_the_guard(
-    governed: EphemeralPlane, materialize: Run, judge: Run, attempts: Attempts
+def test_a_check_that_carries_a_gates_metadata_is_none(
+    governed: EphemeralPlane, materialize: Run, attempts: Attempts
 ) -> None:
-    """Not every check of the function is a gate, so none of it is let in early; whichever of them
-    a run leaves out."""
+    """As a blocking one it does not load. Otherwise it reads through the guard, and so does what
+    the same function evaluates beside it."""
     fingerprint = made(governed, materialize, [orders, is_good], good=False)
+    with pytest.raises(SettingsError, match=r"'is_good'.*blocking"):
+        from_elsewhere(governed, both_in_one_step(blocking=True), fingerprint)
 
-    judge([orders, both_in_one_step()], fingerprint)
+    assert not from_elsewhere(governed, both_in_one_step(blocking=False), fingerprint).success
 
     assert READ == []
     assert attempts(fingerprint)["orders#beside"].error_code == "RO_GATE_FAILED"
