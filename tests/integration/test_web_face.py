@@ -125,6 +125,21 @@ def _launch(world: World, **tags: str) -> dict[str, Any]:
     return {"executionParams": world.launch_params(**tags)}
 
 
+@pytest.mark.parametrize("resource", ["plane", "io_manager"])
+def test_a_launch_sets_nothing_of_the_plane(world: World, resource: str) -> None:
+    """An operator cannot say which gates there are, nor under which rule: Dagster refuses, and
+    nothing is submitted."""
+    gates = [{"gate_id": "numbers.few_enough", "code_version": "later"}]
+    for config in ({"declared": []}, {"declarations": [{"asset": "numbers", "gates": gates}]}):
+        asked = _launch(world)
+        said = {"resources": {resource: {"config": config}}}
+        asked["executionParams"]["runConfigData"] = said
+        before = world.submitted()
+        answer = world.graphql("HUMAN::narrow", LAUNCH, asked).json()["data"]["launchRun"]
+        assert answer == {"__typename": "RunConfigValidationInvalid"}
+        assert world.submitted() == before
+
+
 def test_the_coordinator_sees_who_launches_and_never_what_a_client_says(world: World) -> None:
     """The forged tags are dropped before Dagster sees them, and that is on record."""
     forged = {"ro/actor": "HUMAN::admin", "ro/grant": "{}", "ro/worker": "x", "team": "mine"}
