@@ -23,10 +23,13 @@ from typing import Any
 
 from ro_platform.config.settings import Settings
 from ro_platform.errors import ConflictError, DraftError, InvalidInputError, NotFoundError
+from ro_platform.kernel.files import read_text
 
 MARKER = "draft.json"
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\-]{0,63}")
 _REMOVED = ".removed-"
+_LARGEST = 64 << 10
+"""Bytes; a marker is a few hundred."""
 
 
 def draft_settings(settings: Settings, name: str, actor: str) -> Settings:
@@ -85,7 +88,7 @@ def draft_facts(draft: Settings) -> dict[str, Any]:
     """What a draft's marker says: ``draft``, and of its newest run ``workload``,
     ``manifest_fingerprint`` and ``actor``."""
     try:
-        found: dict[str, Any] = json.loads((draft.home / MARKER).read_text())
+        found: dict[str, Any] = json.loads(read_text(draft.home / MARKER, _LARGEST))
     except (OSError, ValueError):
         return {}
     return found

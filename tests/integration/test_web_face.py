@@ -130,7 +130,11 @@ def test_a_launch_sets_nothing_of_the_plane(world: World, resource: str) -> None
     """An operator cannot say which gates there are, nor under which rule: Dagster refuses, and
     nothing is submitted."""
     gates = [{"gate_id": "numbers.few_enough", "code_version": "later"}]
-    for config in ({"declared": []}, {"declarations": [{"asset": "numbers", "gates": gates}]}):
+    ways: list[dict[str, Any]] = [
+        {"declared": []},
+        {"declarations": [{"asset": "numbers", "gates": gates}]},
+    ]
+    for config in ways:
         asked = _launch(world)
         said = {"resources": {resource: {"config": config}}}
         asked["executionParams"]["runConfigData"] = said

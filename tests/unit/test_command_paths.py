@@ -66,6 +66,7 @@ WRITTEN = {
     ("run", "write"),
     ("access init", "file"),
     ("artifact get", "destination"),
+    ("draft get", "destination"),
     ("dossier export", "output"),
     ("dossier show", "html"),
     ("gate evidence", "destination"),
