@@ -12,11 +12,13 @@ from types import ModuleType
 from typing import Any
 
 import dagster as dg
+from dagster._config.field_utils import IntEnvVar
 from dagster._config.pythonic_config.resource import PartialResource
 from dagster._core.definitions.assets.definition.asset_spec import (
     SYSTEM_METADATA_KEY_AUTO_CREATED_STUB_ASSET,
 )
 from dagster._core.definitions.decorators.op_decorator import DecoratedOpFunction
+from dagster._core.definitions.definition_config_schema import ConfiguredDefinitionConfigSchema
 from dagster._core.workspace.autodiscovery import loadable_targets_from_loaded_module
 from dagster.components.definitions import LazyDefinitions
 
@@ -29,11 +31,37 @@ def function_of(definition: dg.AssetsDefinition) -> Any | None:
 
 
 def resources_of(definition: dg.AssetsDefinition) -> frozenset[str]:
-    """The resources that the step's function asks for: its inputs' IO managers are not among
-    them."""
+    """The resources that the step's function asks for, and the IO managers that its inputs name."""
     node = definition.node_def if definition.is_executable else None
-    keys = node.required_resource_keys if isinstance(node, dg.OpDefinition) else ()
-    return frozenset(keys or ())
+    if not isinstance(node, dg.OpDefinition):
+        return frozenset()
+    managers = {each.input_manager_key for each in node.input_defs if each.input_manager_key}
+    return frozenset({*node.required_resource_keys, *managers})
+
+
+def configured_with(resource: dg.ResourceDefinition) -> list[Any]:
+    """The configs that the code bound to a resource by ``configured``, as they are written: the
+    outermost first, an environment variable by its name."""
+    found: list[Any] = []
+    schema: Any = resource.config_schema
+    while isinstance(schema, ConfiguredDefinitionConfigSchema):
+        found.append(schema._config_fn({}))
+        schema = getattr(schema.parent_def, "config_schema", None)
+    return found
+
+
+def environment_of(item: object) -> str | None:
+    """The name of the environment variable that an ``EnvVar`` of any kind stands for."""
+    if isinstance(item, dg.EnvVar):
+        return item.env_var_name
+    return item.name if isinstance(item, IntEnvVar) else None
+
+
+def partitions_told(partitions: dg.PartitionsDefinition[Any]) -> str:
+    """What partitions are of: dynamic ones by their name, any other by Dagster's digest."""
+    if isinstance(partitions, dg.DynamicPartitionsDefinition):
+        return str(partitions.name)
+    return partitions.get_serializable_unique_identifier()
 
 
 def is_left_to_launch(resource: Any) -> str | None:

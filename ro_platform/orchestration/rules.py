@@ -21,8 +21,11 @@ from ro_platform.errors import CodeNotCanonicalError, SettingsError
 from ro_platform.kernel.code.listing import Walk, listing_of
 from ro_platform.kernel.code.syntax import NotListed
 from ro_platform.orchestration.dagster_definitions_private import (
+    configured_with,
+    environment_of,
     function_of,
     is_left_to_launch,
+    partitions_told,
     resources_of,
 )
 from ro_platform.orchestration.listings import remember
@@ -78,25 +81,26 @@ class Gate:
 
     def _resources(self, definition: dg.AssetChecksDefinition, given: Resources) -> Resources:
         """The resources that it uses beside the plane's own, none of which a launch may set."""
-        used = {}
-        for key in sorted(resources_of(definition) - _OURS):
+        used = dict[str, Any]()
+        asked = resources_of(definition) - _OURS
+        while left := sorted(asked - used.keys()):
+            key = left[0]
             if key not in given:
                 raise SettingsError(
                     f"gate {self.gate_id!r} uses the resource {key!r}, which is not in these "
                     "Definitions.",
                     next_step="Give it to them; to `plane_resources` as its `resources`.",
                 )
-            resource = given[key]
-            if isinstance(resource, PlaneResource):
-                continue
+            resource = used[key] = given[key]
             if why := is_left_to_launch(resource):
                 raise SettingsError(
                     f"gate {self.gate_id!r} uses the resource {key!r}, {why}: whoever launches it "
                     "would set what it judges by.",
                     next_step="Give the resource its values in the code, or pin a config.",
                 )
-            used[key] = resource
-        return used
+            if isinstance(resource, dg.ResourceDefinition):
+                asked |= resource.required_resource_keys - _OURS
+        return {key: each for key, each in used.items() if not isinstance(each, PlaneResource)}
 
 
 def refuse_config(check: Callable[..., Any], gate_id: str, options: Mapping[str, Any]) -> None:
@@ -148,26 +152,47 @@ def _types_of(function: Any, inputs: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _leaf(walk: Walk, item: Any) -> Any:
-    """The forms of Dagster's own objects: by key, and resources by their class and fields."""
+    """The forms of Dagster's own objects: what code can ask of them, and resources by their class
+    and fields."""
     if isinstance(item, dg.AssetKey):
         return {"asset_key": unit_of(item)}
     if isinstance(item, dg.AssetCheckKey):
         return {"check_key": f"{unit_of(item.asset_key)}#{item.name}"}
-    if isinstance(item, dg.AssetSpec):
-        return {"asset_key": unit_of(item.key)}
+    if isinstance(item, dg.AssetSpec | dg.AssetCheckSpec):
+        key = {
+            "asset_key" if isinstance(item, dg.AssetSpec) else "check_key": _leaf(walk, item.key)
+        }
+        metadata = walk.values(item.metadata or {}, f"the metadata of {item.key}")
+        return {**key, "metadata": metadata} if metadata else key
     if isinstance(item, dg.AssetsDefinition):
-        checks = [f"{unit_of(key.asset_key)}#{key.name}" for key in item.check_keys]
-        return {"assets": sorted(map(unit_of, item.keys)), "checks": sorted(checks)}
-    if isinstance(item, dg.EnvVar):
-        return {"environment": item.env_var_name}
+        return _assets(walk, item)
+    if (variable := environment_of(item)) is not None:
+        return {"environment": variable}
     if isinstance(item, dg.PartitionsDefinition):
-        return {"partitions": type(item).__name__}
+        return {"partitions": type(item).__name__, "of": partitions_told(item)}
+    if isinstance(item, dg.MetadataValue | dg.TableSchema):
+        stored: Any = item  # Dagster's own type of what it can serialize is not a public one
+        return {"dagster": dg.serialize_value(stored)}
     if isinstance(item, PlaneResource):
         return {"resource": "plane"}
-    if isinstance(item, dg.ConfigurableResource):
+    if isinstance(item, dg.ConfigurableResource | dg.ConfigurableIOManagerFactory):
         fields = {name: getattr(item, name) for name in type(item).model_fields}
         kind = walk.value(type(item), type(item).__name__)
         return {"resource": kind, "fields": walk.values(fields, type(item).__name__)}
     if isinstance(item, dg.ResourceDefinition) and inspect.isfunction(item.resource_fn):
-        return {"resource": walk.value(item.resource_fn, "a resource")}
+        form = {"resource": walk.value(item.resource_fn, "a resource")}
+        bound = configured_with(item)
+        return {**form, "configured": walk.value(bound, "its config")} if bound else form
     return None
+
+
+def _assets(walk: Walk, item: dg.AssetsDefinition) -> Any:
+    """Assets and checks that code names: it can call them, and ask for their metadata."""
+    checks = [f"{unit_of(key.asset_key)}#{key.name}" for key in item.check_keys]
+    form: dict[str, Any] = {"assets": sorted(map(unit_of, item.keys)), "checks": sorted(checks)}
+    if (function := function_of(item)) is not None:
+        form["made_by"] = walk.value(function, "what makes an asset or evaluates a check")
+    specs = {unit_of(spec.key): spec for spec in item.specs if spec.metadata}
+    if specs:
+        form["specs"] = walk.values(specs, "assets")
+    return form

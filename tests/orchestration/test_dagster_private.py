@@ -355,7 +355,7 @@ class _Setting(dg.ConfigurableResource):  # type: ignore[type-arg]
 
 
 def test_the_resources_of_a_step_are_what_its_function_asks_for() -> None:
-    """The IO manager of its inputs is not among them."""
+    """And the IO managers that its inputs name; the usual one goes without saying."""
 
     @dg.asset
     def made() -> int:
@@ -366,6 +366,36 @@ def test_the_resources_of_a_step_are_what_its_function_asks_for() -> None:
         return dg.AssetCheckResult(passed=made == setting.size)
 
     assert dagster_definitions_private.resources_of(judged) == {"setting"}
+
+    @dg.asset_check(asset=made, additional_ins={"x": dg.AssetIn("x", input_manager_key="mine")})
+    def beside(made: int, x: int) -> dg.AssetCheckResult:
+        return dg.AssetCheckResult(passed=made == x)
+
+    assert "mine" in dagster_definitions_private.resources_of(beside)
+
+
+def test_what_is_bound_to_a_resource_is_told_as_it_is_written() -> None:
+    """Each config that ``configured`` binds, the outermost first; a variable by its name."""
+
+    @dg.resource(config_schema={"size": int})
+    def old(_: dg.InitResourceContext) -> int:
+        return 1
+
+    once = old.configured({"size": {"env": "SIZE"}})
+    again = old.configured(lambda _: {"size": 2}, config_schema={}).configured({})
+    told = dagster_definitions_private.configured_with
+    assert told(old) == []
+    assert told(once) == [{"size": {"env": "SIZE"}}]
+    assert told(again) == [{}, {"size": 2}]
+
+
+def test_partitions_and_variables_are_told_by_what_they_are_of() -> None:
+    """Dynamic partitions by their name, others by what they hold."""
+    told = dagster_definitions_private.partitions_told
+    assert told(dg.DynamicPartitionsDefinition(name="some")) == "some"
+    assert told(dg.StaticPartitionsDefinition(["a"])) != told(dg.StaticPartitionsDefinition(["b"]))
+    named = dagster_definitions_private.environment_of
+    assert [named(dg.EnvVar("X")), named(dg.EnvVar.int("X")), named("X")] == ["X", "X", None]
 
 
 def test_a_resource_says_whether_a_launch_decides_what_it_is() -> None:

@@ -165,6 +165,112 @@ def test_the_fields_of_a_resource_are_in_the_rule() -> None:
     assert len(versions) == 2
 
 
+def _by_resource(**resources: Any) -> str:
+    """The rule of a gate that asks for the resource ``least`` alone."""
+
+    @gate(asset=rows, name="by_resource", required_resource_keys={"least"})
+    def check(context: dg.AssetCheckExecutionContext, rows: list[int]) -> dg.AssetCheckResult:
+        return dg.AssetCheckResult(passed=len(rows) >= context.resources.least)
+
+    return rule(check, **resources).code_version
+
+
+@dg.resource(config_schema={"least": int})
+def configured(context: dg.InitResourceContext) -> int:
+    return int(context.resource_config["least"])
+
+
+@dg.resource(required_resource_keys={"base"})
+def over_another(context: dg.InitResourceContext) -> int:
+    return int(context.resources.base)
+
+
+def _constant(number: int) -> dg.ResourceDefinition:
+    return dg.ResourceDefinition.hardcoded_resource(number)
+
+
+@pytest.mark.parametrize(
+    "resources",
+    [
+        lambda number: {"least": configured.configured({"least": number})},
+        lambda number: {
+            "least": configured.configured(lambda _: {"least": number}, config_schema={})
+        },
+        lambda number: {"least": over_another, "base": _constant(number)},
+    ],
+    ids=["a bound config", "a bound function", "a resource of a resource"],
+)
+def test_what_the_code_binds_to_a_resource_is_in_the_rule(
+    resources: Callable[[int], dict[str, Any]],
+) -> None:
+    """A config that ``configured`` binds, and whatever resources a resource asks for itself."""
+    assert len({_by_resource(**resources(number)) for number in (1, 2, 2)}) == 2
+
+
+def test_a_secret_that_a_resource_is_configured_with_stands_by_its_name(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The listing is kept as a blob: it names the environment variable, and not what it holds."""
+    monkeypatch.setenv("LEAST", "7310")
+    bound = configured.configured({"least": {"env": "LEAST"}})
+    for resource in (bound, Limits(least=dg.EnvVar.int("LEAST"))):
+        listing = known_listing(_by_resource(least=resource))
+        assert listing is not None
+        assert b"LEAST" in listing
+        assert b"7310" not in listing
+
+
+def _reads(what: Callable[[], Any]) -> dg.AssetChecksDefinition:
+    @gate(asset=rows, name="reads")
+    def check(rows: list[int]) -> dg.AssetCheckResult:
+        return dg.AssetCheckResult(passed=bool(what()))
+
+    return check
+
+
+def _called_check(number: int) -> Callable[[], Any]:
+    @dg.asset_check(asset=rows)
+    def plain() -> dg.AssetCheckResult:
+        return dg.AssetCheckResult(passed=number > 1)
+
+    return lambda: plain().passed  # type: ignore[attr-defined]
+
+
+def _called_asset(number: int) -> Callable[[], Any]:
+    @dg.asset
+    def table() -> int:
+        return number
+
+    return lambda: table() == 1
+
+
+def _metadata_of_spec(number: int) -> Callable[[], Any]:
+    spec = dg.AssetSpec("contract", metadata={"least": number})
+    return lambda: spec.metadata["least"] == 1
+
+
+def _metadata_of_asset(number: int) -> Callable[[], Any]:
+    @dg.asset(metadata={"least": dg.MetadataValue.int(number)})
+    def contract() -> None: ...
+
+    return lambda: contract.metadata_by_key[contract.key]["least"]
+
+
+def _partitions(number: int) -> Callable[[], Any]:
+    regions = dg.StaticPartitionsDefinition([str(each) for each in range(number)])
+    return lambda: len(regions.get_partition_keys()) == 1
+
+
+@pytest.mark.parametrize(
+    "made", [_called_check, _called_asset, _metadata_of_spec, _metadata_of_asset, _partitions]
+)
+def test_what_a_gate_asks_of_dagsters_objects_is_in_the_rule(
+    made: Callable[[int], Callable[[], Any]],
+) -> None:
+    """A check and an asset that it calls, their metadata, the keys of partitions."""
+    assert len({rule(_reads(made(number))).code_version for number in (1, 2, 2)}) == 2
+
+
 def test_a_resource_that_the_launch_configures_is_refused_when_it_is_loaded() -> None:
     """Also one with a part that is left to the launch, an old one with a schema, and none."""
 

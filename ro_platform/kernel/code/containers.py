@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import collections
 import functools
-import json
 import operator
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ro_platform.kernel.code.syntax import NotListed
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
 _SEQUENCES = (list, tuple, collections.deque)
 _SETS = (set, frozenset)
 _MAPPINGS = (dict, collections.OrderedDict, collections.Counter, types.MappingProxyType)
+_FUNCTIONS = (types.FunctionType, types.MethodType, functools.partial)
 _PICKERS = (operator.itemgetter, operator.attrgetter, operator.methodcaller)
 
 
@@ -35,13 +35,15 @@ def pairs(walk: Walk, item: Mapping[Any, Any], what: str) -> list[Any]:
     ]
 
 
-def sorted_forms(walk: Walk, item: Any, what: str) -> list[Any]:
-    """The forms of a set's elements, in an order that is no hash seed's."""
-    before = len(walk.parts)
-    forms = [walk.value(each, f"an element of {what}") for each in item]
-    if len(walk.parts) > before and len(forms) > 1:
-        raise NotListed(what, "is a set of functions or objects, which have no order")
-    return sorted(forms, key=lambda each: json.dumps(each, sort_keys=True))
+def sorted_forms(walk: Walk, item: Collection[Any], what: str) -> list[Any]:
+    """The forms of a set's elements, in an order that is no hash seed's: that of their listings."""
+    if any(isinstance(each, _FUNCTIONS) for each in item) and len(item) > 1:
+        raise NotListed(what, "is a set of functions, which have no order")
+    keyed = [(walk.alone(each, f"an element of {what}"), each) for each in item]
+    if len({key for key, _ in keyed}) < len(keyed):
+        raise NotListed(what, "is a set of objects that cannot be told apart")
+    keyed.sort(key=lambda each: each[0])
+    return [walk.value(each, f"an element of {what}") for _, each in keyed]
 
 
 def _form(walk: Walk, item: Any, what: str) -> Any:
@@ -100,7 +102,10 @@ def _bound(walk: Walk, item: Any, what: str) -> Any:
     if kind is functools._lru_cache_wrapper:
         return {"cached": walk.value(item.__wrapped__, what)}
     if kind in _PICKERS:
-        return {kind.__name__: [walk.value(each, what) for each in item.__reduce__()[1]]}
+        made_by, arguments = item.__reduce__()[:2]
+        form = {kind.__name__: [walk.value(each, what) for each in arguments]}
+        has_keywords = isinstance(made_by, functools.partial)
+        return {**form, "by": walk.value(made_by, what)} if has_keywords else form
     if isinstance(item, types.FunctionType) and hasattr(item, "registry"):
         return _dispatch(walk, item, what)
     return None
@@ -117,6 +122,8 @@ def _typing(walk: Walk, item: Any, what: str) -> Any:
     """Types with parameters, as annotations have them."""
     if isinstance(item, typing.TypeVar):
         return {"type_variable": item.__name__}
+    if isinstance(item, typing.NewType):
+        return {"new_type": item.__name__, "of": walk.value(item.__supertype__, what)}
     if item is typing.Any:
         return {"type": "Any"}
     origin = typing.get_origin(item)

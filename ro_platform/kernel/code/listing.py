@@ -14,6 +14,7 @@ from __future__ import annotations
 import builtins
 import dataclasses
 import importlib
+import json
 import sys
 import types
 from collections.abc import Callable, Iterable, Mapping
@@ -22,6 +23,7 @@ from typing import Any
 
 from ro_platform.kernel.canonical import canonical_bytes
 from ro_platform.kernel.code import containers, objects
+from ro_platform.kernel.code.annotations import carried
 from ro_platform.kernel.code.names import (
     Imported,
     chains,
@@ -111,6 +113,14 @@ class Walk:
                 return form
         raise NotListed(what, f"is {_article(item)}, which has no canonical form")
 
+    def alone(self, item: Any, what: str) -> str:
+        """The listing of one thing as a text, as if nothing else had been met."""
+        if (known := plain(item)) is not None:
+            return json.dumps([known], sort_keys=True)
+        walk = Walk(self._home, self._leaf)
+        form = walk.value(item, what)
+        return json.dumps([form, walk.parts, walk.distributions], sort_keys=True)
+
     def nested(self, item: Any, form: Callable[[], Any]) -> Any:
         """The form of a container; where it holds itself, how many containers stand around it."""
         if id(item) in self._open:
@@ -168,11 +178,12 @@ class Walk:
             return self.part(function, start, lambda part: self._held(part, function, name))
 
         def fill(part: dict[str, Any]) -> None:
-            node = source_of(code)
+            node = source_of(code, function.__globals__)
             if written := sorted(written_names(code)):
                 raise NotListed(repr(written[0]), f"is set by {name}, so it changes after loading")
             part["source"] = tree(_bare(node, self, function))
             self._held(part, function, name)
+            part["annotated"] = carried(self, function, function.__globals__, name)
             part["names"] = self._names(function, node, name)
 
         return self.part(function, {"function": name}, fill)
@@ -205,7 +216,7 @@ class Walk:
                 )
                 if item is cell
             )
-            node = source_of(function.__code__)
+            node = source_of(function.__code__, function.__globals__)
             return self._of_module(content, name, node, what)
         return self.value(content, what)
 

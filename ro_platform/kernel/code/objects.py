@@ -7,11 +7,13 @@ import collections
 import dataclasses
 import enum
 import inspect
+import struct
 import sys
 import types
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from ro_platform.kernel.code.annotations import carried
 from ro_platform.kernel.code.containers import pairs, sorted_forms
 from ro_platform.kernel.code.syntax import NotListed, class_syntax, tree
 from ro_platform.kernel.code.values import plain
@@ -77,6 +79,15 @@ _GENERATED = frozenset(
 )
 _DESCRIPTORS = (types.MemberDescriptorType, types.GetSetDescriptorType)
 _HEAP_TYPE = 1 << 9
+_POINTER = struct.calcsize("P")
+_OF_MEMBER = frozenset({"_value_", "_name_", "__objclass__", "_sort_order_"})
+_USUAL_FLAGS = {"init": True, "compare": True, "hash": None, "kw_only": False}
+_USUAL_PARAMETERS = {"eq": True, "order": False, "unsafe_hash": False}
+_TOLD_ABOVE = frozenset(
+    {"annotation", "required", "default", "default_factory", "metadata"}
+    | {"title", "description", "examples", "repr", "deprecated"}
+)
+"""What is in a field's form already, and what is only for readers."""
 _EXACT: dict[type, Callable[[Any], Any]] = {
     int: int.__pos__,
     float: float.__pos__,
@@ -90,7 +101,9 @@ _EXACT: dict[type, Callable[[Any], Any]] = {
 def form(walk: Walk, item: Any, what: str) -> Any:
     """The form of a class, a member of an enumeration, or an object; None for what has none."""
     if isinstance(item, type):
-        return _class(walk, item) if walk.is_own(item.__module__) else _foreign(walk, item)
+        # A class that a call made has no name to find it by, whatever module it says it is of.
+        made_here = walk.is_own(item.__module__) or not _is_native(item)
+        return _class(walk, item) if made_here else _foreign(walk, item)
     if isinstance(item, enum.Enum):
         kind = walk.value(type(item), what)
         return {"member": kind, "value": walk.value(item._value_, what)}
@@ -113,13 +126,20 @@ def _class(walk: Walk, item: type) -> Any:
             key: walk.value(each, f"{key!r} of {name}") for key, each in sorted(_attributes(item))
         }
         part["fields"] = _fields(walk, item, name)
+        part["made"] = _unusual(getattr(item, "__dataclass_params__", None), _USUAL_PARAMETERS)
+        if not isinstance(getattr(item, "__pydantic_fields__", None), dict):
+            part["annotated"] = carried(walk, item, _scope(item), name)
 
     return walk.part(item, {"class": name}, fill)
 
 
 def _syntax(item: type) -> list[ast.ClassDef]:
-    file = getattr(sys.modules.get(item.__module__), "__file__", None)
-    return class_syntax(file, item.__qualname__)
+    return class_syntax(_scope(item), item.__qualname__)
+
+
+def _scope(item: type) -> Mapping[str, Any]:
+    module = sys.modules.get(item.__module__)
+    return vars(module) if module else {}
 
 
 def _without_methods(node: ast.ClassDef) -> ast.ClassDef:
@@ -145,9 +165,16 @@ def _attributes(item: type) -> Iterator[tuple[str, Any]]:
             continue
         if _is_generated(item, key, each):
             continue
-        if is_enum and not isinstance(_function_of(each), types.FunctionType):
+        if is_enum and _is_of_enum(item, key, each):
             continue
         yield key, each
+
+
+def _is_of_enum(kind: type, key: str, each: Any) -> bool:
+    """A member, which is a field, or what ``enum`` keeps in its classes."""
+    is_kept = key.startswith("_") and key.endswith("_")
+    function = isinstance(_function_of(each), types.FunctionType)
+    return key in vars(kind)["_member_map_"] or (is_kept and not function)
 
 
 def _function_of(each: Any) -> Any:
@@ -162,10 +189,11 @@ def _is_generated(kind: type, key: str, each: Any) -> bool:
         return True
     if not isinstance(function, types.FunctionType):
         return False
+    has_maker = dataclasses.is_dataclass(kind) or hasattr(kind, "_fields")
     module = str(function.__globals__.get("__name__"))
     if module in _MAKERS or module.partition(".")[0] == "pydantic":
-        return True
-    has_maker = dataclasses.is_dataclass(kind) or hasattr(kind, "_fields")
+        # What wraps a method is no generated one, but those that a data class has around its own.
+        return not hasattr(function, "__wrapped__") or (has_maker and key in _GENERATED)
     inner = inspect.unwrap(function)
     return has_maker and key in _GENERATED and inner.__code__.co_filename.startswith("<")
 
@@ -174,16 +202,18 @@ def _fields(walk: Walk, item: Any, name: str) -> dict[str, Any]:
     """What an enumeration, a dataclass, a named tuple or a pydantic model declares."""
     if issubclass(item, enum.Enum):
         members = item.__members__
-        return {
-            key: walk.value(each._value_, f"{key!r} of {name}") for key, each in members.items()
-        }
+        return {key: _member(walk, members[key], f"{key!r} of {name}") for key in members}
     if dataclasses.is_dataclass(item):
         return {
-            each.name: _field(walk, each.default, each.default_factory, f"{each.name!r} of {name}")
+            each.name: _data_field(walk, each, f"{each.name!r} of {name}")
             for each in dataclasses.fields(item)
         }
     if isinstance(models := getattr(item, "__pydantic_fields__", None), dict):
-        return {key: _model_field(walk, models[key], f"{key!r} of {name}") for key in models}
+        private = vars(item).get("__private_attributes__") or {}
+        return {
+            **{key: model_field(walk, models[key], f"{key!r} of {name}") for key in models},
+            **{key: _private(walk, private[key], f"{key!r} of {name}") for key in private},
+        }
     if issubclass(item, tuple) and hasattr(item, "_fields"):
         defaults = item._field_defaults
         missing = dataclasses.MISSING
@@ -191,6 +221,35 @@ def _fields(walk: Walk, item: Any, name: str) -> dict[str, Any]:
             key: _field(walk, defaults.get(key, missing), missing, name) for key in item._fields
         }
     return {}
+
+
+def _member(walk: Walk, member: enum.Enum, what: str) -> Any:
+    """The value of a member, and the attributes that its class gave it besides."""
+    value = walk.value(member._value_, what)
+    more = {key: each for key, each in vars(member).items() if key not in _OF_MEMBER}
+    return {"value": value, "state": walk.values(more, what)} if more else value
+
+
+def _data_field(walk: Walk, field: dataclasses.Field[Any], what: str) -> Any:
+    form = _field(walk, field.default, field.default_factory, what)
+    if field.metadata:
+        form["metadata"] = walk.value(field.metadata, what)
+    unusual = _unusual(field, _USUAL_FLAGS)
+    return {**form, "flags": unusual} if unusual else form
+
+
+def _unusual(item: Any, usual: Mapping[str, Any]) -> dict[str, Any]:
+    """The flags that are not as they are by default."""
+    flags = {key: getattr(item, key, default) for key, default in usual.items()}
+    return {key: bool(each) for key, each in flags.items() if each != usual[key]}
+
+
+def _private(walk: Walk, attribute: Any, what: str) -> Any:
+    """A private attribute of a pydantic model, which gives "undefined" as an object of its own."""
+    has_default = type(attribute.default).__name__ != "PydanticUndefinedType"
+    default = attribute.default if has_default else dataclasses.MISSING
+    factory = attribute.default_factory or dataclasses.MISSING
+    return _field(walk, default, factory, what)
 
 
 def _field(walk: Walk, default: Any, factory: Any, what: str) -> Any:
@@ -201,7 +260,8 @@ def _field(walk: Walk, default: Any, factory: Any, what: str) -> Any:
     }
 
 
-def _model_field(walk: Walk, field: Any, what: str) -> Any:
+def model_field(walk: Walk, field: Any, what: str) -> Any:
+    """The form of a field of a pydantic model: its type, its rules, and all that was said of it."""
     form = {
         "type": walk.value(field.annotation, what),
         "required": field.is_required(),
@@ -210,7 +270,8 @@ def _model_field(walk: Walk, field: Any, what: str) -> Any:
     if not field.is_required():
         default = field.default_factory or field.default
         form["default"] = walk.value(default, what)
-    return form
+    told = {key: each for key, each in field.__repr_args__() if key not in _TOLD_ABOVE}
+    return {**form, "more": walk.values(told, what)} if told else form
 
 
 def _rule(walk: Walk, rule: Any, what: str) -> Any:
@@ -225,6 +286,8 @@ def _rule(walk: Walk, rule: Any, what: str) -> Any:
 
 def _object(walk: Walk, item: Any, what: str) -> Any:
     kind = type(item)
+    if kind.__module__ == "pydantic.fields" and kind.__name__ == "FieldInfo":
+        return model_field(walk, item, what)
     own = walk.is_own(kind.__module__)
     if not own and not _is_frozen(item) and kind is not object:
         return None
@@ -262,8 +325,20 @@ def _content(walk: Walk, item: Any, what: str) -> Any:
 
 
 def _is_native(kind: type) -> bool:
-    """Whether a class is written in C: what its objects hold is in no attribute."""
-    return kind is not object and not kind.__flags__ & _HEAP_TYPE
+    """Whether a class is written in C: what its objects hold is in no attribute.
+
+    One that is made at run time, as Python's own are, is told by its size: there is more in it than
+    the slots that a ``class`` statement gives.
+    """
+    if kind is object or not kind.__flags__ & _HEAP_TYPE:
+        return kind is not object
+    slots = vars(kind).get("__slots__", ())
+    names = [*((slots,) if isinstance(slots, str) else slots), "__dict__", "__weakref__"]
+    base = kind.__base__ or object
+    return (
+        kind.__basicsize__ > base.__basicsize__ + len(names) * _POINTER
+        or kind.__itemsize__ != base.__itemsize__
+    )
 
 
 def _state(item: Any) -> Iterator[tuple[str, Any]]:

@@ -1,7 +1,8 @@
 """Whose code a module is: the standard library's, a distribution's, or nobody's (own files).
 
 A distribution is found by what it installed beside its metadata, an editable one by its top-level
-names or its folder. What no distribution installed is read as source, wherever it lies.
+names or its folder. Below a namespace, which several share, each package or module is looked for by
+itself. What no distribution installed is read as source, wherever it lies.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ def owner_of(module: str) -> Distribution | str | None:
     top = module.partition(".")[0]
     if top in sys.stdlib_module_names:
         return PYTHON
-    return _owner_of_top(top)
+    return _owner_of_unit(_unit_of(module))
 
 
 def version_of(owner: Distribution) -> tuple[str, str]:
@@ -33,57 +34,77 @@ def version_of(owner: Distribution) -> tuple[str, str]:
     return name, owner.version
 
 
+def _unit_of(module: str) -> str:
+    """The part of a module's name that one distribution has for itself: below a namespace, which
+    several share, the first package or module that is none."""
+    parts = module.split(".")
+    names = (".".join(parts[: end + 1]) for end in range(len(parts)))
+    return next((name for name in names if not _is_namespace(name)), module)
+
+
+def _is_namespace(name: str) -> bool:
+    file, places = _places(name)
+    return bool(places) and (file is None or len(places) > 1)
+
+
 @functools.lru_cache(maxsize=4096)
-def _owner_of_top(top: str) -> Distribution | None:
-    for folder in _folders(top):
-        found = _installed(folder, top) or _editable(folder, top)
+def _owner_of_unit(unit: str) -> Distribution | None:
+    for folder in _folders(unit):
+        found = _installed(folder, unit) or _editable(folder, unit)
         if found is not None:
             return found
     return None
 
 
-def _folders(top: str) -> list[Path]:
-    """The folders that hold a top-level module: one, or several for a namespace."""
-    module = sys.modules.get(top)
-    places = list(getattr(module, "__path__", []))
-    if not places and (file := getattr(module, "__file__", None)):
-        places = [file]
-    if module is None:
-        try:
-            spec = importlib.util.find_spec(top)
-        except (ImportError, ValueError):
-            spec = None
-        if spec is not None:
-            places = list(spec.submodule_search_locations or [spec.origin or ""])
-    return [Path(place).absolute().parent for place in places if place]
+def _folders(unit: str) -> list[Path]:
+    """The folders of the import path that hold a module."""
+    file, places = _places(unit)
+    found = [Path(place).absolute() for place in places or [file or ""] if place]
+    return [place.parents[unit.count(".")] for place in found]
 
 
-def _installed(folder: Path, top: str) -> Distribution | None:
+def _places(name: str) -> tuple[str | None, list[str]]:
+    """The file of a module, and the folders of a package, whether it is loaded or not."""
+    module = sys.modules.get(name)
+    if module is not None:
+        return getattr(module, "__file__", None), list(getattr(module, "__path__", []))
+    try:
+        spec = importlib.util.find_spec(name)
+    except (ImportError, ValueError):
+        spec = None
+    if spec is None:
+        return None, []
+    origin = spec.origin if spec.has_location else None
+    return origin, list(spec.submodule_search_locations or [])
+
+
+def _installed(folder: Path, unit: str) -> Distribution | None:
     """The distribution whose record in that folder names the module."""
     if not any(folder.glob("*.dist-info")):
         return None
     try:
-        named = distribution(top)
-        if (named.read_text("top_level.txt") or "").split() == [top] or _records(named, top):
+        named = distribution(unit)
+        if (named.read_text("top_level.txt") or "").split() == [unit] or _records(named, unit):
             return named
     except PackageNotFoundError:
         pass
     for info in sorted(folder.glob("*.dist-info")):
         candidate = Distribution.at(info)
-        if _records(candidate, top):
+        if _records(candidate, unit):
             return candidate
     return None
 
 
-def _records(candidate: Distribution, top: str) -> bool:
-    record = "\n" + (candidate.read_text("RECORD") or "")
-    return any(f"\n{top}{end}" in record for end in ("/", ".py,", ".so,", ".cpython-", ".abi3."))
+def _records(candidate: Distribution, unit: str) -> bool:
+    record, path = "\n" + (candidate.read_text("RECORD") or ""), unit.replace(".", "/")
+    return any(f"\n{path}{end}" in record for end in ("/", ".py,", ".so,", ".cpython-", ".abi3."))
 
 
-def _editable(folder: Path, top: str) -> Distribution | None:
+def _editable(folder: Path, unit: str) -> Distribution | None:
     for candidate, root in _editables():
         tops = (candidate.read_text("top_level.txt") or "").split()
-        if top in tops if tops else folder.is_relative_to(root):
+        # What is below a namespace is told by its folder: its first name is that of others too.
+        if unit in tops if tops and "." not in unit else folder.is_relative_to(root):
             return candidate
     return None
 

@@ -10,7 +10,16 @@ from typing import Any
 from ro_platform.kernel.code.syntax import shown
 
 _NAMED = ("function", "class", "object")
-_HELD = ("closure", "names", "keyword_defaults", "attributes", "fields", "state")
+_HELD = (
+    "closure",
+    "names",
+    "keyword_defaults",
+    "attributes",
+    "fields",
+    "annotated",
+    "made",
+    "state",
+)
 
 
 def lines_of(listing: Mapping[str, Any]) -> list[str]:

@@ -9,11 +9,12 @@ from __future__ import annotations
 import ast
 import functools
 import linecache
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from types import CodeType
 from typing import Any
 
 Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
+_LONG = 2048
 _SKIPPED = frozenset({"ctx", "kind", "type_comment", "type_ignores"})
 _WITH_DOCSTRING = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 
@@ -25,9 +26,13 @@ class NotListed(Exception):  # noqa: N818  # an answer on the way, not an error 
         super().__init__(f"{what} {why}")
 
 
-def source_of(code: CodeType) -> Definition:
-    """The syntax of a function's code. Raises :class:`NotListed`."""
-    module = module_syntax(code.co_filename)
+def source_of(code: CodeType, scope: Mapping[str, Any] | None = None) -> Definition:
+    """The syntax of a function's code. Raises :class:`NotListed`.
+
+    ``scope`` is that of its module, which knows to read itself where it is in no folder but an
+    archive.
+    """
+    module = module_syntax(code.co_filename, scope)
     if module is None:
         raise NotListed(repr(code.co_qualname), "has no source to read")
     found = [node for node in _starting_at(module, code.co_firstlineno) if _is_of(node, code)]
@@ -38,16 +43,17 @@ def source_of(code: CodeType) -> Definition:
     return found[0]
 
 
-def class_syntax(filename: str | None, qualname: str) -> list[ast.ClassDef]:
-    """The definitions of a class in a file: usually one, more where it is defined by cases."""
-    module = module_syntax(filename) if filename else None
+def class_syntax(scope: Mapping[str, Any], qualname: str) -> list[ast.ClassDef]:
+    """The definitions of a class in a module: usually one, more where it is defined by cases."""
+    filename = scope.get("__file__")
+    module = module_syntax(filename, scope) if filename else None
     return list(_classes(module, "", qualname)) if module else []
 
 
-def module_syntax(filename: str) -> ast.Module | None:
+def module_syntax(filename: str, scope: Mapping[str, Any] | None = None) -> ast.Module | None:
     """The syntax of a file as it is now; None where there is none, or it is no Python."""
     linecache.checkcache(filename)
-    return _parsed("".join(linecache.getlines(filename)))
+    return _parsed("".join(linecache.getlines(filename, dict(scope) if scope else None)))
 
 
 @functools.lru_cache(maxsize=512)
@@ -86,7 +92,8 @@ def constant(value: Any) -> Any:
         case str():
             return text_of(value)
         case int():
-            return {"int": str(value)}
+            # Python writes no decimal of some thousand digits.
+            return {"int": str(value) if value.bit_length() < _LONG else hex(value)}
         case float() | complex():
             return {type(value).__name__: repr(value)}
         case bytes():
@@ -184,7 +191,7 @@ def _literal(value: Any) -> Any:
     ((kind, item),) = value.items()
     match kind:
         case "int":
-            return int(item)
+            return int(item, 0)
         case "float":
             return float(item)
         case "complex":

@@ -53,7 +53,7 @@ def plain(value: Any) -> Any:
         return {"range": [str(value.start), str(value.stop), str(value.step)]}
     if isinstance(value, logging.Logger) and kind.__module__ == "logging":
         return {"logger": value.name}
-    if isinstance(value, bytearray):
+    if kind is bytearray:
         return {"bytearray": bytes(value).hex()}
     return _of_numpy(value)
 
@@ -77,8 +77,10 @@ def _moment(value: Any) -> Any:
 
 
 def _of_numpy(value: Any) -> Any:
-    """Scalars and arrays of numpy, by dtype, shape and bytes; never arrays of objects."""
+    """Types, scalars and arrays of numpy, by dtype, shape and bytes; never arrays of objects."""
     kind = type(value)
+    if kind.__module__ == "numpy.dtypes" and getattr(value, "metadata", None) is None:
+        return {"dtype": str(value) if value.names else value.str}
     if kind.__module__ != "numpy" or not hasattr(value, "dtype"):
         return None
     if kind.__name__ not in {"ndarray"} and getattr(value, "shape", None) != ():
@@ -88,4 +90,6 @@ def _of_numpy(value: Any) -> Any:
     digest = sha256(value.tobytes()).hexdigest()
     shape = [str(size) for size in value.shape]
     content = {"value": text_of(str(value.item()))} if shape == [] else {"sha256": digest}
-    return {"numpy": {"type": value.dtype.str, "shape": shape, "of": kind.__name__, **content}}
+    # The short form of a structured type leaves out its fields' names.
+    of_type = str(value.dtype) if value.dtype.names else value.dtype.str
+    return {"numpy": {"type": of_type, "shape": shape, "of": kind.__name__, **content}}
