@@ -120,8 +120,8 @@ def _inner(cells: pa.Array) -> list[pa.Array]:
         entries = pa.list_(pa.struct([kind.key_field, kind.item_field]))
         return _inner(cells.cast(entries).flatten())
     if pa.types.is_struct(kind):
-        # A gap of the struct is one of each field; only the fields' own gaps are asked for.
-        return list(cells.drop_null().flatten())
+        # A gap of the struct is one of each field, also to pandas.
+        return list(cells.flatten())
     return [cells.flatten()]
 
 

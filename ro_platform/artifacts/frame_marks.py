@@ -101,9 +101,11 @@ def form_of(schema: pa.Schema) -> tuple[dict[str, Any], dict[str, Any]]:
     return form, {
         name: {
             "ordered": item["ordered"],
-            "categories": pd.Index(item["categories"], dtype=TEXT[form["categories"][name]])
-            if name in form["categories"]
-            else item["categories"],
+            "categories": pd.Index(
+                item["categories"],
+                dtype=TEXT.get(form["categories"].get(name)),
+                name=item.get("name"),
+            ),
         }
         for name, item in categories.items()
     }
@@ -154,7 +156,8 @@ def with_own_description(table: pa.Table) -> pa.Table:
 def _is_categories(item: Any) -> bool:
     return (
         isinstance(item, dict)
-        and item.keys() == {"categories", "ordered"}
+        and item.keys() - {"name"} == {"categories", "ordered"}
+        and isinstance(item.get("name", ""), str)
         and isinstance(item["categories"], list)
         and all(isinstance(value, str) for value in item["categories"])
         and isinstance(item["ordered"], bool)

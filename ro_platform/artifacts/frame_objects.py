@@ -9,7 +9,7 @@ import pandas as pd
 import pyarrow as pa
 
 from ro_platform.artifacts.frame_marks import MISSING
-from ro_platform.artifacts.sameness import first_difference, is_exact
+from ro_platform.artifacts.sameness import as_read, first_difference, is_exact
 from ro_platform.artifacts.table_errors import ARROW_ERRORS, column_changed
 
 ROWS = 128 << 10
@@ -96,6 +96,7 @@ def _first_change(
     for start in range(0, len(column), ROWS):
         given = column.iloc[start : start + ROWS].tolist()
         part = stored.slice(start, ROWS)
+        part = pa.chunked_array(list(map(as_read, part.chunks)), stored.type)
         if _is_read_exactly(part, mark) and is_exact(given, part.type):
             continue
         try:
@@ -114,7 +115,7 @@ def _is_read_exactly(cells: pa.ChunkedArray, mark: str | None) -> bool:
         return mark in (None, "exact")
     if not pa.types.is_struct(cells.type):
         return False
-    fields = cells.drop_null().flatten()  # numbers with gaps are what pandas would change
+    fields = cells.flatten()  # numbers with gaps are what pandas would change: also no dict is one
     return all(
         pa.types.is_string(field.type)
         or (not field.null_count and (pa.types.is_int64(field.type) or field.type == pa.bool_()))

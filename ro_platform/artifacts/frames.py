@@ -190,10 +190,28 @@ def _without_categories(
                     f"frame[{short(str(name))!r}].astype(...).",
                     column=str(name),
                 )
-            described[str(name)] = {"categories": values, "ordered": bool(dtype.ordered)}
+            described[str(name)] = {
+                "categories": values,
+                "ordered": bool(dtype.ordered),
+                **_name_of(dtype.categories, str(name)),
+            }
             if text != ("str[pyarrow]" if values else "object"):
                 form["categories"][str(name)] = text
     return frame.astype(dict.fromkeys(described, object)), described
+
+
+def _name_of(categories: pd.Index[Any], column: str) -> dict[str, str]:
+    """The name that categories have of their own, as those that were an index do."""
+    if categories.name is None:
+        return {}
+    if type(categories.name) is not str:
+        raise unfit(
+            f"the categories of column {short(column)} are named {short(categories.name)}, "
+            "which is no text",
+            next_step="Take the name away: pandas.CategoricalDtype(list(dtype.categories)).",
+            column=column,
+        )
+    return {"name": categories.name}
 
 
 def _check_dtypes(frame: pd.DataFrame, table: pa.Table) -> None:

@@ -101,6 +101,25 @@ def same(one: Any, other: Any) -> bool:
     return one is other
 
 
+def as_read(cells: pa.Array) -> pa.Array:
+    """The same values as Parquet gives them back: where a struct is null, so are its fields.
+
+    pandas looks at the fields alone, and makes floats of whole numbers with gaps.
+    """
+    kind = cells.type
+    if pa.types.is_struct(kind) and kind.num_fields:
+        fields = list(map(as_read, cells.flatten()))
+        names = [kind.field(position) for position in range(kind.num_fields)]
+        return pa.StructArray.from_arrays(fields, fields=names, mask=cells.is_null())
+    if pa.types.is_list(kind) and pa.types.is_nested(kind.value_type):
+        lengths = pc.list_value_length(cells).fill_null(0).to_numpy()
+        ends = np.cumsum(lengths, dtype=np.int32)
+        starts = pa.array(np.append(np.zeros(1, np.int32), ends))
+        items = as_read(cells.flatten())
+        return pa.ListArray.from_arrays(starts, items, type=kind, mask=cells.is_null())
+    return cells
+
+
 def first_arrow_difference(given: pa.Array, back: pa.Array) -> int | None:
     """The first row at which two Arrow arrays of one type differ; None if they are the same."""
     if len(given) == len(back) and same_arrays(given, back):

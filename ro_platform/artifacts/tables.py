@@ -77,6 +77,7 @@ def put_table(
         with _closing(writer):
             rows = 0
             for group in _row_groups(source, schema):
+                _check_digits(group)
                 _check_values(group.select(doubtful), rows)
                 with translated(_unwritable):
                     writer.write_table(group, row_group_size=ROW_GROUP)
@@ -244,6 +245,21 @@ def _check_types(schema: pa.Schema) -> None:
             "its schema's metadata would not come back",
             next_step="Remove what is no UTF-8 text: table.replace_schema_metadata({...}).",
         )
+
+
+def _check_digits(group: pa.Table) -> None:
+    """Refuse a decimal with more digits than its type says: Parquet would cut it. Arrow itself
+    makes none, but takes what another program hands it."""
+    for name, column in zip(group.column_names, group.columns, strict=True):
+        if pa.types.is_decimal(column.type):
+            try:
+                column.validate(full=True)
+            except pa.ArrowInvalid as error:
+                raise unfit(
+                    f"column {short(name)} ({column.type}) is not valid ({short(str(error))})",
+                    next_step="Cast the column to a decimal with as many digits as its values.",
+                    column=name,
+                ) from error
 
 
 def _check_values(group: pa.Table, first_row: int) -> None:

@@ -116,6 +116,9 @@ KEPT: dict[str, list[Any]] = {
     "decimals of one scale": [Decimal("1.10"), None, Decimal("-2.25")],
     "dicts of one kind": [{"b": 1, "a": None}, {"b": None, "a": "x"}],
     "dicts in lists": [[{"a": 1}, {"a": 2**53 + 1}]],
+    "dicts beside None": [{"a": 2**53 + 1, "b": True}, None],
+    "dicts in dicts beside None": [{"a": {"b": 2**53 + 1}}, {"a": None}],
+    "dicts in lists in dicts beside None": [{"a": [{"b": 2**53 + 1}, None]}, {"a": None}, None],
     "arrays": [np.array([1, 2]), np.array([3])],
     "nothing at all": [],
 }
@@ -216,6 +219,12 @@ DTYPES: dict[str, Callable[[], pd.DataFrame]] = {
     ),
     "categories of strings": lambda: column(
         pd.Categorical(["b", None], categories=pd.Index(["b", "a"], dtype="string")), None
+    ),
+    "categories with a name": lambda: column(
+        pd.Categorical(["b", None], categories=pd.Index(["b", "a"], name="kind")), None
+    ),
+    "no categories, with a name": lambda: column(
+        pd.Categorical([None], categories=pd.Index([], dtype=object, name="kind")), None
     ),
     "no categories, of objects": lambda: column(
         pd.Categorical([None], categories=pd.Index([], dtype=object)), None
@@ -337,6 +346,13 @@ UNFIT: dict[str, Callable[[], pa.Table]] = {
     "a dictionary with one value twice": lambda: pa.table(
         {"c": pa.DictionaryArray.from_arrays(pa.array([0, 1], pa.int32()), pa.array(["b", "b"]))}
     ),
+    "a decimal with more digits than its type": lambda: pa.table(
+        {
+            "c": pa.Array.from_buffers(
+                pa.decimal128(2), 1, [None, pa.py_buffer((12345).to_bytes(16, "little"))]
+            )
+        }
+    ),
     "a gap where there may be none": lambda: pa.table(
         [pa.array([None], pa.int64())], pa.schema([pa.field("c", pa.int64(), nullable=False)])
     ),
@@ -419,6 +435,7 @@ READ: dict[str, tuple[pa.Array, str]] = {
     "numbers with gaps and NaN": (pa.array([1.5, NAN, None]), "double[pyarrow]"),
     "lists with gaps": (pa.array([[2**53 + 1, None]]), "list<element: int64>[pyarrow]"),
     "lists": (pa.array([[1, 2], None]), "object"),
+    "structs beside a gap": (pa.array([{"x": 2**53 + 1}, None]), "struct<x: int64>[pyarrow]"),
     "structs with gaps": (pa.array([{"x": 1}, {"x": None}]), "struct<x: int64>[pyarrow]"),
     "moments in lists": (
         pa.array([[1]], pa.list_(pa.timestamp("ns"))),
