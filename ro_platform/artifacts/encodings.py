@@ -146,9 +146,13 @@ def table_schema(store: ArtifactStore, ref: ArtifactRef) -> list[tuple[str, str]
 
 
 def _put_path(store: ArtifactStore, path: Path, schema_version: str | None) -> BoundRef:
-    if path.is_symlink():
+    try:
+        is_link, is_folder = path.is_symlink(), path.is_dir()
+    except OSError:  # a name that no file can have: opening it says why
+        is_link = is_folder = False
+    if is_link:
         raise _refused(f"{path} is a link; give the path that it points to.")
-    if path.is_dir():
+    if is_folder:
         return store.put_tree(path, schema_version=schema_version)
     return store.put_file(path, schema_version=schema_version)
 

@@ -109,6 +109,14 @@ def test_what_is_no_file_is_no_artifact(make: Change, tmp_path: Path, store: Art
     assert blobs(store) == []
 
 
+def test_a_name_that_no_file_can_have_is_no_artifact(tmp_path: Path, store: ArtifactStore) -> None:
+    """A path that is too long is an input of the caller's, not a fault of the program."""
+    for path in (tmp_path / ("x" * 300), Path("/" + "y/" * 3000)):
+        with pytest.raises(InvalidInputError, match="too long"):
+            encode(store, path)
+    assert not blobs(store)
+
+
 def test_a_file_of_another_size_than_it_says_is_no_artifact(store: ArtifactStore) -> None:
     """As those below /proc, which say 0."""
     with pytest.raises(SourceChangedError):
