@@ -165,13 +165,20 @@ def _require_executor(given: Config, own: Config, job: str) -> None:
         {
             path: value
             for path, value in _leaves(config.get(_EXECUTION) or {}, (_EXECUTION,))
-            if not _HOW & {*path} and value not in (None, {})
+            if not _is_how(path) and value not in (None, {})
         }
         for config in (given, own)
     )
     for path in sorted(wanted):
         if path not in gives or gives[path] != wanted[path]:
             raise _refused(path, job)
+
+
+def _is_how(path: tuple[str, ...]) -> bool:
+    """Whether a path says how much runs at once or is retried: a setting of the executor itself,
+    or of the one that is chosen, and never a name that is further within, such as a variable's."""
+    own, chosen = path[2:3], path[4:5] if path[3:4] == ("config",) else path[3:4]
+    return path[1:2] == ("config",) and bool(_HOW & {*own, *chosen})
 
 
 def _require_no_environment(job: dg.JobDefinition, config: Config) -> None:
@@ -218,11 +225,24 @@ def _difference(one: Any, other: Any, path: tuple[str, ...]) -> tuple[str, ...] 
     """Where two configs differ first; None if they are equal."""
     if isinstance(one, Mapping) and isinstance(other, Mapping):
         for name in sorted({*one, *other}, key=str):
-            found = _difference(one.get(name), other.get(name), (*path, str(name)))
+            below = (*path, str(name))
+            # What is given as nothing is not what is not given: code that takes any names sees it.
+            if name not in one or name not in other:
+                return below
+            found = _difference(one[name], other[name], below)
             if found is not None:
                 return found
         return None
-    return None if one == other else path
+    return None if _is_same(one, other) else path
+
+
+def _is_same(one: Any, other: Any) -> bool:
+    """Equal in value and type: 1, 1.0 and true are equal to Python, and other values to code."""
+    if isinstance(one, list | tuple) and isinstance(other, list | tuple):
+        return len(one) == len(other) and all(map(_is_same, one, other))
+    if isinstance(one, Mapping) and isinstance(other, Mapping):
+        return _difference(one, other, ()) is None
+    return type(one) is type(other) and bool(one == other)
 
 
 def _refused(path: tuple[str, ...], job: str) -> RunConfigError:

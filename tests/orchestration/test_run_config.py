@@ -257,6 +257,10 @@ def test_what_comes_to_the_same_is_taken(
         ({"config": {"env_vars": ["FLOOR=-100"]}}, "execution.config.env_vars"),
         ({"config": {"image": "another"}}, "execution.config.image"),
         ({"config": {"step_k8s_config": {"a": 1}}}, "execution.config.step_k8s_config.a"),
+        (
+            {"config": {"container_kwargs": {"environment": {"retries": "x"}}}},
+            "execution.config.container_kwargs.environment.retries",
+        ),
     ],
 )
 def test_of_an_executor_a_launch_says_only_how_much_runs_at_once(
@@ -269,6 +273,41 @@ def test_of_an_executor_a_launch_says_only_how_much_runs_at_once(
     own = job_with({"execution": {"config": {"retries": {"disabled": {}}}}})
     again = dg.DagsterRun("own", run_config={"execution": {"config": {"retries": {"enabled": {}}}}})
     assert require_own_config(own, again, ["0" * 64]) is None
+
+
+@dg.op(config_schema=dict)
+def takes_anything(context: dg.OpExecutionContext) -> None:
+    """An op to whose config no schema gives a type."""
+    context.log.info(str(context.op_config))
+
+
+@pytest.mark.parametrize(
+    ("gives", "launched"),
+    [
+        ({"a": 1}, {"a": True}),
+        ({"a": 1}, {"a": 1.0}),
+        ({"a": [0, {"b": 0}]}, {"a": [0, {"b": False}]}),
+        ({"a": 1}, {"a": 1, "b": None}),
+        ({"a": 1, "b": None}, {"a": 1}),
+    ],
+)
+def test_values_that_only_python_takes_for_equal_are_told_apart(
+    gives: dict[str, Any], launched: dict[str, Any]
+) -> None:
+    """Where no schema gives a type, true is not 1, 1.0 neither, and nothing is not an absence."""
+
+    def of(config: dict[str, Any]) -> dict[str, Any]:
+        return {"ops": {"takes_anything": {"config": config}}}
+
+    @dg.job(config=of(gives))
+    def loose() -> None:
+        takes_anything()
+
+    same = dg.DagsterRun("loose", run_config=of(gives))
+    assert require_own_config(loose, same, ["0" * 64]) is not None
+    other = dg.DagsterRun("loose", run_config=of(launched))
+    with pytest.raises(RunConfigError, match=r"`ops\.takes_anything\.config"):
+        require_own_config(loose, other, ["0" * 64])
 
 
 def job_with(config: Any) -> dg.JobDefinition:
