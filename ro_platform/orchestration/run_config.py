@@ -110,7 +110,7 @@ def require_own_config(
     if job is None:
         raise _refused(next(_leaves(now))[0], run.job_name)
     job = job_of_run(job, run)
-    if before != now:
+    if not _is_same(before, now):
         _require_same(job, given, own)
     _require_no_environment(job, now)
     return digest
@@ -170,7 +170,7 @@ def _require_executor(given: Config, own: Config, job: str) -> None:
         for config in (given, own)
     )
     for path in sorted(wanted):
-        if path not in gives or gives[path] != wanted[path]:
+        if path not in gives or not _is_same(gives[path], wanted[path]):
             raise _refused(path, job)
 
 
