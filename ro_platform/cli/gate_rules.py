@@ -24,14 +24,12 @@ from ro_platform.config.settings import Settings
 from ro_platform.contracts import ArtifactRef, EntryKind
 from ro_platform.errors import GateRefusedError, NotFoundError
 from ro_platform.gates.catalogue import declared_in
-from ro_platform.kernel.code.listing import NOT_COVERED
+from ro_platform.kernel.code.listing import NOT_COVERED, listing_digest
 from ro_platform.kernel.code.shown import difference, lines_of
 from ro_platform.plane import Plane, shared_plane
 
 if TYPE_CHECKING:
     from ro_platform.gates.guard import Standing
-
-_LISTED = ("rule1-", "code1-")
 
 
 @click.command()
@@ -155,13 +153,13 @@ def _before_and_now(settings: Settings, plane: Plane, gate_id: str) -> tuple[str
 def _listing(plane: Plane, version: str) -> dict[str, Any] | None:
     """The listing of a rule: of the code that is loaded, or as it was kept; None for a rule that
     has none."""
-    if not version.startswith(_LISTED):
+    digest = listing_digest(version)
+    if digest is None:
         return None
     from ro_platform.orchestration.listings import known_listing
 
     data = known_listing(version)
     if data is None:
-        digest = version.partition("-")[2]
         data = plane.store.read(
             ArtifactRef(ref=blob_name(digest), digest=digest, digest_alg="sha256")
         )

@@ -187,8 +187,10 @@ def _name(env: Mapping[str, str], name: str, default: str) -> str:
 
 
 def is_production(environment: str) -> bool:
-    """Whether an environment's name has ``prod`` or ``production`` as one of its words."""
-    return not {"prod", "production"}.isdisjoint(re.split(r"[_.\-]", environment.lower()))
+    """Whether one word of an environment's name is ``prod``, ``prd`` or ``production``, also with
+    a number (``prod2``)."""
+    words = re.split(r"[_.\-]", environment.lower())
+    return any(re.fullmatch(r"(prod|prd|production)[0-9]*", word) for word in words)
 
 
 def _drafts(text: str, environment: str) -> bool:

@@ -42,6 +42,7 @@ from ro_platform.orchestration.dagster_private import (
 )
 from ro_platform.orchestration.failures import shown_by_dagster
 from ro_platform.orchestration.launches import REPLAY
+from ro_platform.orchestration.listings import keep_listings
 from ro_platform.orchestration.partitions import ByManifest, is_fingerprint, unit_of
 from ro_platform.orchestration.resource import PlaneResource
 from ro_platform.orchestration.sessions import (
@@ -74,6 +75,7 @@ class ArtifactIOManager(dg.ConfigurableIOManager):
             for fingerprint in values:
                 plane.runs.require_registered(fingerprint)
             session = require_session(plane, context.run_id, context.step_key)
+            keep_listings(plane, declared.gates_of(asset))
             plane.gates.declare(asset, declared.gates_of(asset), actor=DAGSTER_ACTOR)
             inputs = self._inputs(context, session, list(values))
             made = []

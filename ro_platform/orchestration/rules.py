@@ -18,7 +18,7 @@ import dagster as dg
 
 from ro_platform.contracts import GateRule
 from ro_platform.errors import CodeNotCanonicalError, SettingsError
-from ro_platform.kernel.code.listing import Walk, listing_of
+from ro_platform.kernel.code.listing import CODE, RULE, Walk, listing_of
 from ro_platform.kernel.code.syntax import NotListed
 from ro_platform.orchestration.dagster_definitions_private import (
     configured_with,
@@ -31,9 +31,6 @@ from ro_platform.orchestration.dagster_definitions_private import (
 from ro_platform.orchestration.listings import remember
 from ro_platform.orchestration.partitions import unit_of
 from ro_platform.orchestration.resource import PlaneResource
-
-RULE = "rule1-"
-CODE = "code1-"
 
 _OURS = frozenset({"plane", "io_manager"})
 

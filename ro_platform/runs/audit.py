@@ -30,9 +30,11 @@ from ro_platform.errors import (
     IntegrityError,
     RunOperateError,
 )
+from ro_platform.gates.catalogue import declared_in
 from ro_platform.gates.made import artifact_at, artifacts_on_record
 from ro_platform.gates.receipts import recorded_in
 from ro_platform.kernel.canonical import canonical_bytes
+from ro_platform.kernel.code.listing import listing_digest
 from ro_platform.ledger.entry import body_of
 from ro_platform.ledger.log import Ledger
 from ro_platform.runs.holdings import Holdings, erased_digests
@@ -75,7 +77,7 @@ class Audit:
         self._runs = runs
 
     def everything(self, *, full: bool = False) -> Iterator[Finding]:
-        """Artifacts, receipts and evidence, configs, manifests, inputs and tombstones.
+        """Artifacts, receipts and evidence, configs, manifests, inputs, listings and tombstones.
 
         With ``full``, both digests of each artifact. Raises :class:`LedgerCorruptError` where an
         entry was altered.
@@ -91,6 +93,7 @@ class Audit:
             yield finding
         yield from self._unrecorded(RECEIPTS, receipts, _noted)
         yield from self._registered(erased)
+        yield from self._listings()
         yield from self._tombstones()
 
     def artifact(self, asset: str, ref: BoundRef, *, full: bool = False) -> Finding:
@@ -196,6 +199,26 @@ class Audit:
                 yield self._erased("input", ref)
                 continue
             yield _checked("input", ref.ref, ref.size_bytes or 0, partial(self._store.verify, ref))
+
+    def _listings(self) -> Iterator[Finding]:
+        """What the rules on record are the digests of; of what attempts ran under, the listings
+        of packages that were kept."""
+        rules = {
+            digest
+            for entry in self._ledger.scan(kind=EntryKind.GATE_SET_DECLARED)
+            for rule in declared_in(entry).gates
+            if (digest := listing_digest(rule.code_version))
+        }
+        packages = {
+            str(entry.body["runtime"]["packages_digest"])
+            for entry in self._ledger.scan(kind=EntryKind.ATTEMPT_TRANSITION)
+            if entry.body.get("runtime")
+        }
+        kept = {digest for digest in packages if self._store.has(blob_ref(digest))}
+        for digest in sorted(rules | kept):
+            ref = blob_ref(digest)
+            size_bytes = self._store.backend.size(ref.ref) or 0
+            yield _checked("listing", ref.ref, size_bytes, partial(self._store.verify, ref))
 
     def _tombstones(self) -> Iterator[Finding]:
         """What the store says was erased, against the ledger: one without an entry is nobody's

@@ -15,6 +15,7 @@ from ro_platform.orchestration.gate import rule_of
 from ro_platform.orchestration.govern import NO_CODE
 from ro_platform.orchestration.listings import known_listing
 from ro_platform.plane import DAGSTER_ACTOR
+from ro_platform.runs.registry import blob_ref
 from ro_platform.testing import EphemeralPlane
 
 Materialize = Callable[..., dg.ExecuteInProcessResult]
@@ -76,23 +77,27 @@ def test_a_loosened_threshold_is_another_rule(
     assert digests[0][1] != digests[1][1]
 
 
+@pytest.mark.parametrize(
+    "selection",
+    [None, dg.AssetSelection.assets("rows").without_checks()],
+    ids=["with its gate", "the asset alone"],
+)
 def test_the_rule_is_the_digest_of_a_listing_that_is_kept(
-    governed: EphemeralPlane, materialize: Materialize
+    governed: EphemeralPlane, materialize: Materialize, selection: dg.AssetSelection | None
 ) -> None:
     """``rule1-`` and 64 hex: the SHA-256 of a blob that the store has once the rule is on
-    record."""
+    record, whatever of the asset and its gate was run."""
     definition = at_least(2)
     code_version = rule(definition).code_version
     listing = known_listing(code_version)
     assert listing is not None
     assert code_version == f"rule1-{sha256_hex(listing)}"
 
-    materialize([rows, definition], governed.register())
+    materialize([rows, definition], governed.register(), selection)
     recorded = governed.plane.gates.gates_of("rows")
     assert recorded is not None
     assert [item.code_version for item in recorded] == [code_version]
-    ref = governed.plane.store.put_bytes(listing, media_type="application/json")
-    assert governed.plane.store.read(ref) == listing
+    assert governed.plane.store.read(blob_ref(sha256_hex(listing))) == listing
 
 
 class Least(dg.Config):

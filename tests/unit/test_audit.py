@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from ro_platform.artifacts.addressing import blob_name
 from ro_platform.artifacts.backends.filesystem import FilesystemBackend
 from ro_platform.contracts import (
     ArtifactBound,
@@ -16,6 +17,7 @@ from ro_platform.contracts import (
     CorrelationIds,
     EntryKind,
     GateReceipt,
+    GateRule,
     GateScope,
     GateStatus,
     ManifestInput,
@@ -24,6 +26,7 @@ from ro_platform.contracts import (
 from ro_platform.errors import BindingCorruptError, IntegrityError, RunOperateError
 from ro_platform.gates.subjects import artifact_subject
 from ro_platform.kernel.clock import ManualClock, utc_text
+from ro_platform.kernel.code.listing import RULE
 from ro_platform.kernel.digest import sha256_hex
 from ro_platform.kernel.identity import manifest_fingerprint, run_id
 from ro_platform.ledger.backends.memory import MemoryLedgerBackend
@@ -31,6 +34,7 @@ from ro_platform.ledger.entry import EntryDraft
 from ro_platform.plane import Plane
 from ro_platform.runs.audit import Finding
 from ro_platform.runs.manifest import ManifestFile
+from ro_platform.runs.runtime import keep_packages, runtime_fingerprint
 
 ACTOR = "SYSTEM::test"
 INPUT = b"the input's bytes"
@@ -156,3 +160,34 @@ def _file(plane: Plane, store: Path, ref: BoundRef, kind: str) -> Path:
         "manifest": registered.manifest_fingerprint,
     }[kind]
     return store / "blobs" / "sha256" / digest[:2] / digest[2:]
+
+
+@pytest.mark.parametrize("harm", [_change, Path.unlink], ids=["altered", "deleted"])
+def test_the_listing_of_a_rule_on_record_is_read(tmp_path: Path, harm: object) -> None:
+    """What a rule's code version is the digest of is verified, also that of a rule before the one
+    in force; a rule that its author vouches for has none."""
+    plane, _ = _plane(tmp_path)
+    listings = [plane.store.put_bytes(data, media_type="x/y") for data in (b"before", b"now")]
+    for version in (*(f"{RULE}{ref.digest}" for ref in listings), "1"):
+        rule = GateRule(gate_id="made.good", code_version=version)
+        plane.gates.declare("made", (rule,), actor=ACTOR)
+    kinds = [finding.kind for finding in plane.audit.everything()]
+    assert kinds.count("listing") == 2
+    assert _wrong(plane) == []
+    assert callable(harm)
+    harm(tmp_path / "store" / listings[0].ref)
+    wrong = _wrong(plane)
+    assert [(item.kind, item.locator) for item in wrong] == [("listing", listings[0].ref)]
+
+
+def test_a_kept_listing_of_packages_is_read(tmp_path: Path) -> None:
+    """The packages that an attempt ran under are verified where their listing was kept; where none
+    was kept, nothing is missed."""
+    plane, _ = _plane(tmp_path)
+    runtime = runtime_fingerprint()
+    plane.attempts.begin("c" * 64, "made", step_key="made", dagster_run_id=None, runtime=runtime)
+    assert "listing" not in {finding.kind for finding in plane.audit.everything()}
+    keep_packages(plane.store)
+    assert "listing" in {finding.kind for finding in plane.audit.everything()}
+    _change(tmp_path / "store" / blob_name(runtime.packages_digest))
+    assert [finding.kind for finding in _wrong(plane)] == ["listing"]

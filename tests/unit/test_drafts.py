@@ -44,6 +44,9 @@ def settings(home: Path, **more: str) -> Settings:
         ("production", "forbid", False),
         ("EU-Prod", "", False),
         ("prod_2", "", False),
+        ("prod2", "", False),
+        ("eu-PRD", "", False),
+        ("product2", "", True),
         ("shop.production", "", False),
     ],
 )

@@ -15,6 +15,7 @@ import builtins
 import dataclasses
 import importlib
 import json
+import re
 import sys
 import types
 from collections.abc import Callable, Iterable, Mapping
@@ -55,6 +56,16 @@ NOT_COVERED = (
     ("native code", "compiled code, and a distribution that was changed without a new version"),
 )
 """What can change a verdict and is in no listing: what it is, and in which words it is met."""
+
+
+RULE, CODE = "rule1-", "code1-"
+"""What the code version of a gate or of an asset begins with that is the digest of a listing."""
+
+
+def listing_digest(code_version: str) -> str | None:
+    """The digest of the listing that a code version names; None for one that its author gave."""
+    found = re.fullmatch(f"(?:{RULE}|{CODE})([0-9a-f]{{64}})", code_version)
+    return found[1] if found else None
 
 
 @dataclasses.dataclass(frozen=True)
