@@ -37,6 +37,7 @@ from ro_platform.kernel.canonical import canonical_bytes
 from ro_platform.kernel.code.listing import listing_digest
 from ro_platform.ledger.entry import body_of
 from ro_platform.ledger.log import Ledger
+from ro_platform.runs.attempt import transition_of
 from ro_platform.runs.holdings import Holdings, erased_digests
 from ro_platform.runs.registry import RunRegistry, blob_ref, input_ref
 
@@ -210,9 +211,9 @@ class Audit:
             if (digest := listing_digest(rule.code_version))
         }
         packages = {
-            str(entry.body["runtime"]["packages_digest"])
+            runtime.packages_digest
             for entry in self._ledger.scan(kind=EntryKind.ATTEMPT_TRANSITION)
-            if entry.body.get("runtime")
+            if (runtime := transition_of(entry).runtime)
         }
         kept = {digest for digest in packages if self._store.has(blob_ref(digest))}
         for digest in sorted(rules | kept):
