@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +16,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from ro_platform.cli.main import ro
+from tests.unit.no_files import NO_FILES, folder
 
 SECONDS = 10
 KEY = "ro-platform/local+0a56dec2+AVOoohl67Q1kbIYkW77hxFpLJqhuUjzARYSVmrgGSQ27"
@@ -77,36 +77,6 @@ FOLDERS = {"path", "root"}
 """Parameters that a folder is right for."""
 
 
-def pipe(path: Path) -> None:
-    os.mkfifo(path)
-
-
-def device(path: Path) -> None:
-    path.symlink_to("/dev/zero")
-
-
-def listening(path: Path) -> None:
-    here = Path.cwd()
-    os.chdir(path.parent)  # the name of a socket is short
-    try:
-        with socket.socket(socket.AF_UNIX) as one:
-            one.bind(path.name)
-    finally:
-        os.chdir(here)
-
-
-def folder(path: Path) -> None:
-    path.mkdir()
-
-
-def dangling(path: Path) -> None:
-    path.symlink_to("nowhere")
-
-
-def looping(path: Path) -> None:
-    path.symlink_to(path.name)
-
-
 def unreadable(path: Path) -> None:
     path.write_text("{}")
     path.chmod(0)
@@ -121,7 +91,8 @@ def without_end(path: Path) -> None:
 
 
 THINGS: tuple[Callable[[Path], None], ...] = (
-    *(pipe, device, listening, folder, dangling, looping, empty, without_end),
+    *NO_FILES,
+    *(empty, without_end),
     *(() if os.geteuid() == 0 else (unreadable,)),
 )
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import mmap
 import os
-import socket
 import stat
 import threading
 from collections.abc import Callable, Iterator
@@ -24,6 +23,7 @@ from ro_platform.errors import (
     SourceChangedError,
 )
 from ro_platform.kernel.files import open_file, read_file
+from tests.unit.no_files import NO_FILES
 
 LARGE = 3 << 20
 Change = Callable[[Path], None]
@@ -41,39 +41,6 @@ def blobs(store: ArtifactStore) -> list[str]:
 
 
 # --- what is no file ------------------------------------------------------------------------------
-
-
-def pipe(path: Path) -> None:
-    os.mkfifo(path)
-
-
-def device(path: Path) -> None:
-    path.symlink_to("/dev/zero")
-
-
-def listening(path: Path) -> None:
-    with socket.socket(socket.AF_UNIX) as one:
-        here = Path.cwd()
-        os.chdir(path.parent)  # the name of a socket is short
-        try:
-            one.bind(path.name)
-        finally:
-            os.chdir(here)
-
-
-def folder(path: Path) -> None:
-    path.mkdir()
-
-
-def dangling(path: Path) -> None:
-    path.symlink_to("nowhere")
-
-
-def looping(path: Path) -> None:
-    path.symlink_to(path.name)
-
-
-NO_FILES = (pipe, device, listening, folder, dangling, looping)
 
 
 @pytest.mark.parametrize("make", NO_FILES)
