@@ -8,7 +8,8 @@ and are looked for:
   leave one time. Reading begins when the last change is older than that.
 * A program that has mapped the file writes without any call that stamps it. Whether anybody has it
   open for writing is asked of the kernel (a lease, given back at once); if so, or if the kernel
-  does not say, the file is read a second time and has to be the same.
+  does not say, the file is read a second time and has to be the same. So is a small one, unasked:
+  that costs less than the question.
 """
 
 from __future__ import annotations
@@ -25,13 +26,15 @@ from typing import Self
 
 from ro_platform.errors import EncodingError, InvalidInputError, SourceChangedError
 from ro_platform.kernel.clock import wall_nanoseconds
-from ro_platform.kernel.digest import StreamingHasher
-from ro_platform.kernel.files import open_descriptor
+from ro_platform.kernel.digest import StreamingHasher, blake3_hex
+from ro_platform.kernel.files import Name, open_descriptor
 
 CHUNK = 512 << 10
 """Bytes moved at a time: small enough that a hash finds them still in the processor's cache."""
 SMALL = 1 << 20
 """Artifacts up to this size are hashed, written and read in one piece."""
+READ_TWICE = 64 << 10
+"""Bytes up to which reading again costs less than to ask whether anybody writes."""
 TICK_NS = 20_000_000
 """Two changes within that time may have the same stamp: two ticks of the slowest kernel clock."""
 SECOND_NS = 1_000_000_000
@@ -41,11 +44,12 @@ SECOND_NS = 1_000_000_000
 class Source:
     """One open file that is being stored. Use :func:`open_source`, or :func:`open_listed`."""
 
-    def __init__(self, path: Path, descriptor: int, before: os.stat_result) -> None:
+    def __init__(self, path: Name, descriptor: int, before: os.stat_result) -> None:
         self.path = path
         self._descriptor = descriptor
         self._before = before
-        self._doubtful = _is_recent(before) or _is_held_for_writing(descriptor)
+        small = before.st_size <= READ_TWICE
+        self._doubtful = small or _is_recent(before) or _is_held_for_writing(descriptor)
 
     def __enter__(self) -> Self:
         return self
@@ -97,13 +101,15 @@ class Source:
     def _require_named(self) -> None:
         """That the path has not come to name another file."""
         try:
-            named = self.path.stat()
+            named = Path(self.path).stat()
         except OSError:
             raise changed(self.path) from None
         if _content(named) != _content(self._before):
             raise changed(self.path)
 
     def _digest_again(self) -> str:
+        if self.size_bytes <= READ_TWICE:
+            return blake3_hex(os.pread(self._descriptor, self.size_bytes + 1, 0))
         os.lseek(self._descriptor, 0, os.SEEK_SET)
         with StreamingHasher(sha256=False) as hasher:
             for chunk in self.chunks():
@@ -130,7 +136,7 @@ def open_source(path: Path) -> Source:
     return Source(path, descriptor, found)
 
 
-def open_listed(path: Path, listed: os.stat_result) -> Source:
+def open_listed(path: Name, listed: os.stat_result) -> Source:
     """A file of a folder, which has to be the one that was listed. Raises as :func:`open_source`;
     a link or a pipe in its place is no file, and another file is a change."""
     return Source(path, _opened(path, follow=False), listed)
@@ -143,7 +149,7 @@ def settle(changed_ns: int) -> None:
         time.sleep(min(TICK_NS, early) / SECOND_NS)
 
 
-def require_keepable(path: Path, mode: int) -> None:
+def require_keepable(path: Name, mode: int) -> None:
     """Raise :class:`EncodingError` for a file that runs as somebody else: that cannot be kept."""
     if mode & (stat.S_ISUID | stat.S_ISGID):
         raise EncodingError(
@@ -163,7 +169,7 @@ def require_same_folder(path: Path, before: os.stat_result) -> None:
         raise changed(path)
 
 
-def changed(path: Path) -> SourceChangedError:
+def changed(path: Name) -> SourceChangedError:
     """The error for what was written while it was stored."""
     return SourceChangedError(
         f"{path} changed while it was stored, or is not as large as it says: it would be torn.",
@@ -186,7 +192,7 @@ def _is_recent(found: os.stat_result) -> bool:
     return wall_nanoseconds() - grain < changed_ns
 
 
-def _opened(path: Path, *, follow: bool) -> int:
+def _opened(path: Name, *, follow: bool) -> int:
     try:
         return open_descriptor(path, follow=follow)
     except OSError as error:
@@ -209,7 +215,7 @@ def _is_held_for_writing(descriptor: int) -> bool:
     return False
 
 
-def _unreadable(path: Path, error: OSError) -> InvalidInputError:
+def _unreadable(path: Name, error: OSError) -> InvalidInputError:
     if error.errno == errno.EAGAIN:  # a special file in the place of one
         return changed(path)
     return InvalidInputError(

@@ -24,6 +24,7 @@ from ro_platform.artifacts.backends.posix import write_all
 from ro_platform.artifacts.blobs import BlobSpace, new_file
 from ro_platform.artifacts.sources import (
     SMALL,
+    changed,
     open_listed,
     require_keepable,
     require_same_folder,
@@ -117,7 +118,7 @@ class _File:
     """A regular file of a folder, as it was listed."""
 
     name: str
-    path: Path
+    path: str
     found: os.stat_result
 
     @property
@@ -140,7 +141,10 @@ class _Listing:
 
 def _listed(folder: Path) -> _Listing:
     listing = _Listing()
-    _list_into(listing, folder, "")
+    try:
+        _list_into(listing, folder, "")
+    except RecursionError:
+        raise _refused(str(folder), "holds folders within folders too deep to be kept") from None
     listing.files.sort(key=lambda file: file.name)
     found = [item.found for item in listing.files] + [item[1] for item in listing.folders]
     settle(max(item.st_ctime_ns for item in found))
@@ -158,14 +162,17 @@ def _list_into(listing: _Listing, folder: Path, prefix: str) -> None:
         raise _refused(prefix.rstrip("/"), "is an empty folder and would be lost")
     for entry in entries:
         name = f"{prefix}{entry.name}"
-        found = entry.stat(follow_symlinks=False)
+        try:
+            found = entry.stat(follow_symlinks=False)
+        except OSError:  # it was there when the folder was listed
+            raise changed(entry.path) from None
         if not _is_utf8(name):
             raise _refused(repr(name), "has a name that is not UTF-8")
         if stat.S_ISDIR(found.st_mode):
             _list_into(listing, Path(entry.path), f"{name}/")
         elif stat.S_ISREG(found.st_mode):
-            require_keepable(Path(entry.path), found.st_mode)
-            listing.files.append(_File(name, Path(entry.path), found))
+            require_keepable(entry.path, found.st_mode)
+            listing.files.append(_File(name, entry.path, found))
         else:
             kind = "a link" if stat.S_ISLNK(found.st_mode) else "neither a file nor a folder"
             raise _refused(name, f"is {kind} and cannot be part of an artifact")

@@ -77,6 +77,7 @@ class DraftRun(GovernedRun):
         }
         self.governed = frozenset(map(unit_of, taken))
         self.kept = (*kept.values(), *taken.values())
+        self.found = {item.asset: item.ref.digest for item in self.kept if item.ref}
         self.assets = [key for key in self.workload.assets if key in compute]
         judge = compute | {key for key, item in kept.items() if item.needs_judgement_only}
         self.checks = sorted(

@@ -333,14 +333,12 @@ def test_an_edge_inside_one_step_onto_a_gated_asset_is_refused() -> None:
     """Nothing could judge the one asset before the other is made from it."""
 
     @dg.multi_asset(
-        specs=[
-            dg.AssetSpec("first", partitions_def=MANIFESTS),
-            dg.AssetSpec("second", deps=["first"], partitions_def=MANIFESTS),
-        ]
+        outs={"first": dg.AssetOut(), "second": dg.AssetOut()},
+        internal_asset_deps={"first": set(), "second": {dg.AssetKey("first")}},
+        partitions_def=MANIFESTS,
     )
-    def chain() -> Iterator[Any]:
-        yield dg.MaterializeResult("first")
-        yield dg.MaterializeResult("second")
+    def chain() -> tuple[int, int]:
+        return 1, 2
 
     @gate(asset="first")
     def judged() -> dg.AssetCheckResult:

@@ -123,6 +123,12 @@ FEATURES: Mapping[str, Feature] = {
         module="import functools\ndef addk(a, b):\n    return a + b\n"
         "KEYED = functools.partial(addk, 0, b={v})",
     ),
+    "signature that is given": Feature(
+        "inspect.signature(given).parameters['least'].default",
+        module="import inspect\ndef given(*args):\n    return args\n"
+        "def taken(least={v}):\n    return least\n"
+        "given.__signature__ = inspect.signature(taken)",
+    ),
     "cached helper": Feature(
         "cached()",
         module="import functools\n@functools.lru_cache\ndef cached():\n    return {v}",

@@ -5,6 +5,8 @@ from __future__ import annotations
 import mmap
 import os
 import stat
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -158,7 +160,7 @@ def meanwhile(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path, Change], list[
         def disturbed(source: Source) -> Iterator[bytes]:
             for chunk in chunks(source):
                 yield chunk
-                if source.path == path and not made:
+                if Path(source.path) == path and not made:
                     made.append(path)
                     change(path)
 
@@ -360,3 +362,21 @@ def test_times_owners_and_links_are_not_kept(tmp_path: Path, store: ArtifactStor
     assert (tmp_path / "copy/sparse").read_bytes() == bytes(LARGE)
     os.utime(tmp_path / "tree/a", (1, 1))
     assert store.put_tree(tmp_path / "tree") == ref
+
+
+def test_folders_too_deep_to_be_walked_are_refused(store: ArtifactStore, tmp_path: Path) -> None:
+    """Folders nested beyond what can be walked are no fault of the program."""
+    deep = tmp_path / "deep"
+    deep.mkdir()
+    inner = os.open(deep, os.O_RDONLY)
+    for _ in range(sys.getrecursionlimit() + 50):
+        os.mkdir("d", dir_fd=inner)
+        below = os.open("d", os.O_RDONLY, dir_fd=inner)
+        os.close(inner)
+        inner = below
+    os.close(os.open("file", os.O_WRONLY | os.O_CREAT, dir_fd=inner))
+    os.close(inner)
+    with pytest.raises(EncodingError, match="too deep"):
+        store.put_tree(deep)
+    assert blobs(store) == []
+    subprocess.run(["rm", "-rf", deep], check=True)

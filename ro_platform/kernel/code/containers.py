@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import functools
+import inspect
 import operator
 import types
 import typing
@@ -62,11 +63,26 @@ def _form(walk: Walk, item: Any, what: str) -> Any:
         return {"defaultdict": pairs(walk, item, what), "default": made}
     if kind is collections.ChainMap:
         return {"ChainMap": [walk.value(each, f"a map of {what}") for each in item.maps]}
+    if kind is inspect.Signature:  # what a decorator says that its function takes
+        return {
+            "signature": [_parameter(walk, each, what) for each in item.parameters.values()],
+            "returns": walk.value(item.return_annotation, f"what {what} returns"),
+        }
     if kind is types.SimpleNamespace:
         return {"SimpleNamespace": walk.values(vars(item), what)}
     if kind is slice:
         return {"slice": [walk.value(each, what) for each in (item.start, item.stop, item.step)]}
     return _bound(walk, item, what) or _typing(walk, item, what)
+
+
+def _parameter(walk: Walk, item: inspect.Parameter, what: str) -> Any:
+    named = f"parameter {item.name!r} of {what}"
+    return [
+        item.name,
+        item.kind.name,
+        walk.value(item.default, named),
+        walk.value(item.annotation, named),
+    ]
 
 
 def _bound(walk: Walk, item: Any, what: str) -> Any:
