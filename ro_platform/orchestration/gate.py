@@ -71,7 +71,7 @@ def gate(
     """Make a check function a gate of an asset.
 
     ``configs`` are the only configs it may read. ``code_version`` says when its logic changes, so
-    that verdicts of older logic go stale; left out, it is a digest of the function's source.
+    that verdicts of older logic go stale; left out, the rule is the digest of all that it reads.
     """
 
     def decorate(check: Check) -> dg.AssetChecksDefinition:
