@@ -34,7 +34,13 @@ from ro_platform.orchestration.names import gate_id
 from ro_platform.orchestration.partitions import unit_of
 from ro_platform.orchestration.pools import Wait, waiting, waits
 from ro_platform.orchestration.registration import register_manifest
-from ro_platform.orchestration.run_config import config_digest, config_of_part, own_config, quiet
+from ro_platform.orchestration.run_config import (
+    config_digest,
+    config_of_part,
+    own_config,
+    quiet,
+    require_complete,
+)
 from ro_platform.orchestration.workloads import Workload, find_workload
 from ro_platform.plane import Plane, shared_plane
 from ro_platform.runs.attempt import is_skipped
@@ -190,6 +196,7 @@ class GovernedRun:
         job = subset_of(self.workload.job, self.assets, self.checks)
         own = own_config(self.workload.job, self.file.fingerprint)
         job, config = quiet(job, config_of_part(job, own))
+        require_complete(job, config)
         with waiting(self.waits_for):
             result = job.execute_in_process(
                 instance=self.instance,

@@ -5,7 +5,9 @@ A listing is the blob whose digest is in the rule's ``code_version`` (``rule1-``
 """
 
 from collections.abc import Iterable
+from weakref import WeakKeyDictionary
 
+from ro_platform.artifacts.store import ArtifactStore
 from ro_platform.contracts import GateRule
 from ro_platform.kernel.code.listing import Listing
 from ro_platform.plane import Plane
@@ -13,7 +15,7 @@ from ro_platform.plane import Plane
 LISTING = "application/vnd.ro.code-listing+json"
 
 _listings: dict[str, bytes] = {}
-_kept: set[tuple[int, str]] = set()
+_kept: WeakKeyDictionary[ArtifactStore, set[str]] = WeakKeyDictionary()
 
 
 def remember(prefix: str, listing: Listing) -> str:
@@ -33,8 +35,8 @@ def keep_listings(plane: Plane, rules: Iterable[GateRule]) -> None:
 
     A crash afterwards leaves blobs that nothing refers to.
     """
-    for rule in rules:
-        known = (id(plane), rule.code_version)
-        if known not in _kept and (data := _listings.get(rule.code_version)) is not None:
+    kept = _kept.setdefault(plane.store, set())
+    for name in (rule.code_version for rule in rules):
+        if name not in kept and (data := _listings.get(name)) is not None:
             plane.store.put_bytes(data, media_type=LISTING)
-            _kept.add(known)
+            kept.add(name)

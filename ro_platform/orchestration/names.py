@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 import dagster as dg
 
 from ro_platform.errors import SettingsError
+from ro_platform.kernel.code.listing import RULE, listing_digest
 from ro_platform.orchestration.dagster_definitions_private import inputs_without_value
 from ro_platform.orchestration.partitions import MANIFESTS, unit_of
 
@@ -85,6 +86,11 @@ def require_rule_names(
                 f"gate {check_name!r} has {what} {name!r}, which is no name.",
                 f"Write a string of at most {_MOST_OF_NAME} letters, digits, '_', '-' and '.'.",
             )
+    if code_version and listing_digest(code_version):
+        _refuse(
+            f"gate {check_name!r} has code_version {code_version!r}, which names a listing.",
+            f"Leave it out, and the rule is the digest of its listing; {RULE!r} begins no other.",
+        )
 
 
 def require_own_names(assets: Iterable[Any], ours: str) -> None:

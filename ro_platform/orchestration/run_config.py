@@ -137,6 +137,20 @@ def _deciding(config: Config) -> dict[str, Any]:
     }
 
 
+def require_complete(job: dg.JobDefinition, config: Config) -> None:
+    """Raise :class:`RunConfigError` for a job that cannot run with what the code gives it: a value
+    that is required and given nowhere, or one of another type."""
+    try:
+        dg.validate_run_config(job, dict(config))
+    except dg.DagsterInvalidConfigError as error:
+        first = error.errors[0].message if error.errors else str(error)
+        raise RunConfigError(
+            f"job {job.name!r} cannot run with the config that the code gives it: {first}",
+            next_step="Give the value a default, or the job a `config` of its own.",
+            job=job.name,
+        ) from error
+
+
 def _require_same(job: dg.JobDefinition, given: Config, own: Config) -> None:
     """Compare what both come to, with defaults filled in and names of the environment resolved."""
     differs = _difference(given.get("inputs") or {}, own.get("inputs") or {}, ("inputs",))

@@ -157,6 +157,16 @@ def test_a_rule_whose_config_or_version_is_no_name_does_not_load(said: dict[str,
             return dg.AssetCheckResult(passed=True)
 
 
+@pytest.mark.parametrize("prefix", ["rule1-", "code1-"])
+def test_a_version_by_hand_does_not_name_a_listing(prefix: str) -> None:
+    """It would be taken for the digest of one that nobody ever made."""
+    with pytest.raises(SettingsError, match="names a listing"):
+
+        @gate(asset="made", code_version=prefix + "0" * 64)
+        def judge() -> dg.AssetCheckResult:
+            return dg.AssetCheckResult(passed=True)
+
+
 def test_a_schema_version_that_is_no_name_does_not_load() -> None:
     """It is written into every reference."""
 

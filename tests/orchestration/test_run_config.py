@@ -18,6 +18,7 @@ from ro_platform.orchestration.run_config import (
     config_digest,
     config_of_part,
     own_config,
+    require_complete,
     require_own_config,
 )
 from ro_platform.testing import EphemeralPlane, ephemeral_plane
@@ -359,6 +360,24 @@ def test_manifests_with_different_configs_do_not_share_a_run() -> None:
     with pytest.raises(RunConfigError, match="2 manifests"):
         require_own_config(job, run, ["0" * 64, "1" + "0" * 63])
     assert require_own_config(job, run, ["0" * 64])
+
+
+def test_a_value_that_is_required_and_given_nowhere_is_named() -> None:
+    """A config class without a default, and a job without a config: no fault of the program."""
+
+    class Needed(dg.Config):
+        floor: int
+
+    @dg.op
+    def work(config: Needed) -> None: ...
+
+    @dg.job
+    def bare() -> None:
+        work()
+
+    with pytest.raises(RunConfigError, match="floor"):
+        require_complete(bare, {})
+    require_complete(bare, {"ops": {"work": {"config": {"floor": 1}}}})
 
 
 def test_a_partitioned_config_that_fails_says_so() -> None:
