@@ -159,7 +159,8 @@ def by_ro_run(governed: EphemeralPlane, job: str, fingerprint: str, config: Any)
     file = ManifestFile(manifest, manifest_fingerprint(manifest), folder=governed.settings.home)
     shutil.copy(REPOSITORY / "dagster.yaml", governed.settings.root)
     settings = replace(governed.settings, definitions_module=__name__)
-    with patch.dict(os.environ):  # it sets DAGSTER_HOME
+    with patch.dict(os.environ):  # it sets DAGSTER_HOME, and takes one that is set
+        os.environ.pop("DAGSTER_HOME", None)
         outcome = GovernedRun.prepare(settings, file, replay=False).execute()
     assert outcome.error is None, outcome.error
 

@@ -14,7 +14,7 @@ from ro_platform.contracts import EntryKind, JobStatus, LedgerEntry
 from ro_platform.errors import BackendUnavailableError, InvalidTransitionError
 from ro_platform.kernel.clock import ManualClock
 from ro_platform.kernel.identity import run_id
-from ro_platform.orchestration import MANIFESTS, govern
+from ro_platform.orchestration import MANIFESTS, govern, sessions
 from ro_platform.orchestration.partitions import ByManifest
 from ro_platform.orchestration.reconcile import DagsterRecords
 from ro_platform.orchestration.workers import WORKER, Worker
@@ -157,6 +157,9 @@ def test_what_a_worker_says_that_outlived_its_run_opens_no_sealed_record(
         with pytest.raises(dg.Failure, match="RO_ATTEMPT_ENDED"):
             report(governed, run, late, step="made")
     elif (ended, late) == (None, "STEP_SUCCESS"):
+        session = sessions.find_session(run.run_id, "made")
+        assert session is not None
+        session.materialized.add("made")  # it put out its asset, and says that it succeeded
         with pytest.raises(InvalidTransitionError):
             report(governed, run, late, step="made")
     else:
