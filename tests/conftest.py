@@ -3,7 +3,10 @@
 One S3 server serves the whole session; it starts when the first test asks for it.
 """
 
+import os
+import sys
 from collections.abc import Iterator
+from unittest.mock import patch
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -22,6 +25,15 @@ settings.register_profile(
     "thorough", settings.get_profile("house"), derandomize=False, max_examples=3000
 )
 settings.load_profile("house")
+
+
+@pytest.fixture(autouse=True)
+def left_as_found() -> Iterator[None]:
+    """A test leaves the next one of its process no variable, and Dagster no instance of its own."""
+    with patch.dict(os.environ):
+        yield
+    if dagster := sys.modules.get("dagster._core.storage.defs_state.base"):
+        dagster._current_storage.set(None)
 
 
 @pytest.fixture(scope="session")
