@@ -7,9 +7,10 @@ what is left of a job.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping, Sequence
 from types import ModuleType
-from typing import Any
+from typing import Any, cast
 
 import dagster as dg
 from dagster._config.field_utils import IntEnvVar
@@ -37,6 +38,28 @@ def resources_of(definition: dg.AssetsDefinition) -> frozenset[str]:
         return frozenset()
     managers = {each.input_manager_key for each in node.input_defs if each.input_manager_key}
     return frozenset({*node.required_resource_keys, *managers})
+
+
+def given_as(resource: object) -> object:
+    """What the code gave as a resource, of which a job has Dagster's definition: a configurable
+    resource, a plain object, or that definition itself."""
+    function: Any = getattr(resource, "resource_fn", None)
+    owner = getattr(function, "__self__", None)
+    if isinstance(owner, dg.ConfigurableResource | dg.ConfigurableIOManagerFactory):
+        return owner
+    if getattr(function, "__code__", None) in _CONSTANT:
+        return inspect.getclosurevars(function).nonlocals["value"]
+    return resource
+
+
+_CONSTANT = [
+    made.resource_fn.__code__
+    for made in (
+        dg.ResourceDefinition.hardcoded_resource(None),
+        dg.IOManagerDefinition.hardcoded_io_manager(cast(Any, dg.InMemoryIOManager)()),
+    )
+]
+"""The functions in which Dagster keeps a plain object, or an IO manager."""
 
 
 def configured_with(resource: dg.ResourceDefinition) -> list[Any]:

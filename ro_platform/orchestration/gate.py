@@ -255,6 +255,7 @@ class _GateStep:
         _refuse_launch_config(context, gate.gate_id)
         rule = declarations_of(self.dagster_run_id).rule(self.asset, gate.gate_id)
         self.rule = rule or gate.rule(made, {})
+        gate.require_resources(self.rule, context.job_def.resource_defs)
         self.session: StepSession = require_session(
             self.plane, self.dagster_run_id, step_key_of(context)
         )

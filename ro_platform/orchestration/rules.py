@@ -17,13 +17,14 @@ from typing import Any
 import dagster as dg
 
 from ro_platform.contracts import GateRule
-from ro_platform.errors import CodeNotCanonicalError, SettingsError
+from ro_platform.errors import CodeNotCanonicalError, InvalidInputError, SettingsError
 from ro_platform.kernel.code.listing import CODE, RULE, Walk, listing_of
 from ro_platform.kernel.code.syntax import NotListed
 from ro_platform.orchestration.dagster_definitions_private import (
     configured_with,
     environment_of,
     function_of,
+    given_as,
     is_left_to_launch,
     partitions_told,
     resources_of,
@@ -35,6 +36,9 @@ from ro_platform.orchestration.resource import PlaneResource
 _OURS = frozenset({"plane", "io_manager"})
 
 Resources = Mapping[str, Any]
+_taken: dict[tuple[str, str], list[Mapping[str, tuple[object, str | None]]]] = {}
+"""With which resources this process took a rule, by its gate's id and code version: each as it was
+given, and the digest of its form at that time."""
 
 
 @dataclass(frozen=True)
@@ -52,11 +56,49 @@ class Gate:
         Raises :class:`CodeNotCanonicalError` and :class:`SettingsError`, both by name.
         """
         used = self._resources(definition, resources)
-        return GateRule(
+        rule = GateRule(
             gate_id=self.gate_id,
             code_version=self.code_version or self._listed(definition, used),
             configs=self.configs,
         )
+        taken = {key: (given_as(each), self._form(each)) for key, each in used.items()}
+        _taken.setdefault((rule.gate_id, rule.code_version), []).append(taken)
+        return rule
+
+    def require_resources(self, rule: GateRule, given: Resources) -> None:
+        """Raise :class:`InvalidInputError` unless a step is given the resources that its rule was
+        taken with: the same objects, or ones of the same form.
+
+        A program may hand others to ``execute_in_process`` and ``materialize``, which Dagster
+        takes in the place of those that the code gives.
+        """
+        declared = _taken.get((rule.gate_id, rule.code_version), [])
+        others = [self._other(taken, given) for taken in declared]
+        if others and all(others):
+            raise InvalidInputError(
+                f"gate {self.gate_id!r} was started with another resource {others[-1]!r} than the "
+                "code gives it, and it judges by that.",
+                next_step="Start it with the resources of its Definitions, or put the other one "
+                "into those: that is another rule.",
+                gate=self.gate_id,
+            )
+
+    def _other(self, taken: Mapping[str, tuple[object, str | None]], given: Resources) -> str:
+        """The first resource that is not what was taken; empty if there is none."""
+        for key, (resource, form) in taken.items():
+            if given_as(given.get(key)) is not resource and (
+                form is None or form != self._form(given.get(key))
+            ):
+                return key
+        return ""
+
+    def _form(self, resource: object) -> str | None:
+        """The digest of a resource's form; None if it has none."""
+        subject = {"resource": given_as(resource)}
+        try:
+            return listing_of(subject, home=_home_of(self.check), leaf=_leaf).digest
+        except NotListed:
+            return None
 
     def _listed(self, definition: dg.AssetChecksDefinition, used: Resources) -> str:
         subject = {

@@ -398,6 +398,37 @@ def test_partitions_and_variables_are_told_by_what_they_are_of() -> None:
     assert [named(dg.EnvVar("X")), named(dg.EnvVar.int("X")), named("X")] == ["X", "X", None]
 
 
+def test_a_job_gives_back_what_the_code_gave_as_a_resource() -> None:
+    """The very object, whether configurable, plain, an IO manager or a definition of Dagster's."""
+
+    class Manager(dg.IOManager):
+        """An IO manager of no definition."""
+
+        def load_input(self, context: dg.InputContext) -> int:
+            return 1
+
+        def handle_output(self, context: dg.OutputContext, obj: object) -> None: ...
+
+    @dg.resource
+    def fixed(_: dg.InitResourceContext) -> int:
+        return 1
+
+    given = {"a": _Setting(size=2), "b": object(), "c": Manager(), "d": fixed}
+    location = dg.Definitions(
+        assets=[dg.asset(name="it", required_resource_keys=set(given))(lambda: 1)],
+        jobs=[dg.define_asset_job("everything")],
+        resources=given,
+    )
+    job = location.resolve_job_def("everything")
+    found = {key: job.resource_defs[key] for key in given}
+    for told in (given, found):
+        assert all(
+            dagster_definitions_private.given_as(told[key]) is given[key] for key in given
+        ), told
+    constant = dg.ResourceDefinition.hardcoded_resource(7)
+    assert dagster_definitions_private.given_as(constant) == 7
+
+
 def test_a_resource_says_whether_a_launch_decides_what_it_is() -> None:
     """Configured at launch, wholly or in part, or by a schema of the older kind."""
 

@@ -1,5 +1,6 @@
 """A verdict's rule is all that the verdict depends on, from the decorator to the read guard."""
 
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -318,6 +319,88 @@ def test_a_launch_that_sets_a_gates_resource_gets_no_verdict(
     assert attempts(fingerprint)["rows#within"].error_code == "RO_RUN_CONFIG"
     assert governed.plane.store.binding("rows", fingerprint) is None
     assert list(governed.plane.ledger.scan(kind=EntryKind.GATE_RECEIPT)) == []
+
+
+class Ruler:
+    """A resource that is no resource of Dagster's: whatever a step is handed."""
+
+    def __init__(self, least: int) -> None:
+        self.least = least
+
+
+class Opaque(Ruler):
+    """One that has no canonical form."""
+
+    def __init__(self, least: int) -> None:
+        super().__init__(least)
+        self.lock = threading.Lock()
+
+
+@dg.resource
+def two(_: dg.InitResourceContext) -> Ruler:
+    return Ruler(2)
+
+
+@dg.resource
+def one(_: dg.InitResourceContext) -> Ruler:
+    return Ruler(1)
+
+
+@pytest.mark.parametrize("how", ["execute_in_process", "materialize"])
+@pytest.mark.parametrize(
+    ("code_version", "own", "equal", "other"),
+    [
+        (None, Limits(least=3), Limits(least=3), Limits(least=1)),
+        ("1", Limits(least=3), Limits(least=3), Limits(least=1)),
+        (None, Ruler(3), Ruler(3), Ruler(1)),
+        (None, two, two, one),
+        (None, _constant(3), _constant(3), _constant(1)),
+        ("1", Opaque(3), None, Opaque(3)),
+    ],
+    ids=["configurable", "own version", "plain", "function", "constant", "without a form"],
+)
+def test_a_gate_judges_by_the_resources_of_its_rule_alone(
+    governed: EphemeralPlane, how: str, code_version: str | None, own: Any, equal: Any, other: Any
+) -> None:
+    """A program that hands the step others gets no verdict; with those of the code, the same or
+    equal ones, it judges."""
+
+    @gate(asset=rows, code_version=code_version, required_resource_keys={"least"})
+    def judge(context: dg.AssetCheckExecutionContext, rows: list[int]) -> dg.AssetCheckResult:
+        least = context.resources.least
+        return dg.AssetCheckResult(passed=len(rows) >= getattr(least, "least", least))
+
+    location = govern(
+        dg.Definitions(
+            assets=[rows],
+            asset_checks=[judge],
+            jobs=[dg.define_asset_job("everything", selection="*")],
+            resources={"least": own},
+        )
+    )
+
+    def verdicts() -> int:
+        return len(list(governed.plane.ledger.scan(kind=EntryKind.GATE_RECEIPT)))
+
+    def judged_with(resource: Any) -> bool:
+        given = {**(location.resources or {}), "least": resource}
+        launched: dict[str, Any] = {
+            "partition_key": governed.register(),
+            "instance": governed.instance,
+            "resources": given,
+            "raise_on_error": False,
+        }
+        before = verdicts()
+        if how == "materialize":
+            done = dg.materialize([rows, judge], **launched)
+        else:
+            done = location.resolve_job_def("everything").execute_in_process(**launched)
+        assert done.success is (verdicts() > before)
+        return done.success
+
+    assert not judged_with(other)
+    assert judged_with(own)
+    assert equal is None or judged_with(equal)
 
 
 def test_what_cannot_be_listed_is_refused_when_the_location_is_loaded() -> None:

@@ -51,7 +51,6 @@ NOT_COVERED = (
     ("network", "what a service, a database or a store answers"),
     ("environment", "environment variables, the clock, chance, the machine, Python's own version"),
     ("run", "tags and ids of the Dagster run, read from the context"),
-    ("other resources", "what a program hands to execute_in_process or materialize as `resources`"),
     ("reflection", "names made at run time: getattr, globals(), eval, importlib, subclasses"),
     ("later changes", "what is set after the code was loaded: monkeypatching, global state"),
     ("native code", "compiled code, and a distribution that was changed without a new version"),
