@@ -12,6 +12,7 @@ dtype of the columns' own index, ``unique_labels`` that duplicate labels are for
 from __future__ import annotations
 
 import json
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
@@ -34,6 +35,7 @@ TEXT: dict[str, Any] = {
     "string[python]": pd.StringDtype("python", na_value=pd.NA),
 }
 """The dtypes of text, by the names that they are recorded under."""
+_USUAL = {"str": "str[pyarrow]", "string": "string[pyarrow]"}
 ARROW_ENDING = "[pyarrow]"
 """How pandas ends the name of an ArrowDtype."""
 MISSING: dict[str, Any] = {"nan": float("nan"), "NaT": pd.NaT, "NA": pd.NA}
@@ -103,7 +105,7 @@ def form_of(schema: pa.Schema) -> tuple[dict[str, Any], dict[str, Any]]:
             "ordered": item["ordered"],
             "categories": pd.Index(
                 item["categories"],
-                dtype=TEXT.get(form["categories"].get(name)),
+                dtype=TEXT[form["categories"].get(name) or usual_text(item["categories"])],
                 name=item.get("name"),
             ),
         }
@@ -132,6 +134,19 @@ def text_name(dtype: Any) -> str | None:
     """The name in ``TEXT`` of a dtype for text; None for any other."""
     same = (name for name, known in TEXT.items() if type(known) is type(dtype) and known == dtype)
     return next(same, None)
+
+
+def usual_text(values: Collection[Any]) -> str:
+    """The name in ``TEXT`` of the dtype of labels and of categories where none is recorded. Without
+    it pandas' options would say, and those of the reader may be others."""
+    return "str[pyarrow]" if len(values) else "object"
+
+
+def text_columns(schema: pa.Schema, form: Mapping[str, Any]) -> dict[str, str]:
+    """The columns of text, each with the name in ``TEXT`` of its dtype."""
+    told = numpy_types(schema).items()
+    usual = {name: _USUAL[dtype] for name, dtype in told if dtype in _USUAL}
+    return {**usual, **form["text"]}
 
 
 def is_named_arrow(schema: pa.Schema, name: str) -> bool:

@@ -23,7 +23,9 @@ from ro_platform.artifacts.frame_marks import (
     is_named_arrow,
     metadata_of,
     numpy_types,
+    text_columns,
     text_name,
+    usual_text,
     with_own_description,
 )
 from ro_platform.artifacts.frame_objects import ROWS, objects_of, pandas_reads, with_objects
@@ -61,8 +63,9 @@ def frame_of_table(table: pa.Table) -> pd.DataFrame:
     frame: pd.DataFrame = plain.to_pandas(date_as_object=True)
     for name, dtype in categories.items():
         frame[name] = pd.Categorical(frame[name], **dtype)
-    for name, text in form["text"].items():
-        frame[name] = frame[name].astype(TEXT[text])
+    for name, text in text_columns(plain.schema, form).items():
+        if name in frame and text_name(frame[name].dtype) != text:
+            frame[name] = frame[name].astype(TEXT[text])
     if special:
         columns = {
             name: special[name] if name in special else frame[name] for name in table.column_names
@@ -124,7 +127,7 @@ def _labels(frame: pd.DataFrame) -> dict[str, Any]:
             f"the index of its columns is a {type(columns).__name__} of {columns.dtype}",
             next_step="Make it text: frame.columns = list(frame.columns).",
         )
-    elif text_name(columns.dtype) != ("str[pyarrow]" if len(columns) else "object"):
+    elif text_name(columns.dtype) != usual_text(columns):
         kept["dtype"] = text_name(columns.dtype)
     return {"labels": kept, "unique_labels": not frame.flags.allows_duplicate_labels}
 
@@ -134,9 +137,8 @@ def _labelled(frame: pd.DataFrame, form: dict[str, Any]) -> pd.DataFrame:
     dtype = labels.get("dtype")
     if dtype == "range":
         frame.columns = pd.RangeIndex(0)
-    elif dtype is not None or labels:
-        dtype = dtype or ("str[pyarrow]" if len(frame.columns) else "object")
-        frame.columns = pd.Index(list(frame.columns), dtype=TEXT[dtype])
+    elif (text := dtype or usual_text(frame.columns)) != text_name(frame.columns.dtype):
+        frame.columns = pd.Index(list(frame.columns), dtype=TEXT[text])
     if labels:
         frame.columns.name = labels.get("name")
     return frame.set_flags(allows_duplicate_labels=False) if form["unique_labels"] else frame
@@ -195,7 +197,7 @@ def _without_categories(
                 "ordered": bool(dtype.ordered),
                 **_name_of(dtype.categories, str(name)),
             }
-            if text != ("str[pyarrow]" if values else "object"):
+            if text != usual_text(values):
                 form["categories"][str(name)] = text
     return frame.astype(dict.fromkeys(described, object)), described
 

@@ -17,10 +17,12 @@ import pytest
 from ro_platform.artifacts import frame_objects, sameness
 from ro_platform.artifacts.backends.memory import MemoryBackend
 from ro_platform.artifacts.encodings import decode, encode, preview, table_schema
+from ro_platform.artifacts.frame_marks import text_name
 from ro_platform.artifacts.store import ArtifactStore
 from ro_platform.errors import EncodingError
 from tests.unit.table_oracle import assert_same_cells, assert_same_frame, assert_same_table
 from tests.unit.table_vectors import MAKERS, VECTORS
+from tests.unit.test_table_laws import marked_frame
 
 EAST = dt.timezone(dt.timedelta(hours=5))
 NAN = float("nan")
@@ -272,6 +274,37 @@ def test_the_columns_own_index_comes_back(store: ArtifactStore, name: str) -> No
     back = decode(store, encode(store, given))
     assert_same_frame(given, back)
     assert back.flags.allows_duplicate_labels == given.flags.allows_duplicate_labels
+
+
+OPTIONS: dict[str, tuple[str, Any]] = {
+    "text by Python": ("mode.string_storage", "python"),
+    "text by Arrow": ("mode.string_storage", "pyarrow"),
+    "text as objects": ("future.infer_string", False),
+    "NaN is not NA": ("future.distinguish_nan_and_na", True),
+}
+
+
+@pytest.mark.filterwarnings("ignore:The 'future.infer_string' option")
+@pytest.mark.parametrize("option", OPTIONS)
+def test_pandas_options_of_a_process_change_nothing(store: ArtifactStore, option: str) -> None:
+    """The same frame is read, and the same bytes are written, whatever a process has set."""
+    makers = {**MAKERS, **DTYPES, **LABELS, "marked": marked_frame}
+    for name, value in ((name, make()) for name, make in makers.items()):
+        if isinstance(value, pd.DataFrame):
+            ref = encode(store, value)
+            before = decode(store, ref)
+            with pd.option_context(*OPTIONS[option]):
+                assert encode(store, value).digest == ref.digest, name
+                found = decode(store, ref)
+            assert_same_frame(before, found)
+            assert text_kinds(found) == text_kinds(before), name
+
+
+def text_kinds(frame: pd.DataFrame) -> list[str | None]:
+    """How each column, its categories and the labels are kept: pandas prints them alike."""
+    categories = [getattr(dtype, "categories", None) for dtype in frame.dtypes]
+    indexes = [frame.columns, *(each for each in categories if each is not None)]
+    return [text_name(dtype) for dtype in (*frame.dtypes, *(index.dtype for index in indexes))]
 
 
 class Marked(pd.DataFrame):
