@@ -18,6 +18,9 @@ NEW_ENOUGH := -c 'import sys; sys.exit(sys.version_info < (3, 11))'
 PYTHON ?= $(shell for name in python3.11 python3.12 python3.13 python3.14 python3 python; do \
 	$$name $(NEW_ENOUGH) 2>/dev/null && echo $$name && break; done)
 
+# What a run of the tests starts ends with it, however it ends.
+PYTEST := $(BIN)/python -m tests.supervised $(BIN)/python -m pytest
+
 # Dagster finds dagster.yaml and keeps its state here. Tests choose their own instances.
 run ui validate: export DAGSTER_HOME := $(CURDIR)
 
@@ -38,16 +41,28 @@ ui: $(VENV)/.run-installed ## Serve the UI and run the daemon: 127.0.0.1, port 3
 
 .PHONY: test
 test: $(VENV)/.dev-installed ## Run every test but those that drive a browser
-	@$(BIN)/python -m pytest $(TESTS) -m "not browser and not benchmark" \
+	@$(PYTEST) $(TESTS) -m "not browser and not benchmark" \
 		-n 2 --dist loadfile --no-loadscope-reorder
+
+# The commit is read before the run, so that what is edited meanwhile is not put on record.
+.PHONY: matrix
+matrix: EFFORT ?= 3
+matrix: SEED ?= $(shell date +%Y%m%d)
+matrix: $(VENV)/.dev-installed ## Run everything with more examples, and record it (SEED=, EFFORT=)
+	@commit=$$($(BIN)/python -m tests.matrix commit); status=0; \
+	RO_TEST_EFFORT=$(EFFORT) RO_CRASH_SEED=$(SEED) RO_REQUIRE_SERVERS=1 \
+		$(PYTEST) $(TESTS) tests/browser -m "not benchmark" -n 2 --dist loadfile \
+		--no-loadscope-reorder --hypothesis-seed=$(SEED) --timeout=3600 \
+		--junitxml=build/matrix.xml || status=$$?; \
+	$(BIN)/python -m tests.matrix record $$commit $(SEED) $(EFFORT) build/matrix.xml; exit $$status
 
 .PHONY: browser
 browser: $(VENV)/.dev-installed ## Run the tests that drive a real Chromium; without one, fail
-	@$(BIN)/python -m pytest -m browser
+	@$(PYTEST) -m browser
 
 .PHONY: pictures
 pictures: $(VENV)/.dev-installed ## Take the screenshots of the documents again, by those tests
-	@RO_SCREENSHOTS=docs $(BIN)/python -m pytest -m browser
+	@RO_SCREENSHOTS=docs $(PYTEST) -m browser
 
 .PHONY: lint
 lint: $(VENV)/.dev-installed ## Check style, format, types and the layers
@@ -67,7 +82,8 @@ schema: $(VENV)/.run-installed ## Write the JSON Schema of the public contracts 
 
 .PHONY: bench
 bench: $(VENV)/.dev-installed ## Measure: run each script of tests/benchmarks
-	@for script in tests/benchmarks/bench_*.py; do echo "== $$script"; PYTHONPATH=. $(BIN)/python $$script; done
+	@for script in tests/benchmarks/bench_*.py; do echo "== $$script"; \
+		PYTHONPATH=. $(BIN)/python -m tests.supervised $(BIN)/python $$script; done
 
 .PHONY: lock
 lock: ## Pin the dependencies again (needs uv; UPGRADE=--upgrade takes newer versions)

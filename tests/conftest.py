@@ -12,17 +12,14 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from tests.ceph import S3Server, s3_server
+from tests.effort import EFFORT, times
 
 settings.register_profile(
     "house",
-    derandomize=True,
+    derandomize=EFFORT == 1,  # make matrix chooses a seed and names it
     deadline=None,
-    max_examples=100,
+    max_examples=times(100),
     suppress_health_check=[HealthCheck.too_slow],
-)
-# New examples each time, many of them: pytest --hypothesis-profile=thorough
-settings.register_profile(
-    "thorough", settings.get_profile("house"), derandomize=False, max_examples=3000
 )
 settings.load_profile("house")
 

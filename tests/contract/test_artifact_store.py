@@ -58,6 +58,7 @@ from ro_platform.errors import (
 )
 from ro_platform.kernel.canonical import canonical_bytes
 from ro_platform.kernel.digest import StreamingHasher, digests_of, sha256_hex
+from tests.effort import times
 
 OCTETS = "application/octet-stream"
 FP = "ab" * 32
@@ -124,7 +125,7 @@ def test_what_is_put_is_read(store: ArtifactStore, size: int, tmp_path: Path) ->
     assert all_names(store) == [ref.ref]
 
 
-@settings(max_examples=30)
+@settings(max_examples=times(30))
 @given(st.lists(st.binary(max_size=300_000).map(lambda b: b * 7), max_size=5), st.booleans())
 def test_the_way_bytes_are_cut_does_not_matter(pieces: list[bytes], as_view: bool) -> None:
     """A stream in any pieces is the artifact that put_bytes makes of them joined."""
@@ -137,7 +138,7 @@ def test_the_way_bytes_are_cut_does_not_matter(pieces: list[bytes], as_view: boo
     assert out.ref == put(store, b"".join(pieces))
 
 
-@settings(max_examples=40)
+@settings(max_examples=times(40))
 @given(st.lists(st.integers(0, 400_000), max_size=12))
 def test_the_streaming_hasher_gives_the_plain_digests(sizes: list[int]) -> None:
     """Threads or none: the digests are those of the bytes in one piece."""
@@ -170,7 +171,7 @@ def test_a_stream_that_fails_leaves_nothing(store: ArtifactStore) -> None:
         _ = out.ref
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=times(60), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     data=st.binary(min_size=1, max_size=2000),
     where=st.floats(0, 1, exclude_max=True),
@@ -596,7 +597,7 @@ def test_a_gate_name_cannot_leave_its_folder(store: ArtifactStore) -> None:
         store.put_receipt(receipt(store, gate_id=".."))
 
 
-@settings(max_examples=80)
+@settings(max_examples=times(80))
 @given(st.floats(0, 1, exclude_max=True), st.integers(1, 255))
 def test_a_receipt_with_any_changed_byte_does_not_count(where: float, flip: int) -> None:
     """Flip any one byte: RO_RECEIPT_UNVERIFIABLE."""

@@ -29,6 +29,7 @@ from ro_platform.errors import (
     OutcomeUnknownError,
     StoreNotWritableError,
 )
+from tests.effort import times
 
 BACKENDS: dict[str, Callable[[Path], BlobBackend]] = {
     "memory": lambda _: MemoryBackend(),
@@ -150,7 +151,7 @@ def test_only_safe_names_are_written_or_read(backend: BlobBackend, name: str) ->
     assert list(backend.names()) == []
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=times(200), deadline=None)
 @given(st.text(alphabet="ab.=-_/\n\\ ~é\0", max_size=12))
 def test_a_name_is_always_inside_the_store(text: str) -> None:
     """Whatever is accepted as a name stays below the root and outside its temporary folder."""
@@ -599,7 +600,9 @@ def test_strange_files_in_the_folder_are_no_objects(tmp_path: Path) -> None:
 
 
 @settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=times(40),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(st.lists(st.tuples(st.sampled_from(["a/1", "a/2", "b/1"]), st.binary(max_size=8))))
 def test_every_backend_behaves_as_a_dictionary_that_only_grows(

@@ -35,6 +35,7 @@ from ro_platform.ledger.entry import EntryDraft, sealed
 from ro_platform.ledger.log import Ledger
 from ro_platform.ledger.proofs import ConsistencyProof, InclusionProof
 from ro_platform.ledger.reader import LedgerReader
+from tests.effort import times
 from tests.servers import Databases
 
 RUN = ["a" * 32, "b" * 32]
@@ -103,7 +104,9 @@ def ledger(open_ledger: OpenLedger) -> Ledger:
 
 
 laws = settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=times(25),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 
 

@@ -17,6 +17,7 @@ import pytest
 from ro_platform.artifacts.backends.filesystem import FSYNC_SINGLY
 from ro_platform.contracts import JobStatus
 from ro_platform.errors import error_for
+from tests.effort import times
 from tests.integration.crash_points.cells import Finding, artifact, job_at
 from tests.integration.crash_points.disk import ShortDisk
 from tests.integration.crash_points.faults import Fault
@@ -177,7 +178,7 @@ def _on_short_disk(folder: Path, files: Path, disk: ShortDisk) -> Finding | str:
     return in_place(folder, _in_its_folder, files, lambda _: disk)
 
 
-@pytest.mark.parametrize(("ledger", "rounds"), [("sqlite", 80), ("postgres", 20)])
+@pytest.mark.parametrize(("ledger", "rounds"), [("sqlite", times(80)), ("postgres", times(20))])
 def test_real_kills_at_random_times_leave_a_plane_that_holds(
     memory: Path, request: pytest.FixtureRequest, ledger: str, rounds: int
 ) -> None:

@@ -22,6 +22,7 @@ from ro_platform.orchestration.run_config import (
     require_own_config,
 )
 from ro_platform.testing import EphemeralPlane, ephemeral_plane
+from tests.effort import times
 from tests.orchestration.config_world import (
     FORMS,
     QUIET,
@@ -394,7 +395,7 @@ def test_a_partitioned_config_that_fails_says_so() -> None:
 LIMITS = st.one_of(st.none(), st.integers(0, 12))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=times(60), deadline=None)
 @given(own=LIMITS, given_limit=LIMITS, start=LIMITS, given_start=LIMITS)
 def test_a_launch_is_taken_exactly_if_it_comes_to_what_the_code_gives(
     own: int | None, given_limit: int | None, start: int | None, given_start: int | None

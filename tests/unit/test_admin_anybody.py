@@ -40,6 +40,7 @@ from ro_platform.kernel.canonical import canonical_bytes
 from ro_platform.kernel.identity import manifest_fingerprint
 from ro_platform.ledger.entry import body_of
 from ro_platform.plane import Plane
+from tests.effort import times
 from tests.unit.access_world import binding
 from tests.unit.admin_world import (
     ADMIN,
@@ -265,4 +266,4 @@ class Anybody(RuleBasedStateMachine):
 
 
 TestAnybody = Anybody.TestCase
-TestAnybody.settings = settings(max_examples=40, stateful_step_count=25, deadline=None)
+TestAnybody.settings = settings(max_examples=times(40), stateful_step_count=25, deadline=None)

@@ -22,6 +22,7 @@ from ro_platform.kernel.canonical import canonical_bytes
 from ro_platform.kernel.digest import sha256_hex
 from ro_platform.kernel.identity import manifest_fingerprint
 from ro_platform.ledger.entry import body_of
+from tests.effort import times
 from tests.unit.test_no_pass_machine import ASSETS, GATED, RUNS, NoPassNoRead, Place
 
 WHO = st.sampled_from([EPHEMERAL_USER, "HUMAN::somebody"])
@@ -145,4 +146,4 @@ class Administered(NoPassNoRead):
 
 
 TestAdministered = Administered.TestCase
-TestAdministered.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+TestAdministered.settings = settings(max_examples=times(60), stateful_step_count=30, deadline=None)

@@ -29,6 +29,7 @@ from ro_platform.ledger.backends.memory import MemoryLedgerBackend
 from ro_platform.ledger.entry import EntryDraft
 from ro_platform.plane import Plane, shared_plane
 from ro_platform.runs.archive import Segment, verify_segment
+from tests.effort import times
 
 ACTOR = "HUMAN::keeper"
 
@@ -165,7 +166,7 @@ def test_a_copy_without_an_entry_is_found_again() -> None:
     assert again.body.segment == segment.body.segment
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=times(60), deadline=None)
 @given(st.data())
 def test_any_changed_copy_is_found(data: st.DataObject) -> None:
     """Law: a line changed, left out, doubled, moved or cut, or another body, does not verify."""
@@ -203,7 +204,7 @@ def test_any_changed_copy_is_found(data: st.DataObject) -> None:
         verify_segment(lines, segment.body)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=times(40), deadline=None)
 @given(st.integers(0, 5), st.integers(0, 70))
 def test_every_segment_leads_to_the_logs_root(exponent: int, entries: int) -> None:
     """Law: for any length and any number of segments, each copy verifies alone and in the log."""

@@ -29,6 +29,7 @@ from ro_platform.contracts import (
 )
 from ro_platform.contracts.schema import PUBLIC, contracts_schema, main, schema_text
 from ro_platform.errors import ContractError
+from tests.effort import times
 
 REPOSITORY = Path(__file__).parents[2]
 COMMITTED = REPOSITORY.joinpath(
@@ -173,7 +174,7 @@ EACH = pytest.mark.parametrize("model", PUBLIC, ids=lambda model: model.__name__
 def test_model_and_schema_agree(model: type[Contract]) -> None:
     """A document, sound or with one fault, is accepted by both or refused by both."""
 
-    @settings(max_examples=60)
+    @settings(max_examples=times(60))
     @given(documents(DEFS[model.__name__]) | mutated(model.__name__))
     def agree(document: Any) -> None:
         by_schema = next(validator(model.__name__).iter_errors(document), None)
@@ -187,7 +188,7 @@ def test_model_and_schema_agree(model: type[Contract]) -> None:
 def test_an_object_survives_its_json(model: type[Contract]) -> None:
     """An object, written as JSON and read again, is equal, and null fields are not written."""
 
-    @settings(max_examples=25)
+    @settings(max_examples=times(25))
     @given(documents(DEFS[model.__name__]))
     def survive(document: Any) -> None:
         try:

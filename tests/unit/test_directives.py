@@ -24,6 +24,7 @@ from ro_platform.errors import (
     NotFoundError,
     RunOperateError,
 )
+from tests.effort import times
 from tests.unit.access_world import binding, policy, token_for
 from tests.unit.admin_world import (
     ADMIN,
@@ -395,7 +396,9 @@ class DirectivesMachine(RuleBasedStateMachine):
 
 
 TestDirectivesMachine = DirectivesMachine.TestCase
-TestDirectivesMachine.settings = settings(max_examples=40, stateful_step_count=25, deadline=None)
+TestDirectivesMachine.settings = settings(
+    max_examples=times(40), stateful_step_count=25, deadline=None
+)
 
 
 def test_who_may_not_act_records_no_end_of_a_directive() -> None:

@@ -18,6 +18,7 @@ from ro_platform.contracts import JobStatus
 from ro_platform.dossier.verify import verify_dossier
 from ro_platform.errors import DossierRefusedError
 from ro_platform.kernel.digest import sha256_hex
+from tests.effort import times
 from tests.unit import dossier_vectors
 from tests.unit.dossier_forgeries import FORGERIES, Forgery, Parts, parts_of, tar
 from tests.unit.dossier_vectors import ARCHIVE, LIST
@@ -133,7 +134,9 @@ def test_the_second_verifier_says_why_and_exits_with_6(vectors: Vectors) -> None
 
 
 @settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=times(60),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(data=st.data())
 def test_any_changed_byte_is_refused(vectors: Vectors, tmp_path: Path, data: st.DataObject) -> None:

@@ -28,6 +28,7 @@ from ro_platform.artifacts.tables import PARQUET
 from ro_platform.artifacts.trees import TREE
 from ro_platform.contracts import GateRule
 from ro_platform.errors import DigestMismatchError, EncodingError, StoreNotWritableError
+from tests.effort import times
 
 
 @pytest.fixture
@@ -84,7 +85,7 @@ def test_equal_frames_are_one_artifact(store: ArtifactStore) -> None:
     assert encode(store, first) == encode(store, second) == encode(store, first[first.columns])
 
 
-@settings(max_examples=25)
+@settings(max_examples=times(25))
 @given(st.lists(st.integers(0, 90_000), max_size=6), st.booleans())
 def test_the_chunks_of_a_table_do_not_matter(cuts: list[int], as_reader: bool) -> None:
     """One table in any chunks, whole or streamed, gives the same bytes, over several row groups."""

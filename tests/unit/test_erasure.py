@@ -41,6 +41,7 @@ from ro_platform.plane import Plane, shared_plane
 from ro_platform.runs.erasure import Erasure, Erasures
 from ro_platform.runs.holdings import Held, Holdings
 from ro_platform.runs.manifest import ManifestFile
+from tests.effort import times
 from tests.unit.small_world import BOSS, InterruptedLedger, SmallWorld
 
 WHY = "the customer asked for it, DSR-7"
@@ -443,7 +444,7 @@ def test_who_publishes_after_the_bytes_went_is_refused(tmp_path: Path) -> None:
 FILES = [bytes([65 + number]) for number in range(4)]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=times(40), deadline=None)
 @given(st.data())
 def test_nobody_elses_bytes_go(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject

@@ -49,6 +49,7 @@ from ro_platform.ledger.entry import EntryDraft
 from ro_platform.plane import Plane
 from ro_platform.runs.manifest import ManifestFile
 from ro_platform.runs.publication import Work
+from tests.effort import times
 
 ACTOR = "SYSTEM::dagster"
 PASS, FAIL = GateStatus.PASS, GateStatus.FAIL
@@ -526,4 +527,4 @@ class GuardMachine(RuleBasedStateMachine):
 
 
 TestGuardMachine = GuardMachine.TestCase
-TestGuardMachine.settings = settings(max_examples=40, stateful_step_count=25, deadline=None)
+TestGuardMachine.settings = settings(max_examples=times(40), stateful_step_count=25, deadline=None)

@@ -22,6 +22,7 @@ from ro_platform.ledger.backends.base import Question, Row, Selection
 from ro_platform.ledger.backends.memory import MemoryLedgerBackend
 from ro_platform.ledger.entry import EntryDraft
 from ro_platform.plane import Plane
+from tests.effort import times
 from tests.unit.small_world import SmallWorld
 
 ACTOR = "SYSTEM::dagster"
@@ -106,7 +107,7 @@ def histories(draw: st.DrawFn, most: int = 12) -> History:
     return [(one, {n for n in used if n < one}) for one, used in makings]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=times(300), deadline=None)
 @given(
     history=histories(),
     origin=st.integers(0, 11),
@@ -122,7 +123,7 @@ def test_the_radius_is_what_a_plain_walk_finds(
         assert said(plane.revocations.impact(artifact(origin))) == expected(history, origin)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=times(300), deadline=None)
 @given(
     before=histories(),
     between=histories(),

@@ -24,6 +24,7 @@ from ro_platform.interop.bundle import FLAG, INDEX, Place, open_bundle
 from ro_platform.interop.laws import LAWS, LawOptions
 from ro_platform.interop.verdict import EngineGateVerdict
 from ro_platform.interop.verification import verify_bundle
+from tests.effort import times
 
 VECTORS: list[dict[str, Any]] = json.loads(
     Path(__file__).with_name("vectors").joinpath("interop/gate_laws.json").read_text()
@@ -142,7 +143,9 @@ NAMES = st.lists(
 MEMBERS = NAMES.flatmap(
     lambda names: st.fixed_dictionaries({name: st.binary(max_size=40) for name in names})
 )
-FRESH = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
+FRESH = settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=times(60)
+)
 COUNT = iter(range(10**9))
 
 

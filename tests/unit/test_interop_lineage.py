@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from ro_platform.errors import InvalidInputError
 from ro_platform.interop.lineage import git32, recompute, t_of, uer
+from tests.effort import times
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
@@ -39,7 +40,7 @@ def test_the_preimage_of_the_known_file() -> None:
 
 
 @given(st.text(max_size=300).filter(lambda text: text.isascii() or text.isprintable()))
-@settings(max_examples=200)
+@settings(max_examples=times(200))
 def test_uer_counts_bytes_and_reads_back(text: str) -> None:
     """The length is that of the UTF-8 bytes, little-endian, so a sequence of UER splits one way."""
     form = uer(text)

@@ -31,6 +31,7 @@ from ro_platform.kernel.identity import manifest_fingerprint, run_id
 from ro_platform.plane import Plane
 from ro_platform.runs.manifest import ManifestFile
 from ro_platform.runs.publication import Work
+from tests.effort import times
 
 ACTOR = "SYSTEM::machine"
 PARENTS = {"source": (), "middle": ("source",), "aside": ("source",), "end": ("middle", "aside")}
@@ -269,4 +270,4 @@ class NoPassNoRead(RuleBasedStateMachine):
 
 
 TestNoPassNoRead = NoPassNoRead.TestCase
-TestNoPassNoRead.settings = settings(max_examples=300, stateful_step_count=50)
+TestNoPassNoRead.settings = settings(max_examples=times(300), stateful_step_count=50)

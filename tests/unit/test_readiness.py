@@ -42,6 +42,7 @@ from ro_platform.ledger.entry import EntryDraft
 from ro_platform.plane import Plane
 from ro_platform.runs.manifest import ManifestFile
 from ro_platform.runs.readiness import Bounds, Look, Passed, Position, Readiness
+from tests.effort import times
 
 ACTOR = "SYSTEM::dagster"
 CONSUMER = "reports"
@@ -562,4 +563,4 @@ class Looks(RuleBasedStateMachine):
 
 
 TestLooks = Looks.TestCase
-TestLooks.settings = settings(max_examples=150, stateful_step_count=20, deadline=None)
+TestLooks.settings = settings(max_examples=times(150), stateful_step_count=20, deadline=None)

@@ -38,6 +38,7 @@ from ro_platform.runs.reconciliation import (
     judge,
 )
 from ro_platform.runs.unsettled import Mark, OpenAttempt, open_attempts
+from tests.effort import times
 
 FP = "a" * 64
 NOW = datetime(2030, 1, 2, tzinfo=UTC)
@@ -357,7 +358,9 @@ class Histories(RuleBasedStateMachine):
 
 
 TestAnyInterleaving = Histories.TestCase
-TestAnyInterleaving.settings = settings(max_examples=60, stateful_step_count=25, deadline=None)
+TestAnyInterleaving.settings = settings(
+    max_examples=times(60), stateful_step_count=25, deadline=None
+)
 
 
 def test_runs_that_wait_for_the_same_work_never_share_an_attempt() -> None:

@@ -27,6 +27,7 @@ from ro_platform.ledger.entry import EntryDraft
 from ro_platform.ledger.sealing import run_subject, touched_mention
 from ro_platform.runs.manifest import ManifestFile
 from ro_platform.runs.seals import RunSeals, reopening
+from tests.effort import times
 from tests.unit.small_world import BOSS, DAGSTER, InterruptedLedger, SmallWorld
 
 
@@ -327,4 +328,4 @@ class Records(RuleBasedStateMachine):
 
 
 TestRecords = Records.TestCase
-TestRecords.settings = settings(max_examples=40, stateful_step_count=20, deadline=None)
+TestRecords.settings = settings(max_examples=times(40), stateful_step_count=20, deadline=None)

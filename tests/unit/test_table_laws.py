@@ -25,6 +25,7 @@ from ro_platform.artifacts.backends.memory import MemoryBackend
 from ro_platform.artifacts.encodings import decode, encode, preview, table_schema
 from ro_platform.artifacts.store import ArtifactStore
 from ro_platform.errors import EncodingError
+from tests.effort import times
 from tests.unit.table_oracle import assert_same_cells, assert_same_frame, assert_same_table
 
 # --- every frame ---------------------------------------------------------------------------------
@@ -174,7 +175,7 @@ def check_frame(frame: pd.DataFrame) -> bool:
     return True
 
 
-@settings(max_examples=250)
+@settings(max_examples=times(250))
 @given(every_frame())
 def test_every_frame_comes_back_equal_or_is_refused(frame: pd.DataFrame) -> None:
     """Labels, flags, dtypes, and each cell with its Python type, whatever the columns hold."""
@@ -185,7 +186,7 @@ def test_the_usual_columns_are_not_refused() -> None:
     """The law is kept by keeping, not by refusing: of generated columns most kinds are stored."""
     stored: set[int] = set()
 
-    @settings(max_examples=300, database=None)
+    @settings(max_examples=times(300), database=None)
     @given(
         st.integers(0, len(_SCALARS) - 1).flatmap(
             lambda kind: st.tuples(st.just(kind), st.lists(_SCALARS[kind], min_size=1, max_size=2))
@@ -300,7 +301,7 @@ def every_table(draw: st.DrawFn) -> pa.Table:
     return pa.Table.from_arrays(columns, schema=schema)
 
 
-@settings(max_examples=250)
+@settings(max_examples=times(250))
 @given(every_table(), st.integers(0, 4))
 def test_every_table_comes_back_equal_or_is_refused(table: pa.Table, cut: int) -> None:
     """Schema, metadata, each cell; in other chunks or as a stream the same bytes; shown, always."""
@@ -367,7 +368,9 @@ def test_the_law_catches_a_comparison_that_skips_a_kind(
     monkeypatch.setattr(frame_objects, "first_difference", _blind_to(kinds))
     objects = st.integers(1, 2).flatmap(_cells)
 
-    @settings(max_examples=1500, database=None, phases=[Phase.generate], report_multiple_bugs=False)
+    @settings(
+        max_examples=times(1500), database=None, phases=[Phase.generate], report_multiple_bugs=False
+    )
     @given(objects)
     def law(cells: list[Any]) -> None:
         check_frame(pd.DataFrame({"c": pd.Series(cells, dtype=object)}))

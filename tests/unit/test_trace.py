@@ -36,6 +36,7 @@ from ro_platform.plane import shared_plane
 from ro_platform.runs.manifest import ManifestFile
 from ro_platform.runs.related import Relation
 from ro_platform.runs.trace import TraceKind
+from tests.effort import times
 from tests.unit.small_world import BOSS, DAGSTER, FAIL, SmallWorld
 
 Related = dict[int, Relation]
@@ -218,7 +219,7 @@ def _united(*parts: Related) -> Related:
     return whole
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=times(40), deadline=None)
 @given(st.data())
 def test_a_trace_is_complete_and_exact(data: st.DataObject) -> None:
     """Law: for every id of a random world, the trace by indexes is that of a scan of everything."""
