@@ -1,6 +1,6 @@
 """The result of ``make matrix`` as a row of ``docs/reference/test-matrix.md``.
 
-``python -m tests.matrix commit`` answers the commit that is tested, and refuses a tree with changes;
+``python -m tests.matrix commit`` answers the commit that is tested, and refuses changes beside it;
 ``record COMMIT SEED EFFORT JUNIT.XML`` adds the row.
 """
 
