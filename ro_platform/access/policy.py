@@ -6,7 +6,7 @@ for every process.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from ro_platform.access.roles import ALWAYS_FOUR_EYES, actions_of
@@ -102,6 +102,17 @@ class Access:
                 policy=decision.policy_digest,
             )
         return decision
+
+    def require_anywhere(self, actor: str, actions: Collection[Action]) -> None:
+        """Raise :class:`AccessDeniedError` for an actor who may do none of these anywhere: what
+        they ask about need not be looked up, and whether it is there is not told."""
+        found = self.in_force
+        if found is None:
+            self.require(actor, next(iter(actions)), self.target("plane"))
+            return
+        own = [binding for binding in found.policy.bindings if binding.actor == actor]
+        if not any(action in actions_of(binding.role) for binding in own for action in actions):
+            self.require(actor, next(iter(actions)), self.target("plane"))
 
     def _decide_single_user(self, actor: str, action: Action, target: Target) -> Decision:
         allowed = actor == self.single_user

@@ -14,8 +14,8 @@ from ro_platform.access.explain import explain
 from ro_platform.access.policy import PolicyInForce, Target, said
 from ro_platform.cli.access_explained import explanation_facts, say_explanation, scope_words
 from ro_platform.cli.access_starter import starter_policy, write_starter
+from ro_platform.cli.declared import Noun, asks, asks_within, public
 from ro_platform.cli.output import (
-    fails_clearly,
     json_option,
     out,
     say_json,
@@ -34,7 +34,7 @@ _FILE = click.Path(path_type=Path)
 _ACTOR: TypeAdapter[str] = TypeAdapter(Actor)
 
 
-@click.group()
+@click.group(cls=Noun)
 def command() -> None:
     """Write, check, publish and show the access policy; explain what it decides."""
 
@@ -55,7 +55,7 @@ def command() -> None:
     help="As whom Dagster's daemon acts.",
 )
 @json_option
-@fails_clearly
+@public("it writes a file to begin with, and reads nothing of the plane")
 def init(file: Path, approver: str, daemon: str, as_json: bool) -> None:
     """Write a first policy to FILE (access-policy.yaml), to be edited: you as admin, and others.
 
@@ -85,7 +85,7 @@ def init(file: Path, approver: str, daemon: str, as_json: bool) -> None:
 @click.argument("file", type=_FILE)
 @click.option("--reason", required=True, help="Why; it is recorded.")
 @json_option
-@fails_clearly
+@asks_within(Action.GRANT_ROLE)
 def publish(file: Path, reason: str, as_json: bool) -> None:
     """Publish the first policy from FILE (YAML or JSON). It ends the single-user mode, for good.
 
@@ -107,13 +107,11 @@ def publish(file: Path, reason: str, as_json: bool) -> None:
 
 @command.command()
 @json_option
-@fails_clearly
+@asks(Action.VIEW, "access-policy")
 def show(as_json: bool) -> None:
     """Show the policy in force: its version, its digest, and who has which role where."""
     plane = shared_plane(Settings.load())
     found = plane.access.in_force
-    if found is not None:
-        plane.identity.require(Action.VIEW, plane.access.target("access-policy"))
     if as_json:
         say_json(_facts(found) if found else {"single_user": plane.access.single_user})
         return
@@ -136,7 +134,7 @@ def show(as_json: bool) -> None:
 @command.command()
 @click.argument("file", type=_FILE, required=False)
 @json_option
-@fails_clearly
+@public("it reads the file that it is given; for the policy in force it asks for view")
 def check(file: Path | None, as_json: bool) -> None:
     """Check the policy in FILE, or the one in force: exit 3 and every finding, or nothing found.
 
@@ -166,7 +164,7 @@ def check(file: Path | None, as_json: bool) -> None:
 @click.option("--workload", help="Of which workload the target is.")
 @click.option("--stream", help="Of which stream the target is.")
 @json_option
-@fails_clearly
+@public("about oneself anybody may ask; about others it asks for view")
 def explain_command(
     actor: str, action: str, target: str, workload: str | None, stream: str | None, as_json: bool
 ) -> None:

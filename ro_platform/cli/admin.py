@@ -11,7 +11,7 @@ import click
 from ro_platform.admin.administration import Administration, Reconciled
 from ro_platform.admin.outcomes import Outcome
 from ro_platform.admin.replay import ReplayAction
-from ro_platform.cli.admin_authority import acting, say_mode
+from ro_platform.cli.admin_authority import say_mode
 from ro_platform.cli.admin_dagster import (
     administration_for,
     drains_of,
@@ -21,10 +21,10 @@ from ro_platform.cli.admin_dagster import (
 from ro_platform.cli.admin_forms import Values, commands
 from ro_platform.cli.admin_proofs import proofs
 from ro_platform.cli.admin_status import status
+from ro_platform.cli.declared import ADMINISTRATIVE, Noun, asks, asks_within
 from ro_platform.cli.output import (
     Cell,
     err,
-    fails_clearly,
     fields,
     json_option,
     moment,
@@ -54,7 +54,7 @@ _LISTS = ("standing", "pause", "manifests", "manifests_digest")
 """What `ro admin status` shows better than a line could."""
 
 
-@click.group()
+@click.group(cls=Noun)
 def command() -> None:
     """Pause, drain, cancel, replay, revoke, promote, erase, publish, grant: each on record."""
 
@@ -94,7 +94,7 @@ command.add_command(status)
 
 @command.command()
 @json_option
-@fails_clearly
+@asks_within(Action.AUTOMATE, *ADMINISTRATIVE)
 def reconcile(as_json: bool) -> None:
     """Bring every action that a crash left without an outcome to exactly one.
 
@@ -137,13 +137,12 @@ def reconcile(as_json: bool) -> None:
 @click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True)
 @click.option("--all", "everything", is_flag=True, help="No limit.")
 @json_option
-@fails_clearly
+@asks(Action.VIEW, "administrative events")
 def events(
     action: str | None, actor: str | None, limit: int, everything: bool, as_json: bool
 ) -> None:
     """List the newest administrative events, refusals included, newest first."""
     plane = shared_plane(Settings.load())
-    acting(plane, Action.VIEW, "administrative events")
     found: list[tuple[LedgerEntry, AdminEvent]] = []
     for entry, event in _events(plane):
         if action in (None, event.action_type.value) and actor in (None, event.actor):

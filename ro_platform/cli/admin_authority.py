@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TypeVar
+
 from ro_platform.cli.output import err
 from ro_platform.contracts import Action
+from ro_platform.errors import RunOperateError
 from ro_platform.plane import Plane
+
+Found = TypeVar("Found")
 
 SINGLE_USER = (
     "single-user mode: no access policy is in force, so {user} may do anything (`ro access init`)"
@@ -17,6 +23,34 @@ def acting(plane: Plane, action: Action, name: str, *, workload: str | None = No
     Raises :class:`NotAuthenticatedError` or :class:`AccessDeniedError`.
     """
     return plane.identity.require(action, plane.access.target(name, workload=workload))
+
+
+def reading(
+    plane: Plane,
+    action: Action,
+    name: str,
+    find: Callable[[], Found],
+    fingerprint_of: Callable[[Found], str],
+) -> Found:
+    """What is found under ``name``, if it may be read: whose manifest it is of says the workload.
+
+    Of another workload's it is said in the same words as of what is not there.
+    """
+    try:
+        found = find()
+    except RunOperateError:
+        acting(plane, action, name)
+        raise
+    acting(plane, action, name, workload=_workload(plane, fingerprint_of(found)))
+    return found
+
+
+def _workload(plane: Plane, fingerprint: str) -> str | None:
+    """The workload of a registered manifest; None where that cannot be said."""
+    try:
+        return plane.runs.manifest(fingerprint).workload
+    except RunOperateError:
+        return None
 
 
 def say_mode(plane: Plane) -> None:

@@ -13,10 +13,10 @@ import click
 from ro_platform.admin.intents import admin_request, canonical_digest
 from ro_platform.admin.pausing import TARGETS
 from ro_platform.admin.replay import ReplayBasis
-from ro_platform.cli.output import fails_clearly
+from ro_platform.cli.declared import asks_within
 from ro_platform.config.files import document_bytes
 from ro_platform.config.settings import Settings
-from ro_platform.contracts import AdminActionType, AdminRequest, JsonObject, Role
+from ro_platform.contracts import Action, AdminActionType, AdminRequest, JsonObject, Role
 from ro_platform.errors import InvalidInputError
 from ro_platform.kernel.documents import parse_document
 from ro_platform.plane import Plane, shared_plane
@@ -35,6 +35,7 @@ class Form:
     parameters: Callable[[Plane, Values], JsonObject]
     options: tuple[click.Parameter, ...] = ()
     extra: tuple[click.Parameter, ...] = field(default=())
+    also: tuple[Action, ...] = ()  # what it needs instead, for some parameters
 
 
 Finish = Callable[[Plane, AdminRequest, Values], None]
@@ -52,7 +53,7 @@ def request_of(plane: Plane, form: Form, values: Values) -> AdminRequest:
 
 
 def _command(form: Form, finish: Finish, *, with_extra: bool) -> click.Command:
-    @fails_clearly
+    @asks_within(Action(form.action_type.value), *form.also)
     def run(**values: Any) -> None:
         plane = shared_plane(Settings.load())
         plane.identity.actor()  # before anything is kept that a request refers to
@@ -273,6 +274,7 @@ FORMS = (
         "Publish the content of FILE (YAML or JSON) as the next version of config NAME.",
         _publish,
         (_argument("name"), _argument("file", type=click.Path(path_type=Path))),
+        also=(Action.GRANT_ROLE,),
     ),
     Form(
         "grant-role",

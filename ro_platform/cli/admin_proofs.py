@@ -7,7 +7,8 @@ from dataclasses import asdict
 import click
 
 from ro_platform.cli.admin_authority import acting
-from ro_platform.cli.output import fails_clearly, json_option, say_json, table, word
+from ro_platform.cli.declared import asks_within
+from ro_platform.cli.output import json_option, say_json, table, word
 from ro_platform.config.settings import Settings
 from ro_platform.contracts import Action
 from ro_platform.errors import ReplayDivergedError
@@ -17,7 +18,7 @@ from ro_platform.plane import shared_plane
 @click.command()
 @click.argument("event_id")
 @json_option
-@fails_clearly
+@asks_within(Action.VIEW)
 def proofs(event_id: str, as_json: bool) -> None:
     """Show what the replay EVENT_ID proved: identical bytes, or where they diverged first."""
     settings = Settings.load()

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from ro_platform.admin.administration import Administration
-from ro_platform.cli.admin_authority import acting, say_mode
+from ro_platform.cli.admin_authority import say_mode
 from ro_platform.cli.admin_dagster import (
     drains_of,
     orchestrator_of,
@@ -16,7 +16,8 @@ from ro_platform.cli.admin_dagster import (
     say_running,
     with_orchestrator,
 )
-from ro_platform.cli.output import fails_clearly, json_option, moment, out, say_json, table
+from ro_platform.cli.declared import asks
+from ro_platform.cli.output import json_option, moment, out, say_json, table
 from ro_platform.config.settings import Settings
 from ro_platform.contracts import Action
 from ro_platform.plane import shared_plane
@@ -25,12 +26,11 @@ from ro_platform.plane import shared_plane
 @click.command()
 @click.option("--runs", is_flag=True, help="Also ask Dagster which runs are under way.")
 @json_option
-@fails_clearly
+@asks(Action.VIEW, "administration")
 def status(runs: bool, as_json: bool) -> None:
     """Show what is paused, open directives, channels, retention and actions without an outcome."""
     plane = shared_plane(Settings.load())
     say_mode(plane)
-    acting(plane, Action.VIEW, "administration")
     administration = with_orchestrator(plane) if runs else plane.administration
     under_way = orchestrator_of(administration).running() if runs else ()
     waits = drains_of(plane, administration) if runs else ()

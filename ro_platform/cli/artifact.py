@@ -7,17 +7,19 @@ neither copied out nor previewed.
 from __future__ import annotations
 
 from collections import Counter
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import click
 from rich.progress import Progress
 
+from ro_platform.cli.admin_authority import reading
 from ro_platform.cli.artifact_erasure import erase
+from ro_platform.cli.declared import Noun, asks, asks_within, public
 from ro_platform.cli.output import (
     Cell,
     err,
-    fails_clearly,
     fields,
     json_option,
     out,
@@ -30,17 +32,23 @@ from ro_platform.cli.output import (
     word,
 )
 from ro_platform.config.settings import Settings
-from ro_platform.contracts import ErrorResponse
-from ro_platform.errors import GateRefusedError, IntegrityError, InvalidInputError
+from ro_platform.contracts import Action, ErrorResponse
+from ro_platform.errors import (
+    AccessDeniedError,
+    GateRefusedError,
+    IntegrityError,
+    InvalidInputError,
+)
 from ro_platform.plane import Plane, shared_plane
 from ro_platform.runs.audit import UNRECORDED, Finding
 from ro_platform.runs.lookup import Located
 
 _TARGET = click.argument("target", metavar="TARGET")
 _PREVIEW_ROWS = 10
+_NO_PREVIEW = "its gates have not passed, or it is no table or document"
 
 
-@click.group()
+@click.group(cls=Noun)
 def command() -> None:
     """List, show, get, verify and erase artifacts.
 
@@ -59,7 +67,7 @@ command.add_command(erase)
 @click.option("--asset", default="", help="Only this asset and those below it.")
 @click.option("--manifest", default="", help="Only under manifests that begin with these digits.")
 @json_option
-@fails_clearly
+@asks(Action.VIEW, "artifacts")
 def list_artifacts(asset: str, manifest: str, as_json: bool) -> None:
     """List what is on record: asset, manifest, revision, digest, size."""
     found = list(shared_plane(Settings.load()).lookup.on_record(asset, manifest))
@@ -79,15 +87,15 @@ def list_artifacts(asset: str, manifest: str, as_json: bool) -> None:
 @command.command()
 @_TARGET
 @json_option
-@fails_clearly
+@asks_within(Action.VIEW)
 def show(target: str, as_json: bool) -> None:
     """Show an artifact: digests, where it is bound, who made it, its gates and a preview."""
     plane = shared_plane(Settings.load())
-    found = plane.lookup.find(target)
+    found = _found(plane, Action.VIEW, target)
     first = found[0]
     gates = plane.lookup.standings(first)
     makers = [bound.attempt_id for bound in plane.lookup.makers(first.ref.digest)]
-    preview = _preview(plane, target)
+    preview, why_none = _preview(plane, target)
     if as_json:
         say_json(
             {
@@ -106,7 +114,7 @@ def show(target: str, as_json: bool) -> None:
     rows += [[f"gate {gate.gate_id}", word(gate.word)] for gate in gates]
     fields(rows)
     if preview is None:
-        out.print("no preview: its gates have not passed, or it is no table or document")
+        out.print(f"no preview: {why_none}", markup=False)
     else:
         _show_preview(preview)
 
@@ -115,10 +123,11 @@ def show(target: str, as_json: bool) -> None:
 @_TARGET
 @click.argument("destination", type=click.Path(path_type=Path))
 @json_option
-@fails_clearly
+@asks_within(Action.READ_ARTIFACT)
 def get(target: str, destination: Path, as_json: bool) -> None:
     """Copy an artifact to DESTINATION, verified while it streams; refused without PASS."""
     plane = shared_plane(Settings.load())
+    _found(plane, Action.READ_ARTIFACT, target)
     located = plane.lookup.readable(target)
     with err.status(f"copying {size(located.ref.size_bytes)} ..."):
         plane.store.copy_to(located.ref, destination)
@@ -135,7 +144,7 @@ def get(target: str, destination: Path, as_json: bool) -> None:
 )
 @click.option("--full", is_flag=True, help="Check both digests, not only the faster one.")
 @json_option
-@fails_clearly
+@public("it tells what is intact, sizes and the place of damage, and no content")
 def verify(target: str | None, everything: bool, full: bool, as_json: bool) -> None:
     """Read artifacts and check every byte against the digests they are named by.
 
@@ -191,15 +200,24 @@ def _audit(plane: Plane, *, full: bool) -> list[Finding]:
     return findings
 
 
-def _preview(plane: Plane, target: str) -> Any:
-    """The first rows of what may be read; nothing of what may not."""
+def _found(plane: Plane, action: Action, target: str) -> list[Located]:
+    """Where the artifact is bound, if its workload's artifacts may be looked at or read."""
+    find = partial(plane.lookup.find, target)
+    return reading(plane, action, f"artifact {target}", find, lambda found: found[0].fingerprint)
+
+
+def _preview(plane: Plane, target: str) -> tuple[Any, str]:
+    """The first rows of what may be read; of what may not None, and why."""
     from ro_platform.artifacts.encodings import preview  # pandas: only where it is needed
 
     try:
+        _found(plane, Action.READ_ARTIFACT, target)
         located: Located = plane.lookup.readable(target)
+    except AccessDeniedError as denied:
+        return None, denied.message
     except GateRefusedError:
-        return None
-    return preview(plane.store, located.ref, _PREVIEW_ROWS)
+        return None, _NO_PREVIEW
+    return preview(plane.store, located.ref, _PREVIEW_ROWS), _NO_PREVIEW
 
 
 def _show_preview(preview: Any) -> None:

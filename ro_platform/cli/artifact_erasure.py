@@ -12,7 +12,8 @@ import click
 from ro_platform.admin.intents import admin_request
 from ro_platform.admin.outcomes import Outcome
 from ro_platform.cli.admin_authority import acting
-from ro_platform.cli.output import err, fails_clearly, json_option, out, say_json, size
+from ro_platform.cli.declared import asks_within
+from ro_platform.cli.output import err, json_option, out, say_json, size
 from ro_platform.config.settings import Settings
 from ro_platform.contracts import Action, AdminActionType
 from ro_platform.errors import InvalidInputError
@@ -32,7 +33,7 @@ _DIGEST = re.compile(r"(sha256:)?([a-f0-9]{64})")
 )
 @click.option("--resume", is_flag=True, help="Complete erasures that a crash interrupted.")
 @json_option
-@fails_clearly
+@asks_within(Action.ERASE_ARTIFACT)
 def erase(
     target: str | None, reason: str | None, all_bindings: bool, resume: bool, as_json: bool
 ) -> None:

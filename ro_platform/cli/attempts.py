@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 from typing import Any
 
 import click
 
-from ro_platform.cli.admin_authority import acting
+from ro_platform.cli.admin_authority import acting, reading
+from ro_platform.cli.declared import Noun, asks, asks_within
 from ro_platform.cli.output import (
     Cell,
     err,
-    fails_clearly,
     fields,
     json_option,
     moment,
@@ -34,7 +35,7 @@ from ro_platform.runs.reconciliation import Ending, Pass
 _FINGERPRINT_DIGITS, _ID_DIGITS = 64, 32
 
 
-@click.group()
+@click.group(cls=Noun)
 def command() -> None:
     """List attempts, show one, and end those whose worker vanished."""
 
@@ -46,7 +47,7 @@ def command() -> None:
 @click.option("--limit", type=click.IntRange(min=1), default=50, show_default=True)
 @click.option("--all", "everything", is_flag=True, help="No limit.")
 @json_option
-@fails_clearly
+@asks(Action.VIEW, "attempts")
 def list_attempts(
     only_open: bool,
     run: str | None,
@@ -76,13 +77,15 @@ def list_attempts(
 @command.command()
 @click.argument("attempt_id")
 @json_option
-@fails_clearly
+@asks_within(Action.VIEW)
 def show(attempt_id: str, as_json: bool) -> None:
     """Show an attempt: every transition, what went in and came out, and its error.
 
     ATTEMPT_ID may be shortened to digits that only one begins with.
     """
-    moves = _moves_of(shared_plane(Settings.load()).ledger, attempt_id)
+    plane = shared_plane(Settings.load())
+    find = partial(_moves_of, plane.ledger, attempt_id)
+    moves = reading(plane, Action.VIEW, f"attempt {attempt_id}", find, _fingerprint)
     (record,) = project(moves)
     if as_json:
         transitions = [entry.to_json_value() for entry in moves]
@@ -103,7 +106,7 @@ def show(attempt_id: str, as_json: bool) -> None:
 @command.command()
 @click.option("--dry-run", is_flag=True, help="Say what would be ended; write nothing.")
 @json_option
-@fails_clearly
+@asks_within(Action.AUTOMATE)
 def reconcile(dry_run: bool, as_json: bool) -> None:
     """End the attempts whose end nobody told, by what Dagster has on record of their runs.
 
@@ -134,6 +137,11 @@ def reconcile(dry_run: bool, as_json: bool) -> None:
 
 def _moves(ledger: Ledger, **selection: Any) -> Iterable[LedgerEntry]:
     return ledger.scan(kind=EntryKind.ATTEMPT_TRANSITION, **selection)
+
+
+def _fingerprint(moves: list[LedgerEntry]) -> str:
+    (record,) = project(moves)
+    return record.manifest_fingerprint
 
 
 def _moves_of(ledger: Ledger, prefix: str) -> list[LedgerEntry]:

@@ -9,16 +9,17 @@ import click
 
 from ro_platform.admin.intents import admin_request
 from ro_platform.cli.admin_forms import publish_parameters
-from ro_platform.cli.output import fails_clearly, json_option, moment, out, say_json, short, table
+from ro_platform.cli.declared import Noun, asks, asks_within
+from ro_platform.cli.output import json_option, moment, out, say_json, short, table
 from ro_platform.config.files import document_bytes
 from ro_platform.config.settings import Settings
 from ro_platform.config.versions import PublishedConfig
-from ro_platform.contracts import AdminActionType
+from ro_platform.contracts import Action, AdminActionType
 from ro_platform.kernel.documents import parse_document
 from ro_platform.plane import shared_plane
 
 
-@click.group()
+@click.group(cls=Noun)
 def command() -> None:
     """Publish and show versioned configs."""
 
@@ -28,7 +29,7 @@ def command() -> None:
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--reason", required=True, help="Why this version exists; it is recorded.")
 @json_option
-@fails_clearly
+@asks_within(Action.PUBLISH_CONFIG, Action.GRANT_ROLE)
 def publish(name: str, file: Path, reason: str, as_json: bool) -> None:
     """Publish the content of FILE (YAML or JSON) as the next version of config NAME.
 
@@ -55,7 +56,7 @@ def publish(name: str, file: Path, reason: str, as_json: bool) -> None:
 @command.command("list")
 @click.argument("name", required=False)
 @json_option
-@fails_clearly
+@asks(Action.VIEW, "configs")
 def list_configs(name: str | None, as_json: bool) -> None:
     """List all versions, or those of config NAME, oldest first."""
     found = list(shared_plane(Settings.load()).configs.list(name))
@@ -83,7 +84,7 @@ def list_configs(name: str | None, as_json: bool) -> None:
 @click.argument("name")
 @click.option("--version", type=click.IntRange(min=1), help="Which version; by default the newest.")
 @json_option
-@fails_clearly
+@asks(Action.VIEW, "configs")
 def show(name: str, version: int | None, as_json: bool) -> None:
     """Show a version of config NAME: its content, and what a manifest pins."""
     configs = shared_plane(Settings.load()).configs

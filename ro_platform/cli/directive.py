@@ -10,12 +10,12 @@ from rich.text import Text
 from ro_platform.admin.differences import diff_lines
 from ro_platform.admin.directives import LIFETIME, MAX_LIFETIME, Directives
 from ro_platform.cli.admin import outcome_facts, say_outcome
-from ro_platform.cli.admin_authority import acting, say_mode
+from ro_platform.cli.admin_authority import say_mode
 from ro_platform.cli.admin_dagster import administration_for
 from ro_platform.cli.admin_forms import Values, commands
+from ro_platform.cli.declared import ADMINISTRATIVE, Noun, asks, asks_within
 from ro_platform.cli.output import (
     Cell,
-    fails_clearly,
     fields,
     json_option,
     moment,
@@ -34,7 +34,7 @@ from ro_platform.runs.lookup import MIN_PREFIX
 _REASON = click.option("--reason", required=True, help="Why; it is recorded.")
 
 
-@click.group()
+@click.group(cls=Noun)
 def command() -> None:
     """Propose what needs a second person; approve, reject and execute what others proposed."""
 
@@ -75,11 +75,10 @@ for part in commands(_propose, with_extra=False):
 @command.command("list")
 @click.option("--all", "everything", is_flag=True, help="Also those that have ended.")
 @json_option
-@fails_clearly
+@asks(Action.VIEW, "directives")
 def list_directives(everything: bool, as_json: bool) -> None:
     """List the directives that are open, newest first."""
     plane = shared_plane(Settings.load())
-    acting(plane, Action.VIEW, "directives")
     found = list(plane.directives.list(only_open=not everything))
     if as_json:
         say_json([item.to_json_value() for item in found])
@@ -94,11 +93,10 @@ def list_directives(everything: bool, as_json: bool) -> None:
 @command.command()
 @click.argument("directive")
 @json_option
-@fails_clearly
+@asks(Action.VIEW, "directives")
 def show(directive: str, as_json: bool) -> None:
     """Show a directive, and what it would change now."""
     plane = shared_plane(Settings.load())
-    acting(plane, Action.VIEW, "directives")
     found = _find(plane.directives, directive)
     directives = _directives(plane, found.request)
     diff, state = _difference(directives, found)
@@ -124,7 +122,7 @@ def show(directive: str, as_json: bool) -> None:
     "the proposal.",
 )
 @json_option
-@fails_clearly
+@asks_within(Action.APPROVE)
 def approve(directive: str, reason: str, state: str | None, as_json: bool) -> None:
     """Approve what somebody else proposed, if what it would change has not changed since."""
     plane = shared_plane(Settings.load())
@@ -147,7 +145,7 @@ def approve(directive: str, reason: str, state: str | None, as_json: bool) -> No
 @click.argument("directive")
 @_REASON
 @json_option
-@fails_clearly
+@asks_within(Action.APPROVE)
 def reject(directive: str, reason: str, as_json: bool) -> None:
     """Reject what was proposed, or withdraw what you proposed."""
     plane = shared_plane(Settings.load())
@@ -161,7 +159,7 @@ def reject(directive: str, reason: str, as_json: bool) -> None:
 @command.command()
 @click.argument("directive")
 @json_option
-@fails_clearly
+@asks_within(*ADMINISTRATIVE)
 def execute(directive: str, as_json: bool) -> None:
     """Do what was approved, once: refused if what it would change has changed since."""
     plane = shared_plane(Settings.load())

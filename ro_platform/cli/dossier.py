@@ -9,9 +9,9 @@ import click
 
 from ro_platform.checkpoints.keys import deployment_key, trusted_keys
 from ro_platform.cli.admin_authority import acting
+from ro_platform.cli.declared import Noun, asks_within, public
 from ro_platform.cli.output import (
     err,
-    fails_clearly,
     fields,
     json_option,
     out,
@@ -39,7 +39,7 @@ _KEY = "Its verifier key, as `ro ledger key` prints it, or a file that holds one
 _STATES = re.compile(r"(PASS|FAIL|SUCCEEDED|FAILED|LOST|REFUSED|CANCELED)( \(warned\))?")
 
 
-@click.group()
+@click.group(cls=Noun)
 def command() -> None:
     """Export, verify and show dossiers: one file that proves a run."""
 
@@ -51,7 +51,7 @@ def command() -> None:
 )
 @click.option("--with-artifacts", is_flag=True, help="Put the artifacts' bytes in, too.")
 @json_option
-@fails_clearly
+@asks_within(Action.AUDIT)
 def export(run: str, output: Path | None, with_artifacts: bool, as_json: bool) -> None:
     """Write the dossier of RUN: a fingerprint (its first digits do), a run id, or a manifest file.
 
@@ -87,7 +87,7 @@ def export(run: str, output: Path | None, with_artifacts: bool, as_json: bool) -
     help="A witness that must have signed the checkpoint, too. Can be repeated.",
 )
 @json_option
-@fails_clearly
+@public("it reads the file that it is given: whoever has a dossier may verify it")
 def verify(file: Path, key_text: str, witness_texts: tuple[str, ...], as_json: bool) -> None:
     """Verify FILE with nothing but the log's public key."""
     witnesses = [_key(text) for text in witness_texts]
@@ -105,7 +105,7 @@ def verify(file: Path, key_text: str, witness_texts: tuple[str, ...], as_json: b
 @click.option("--key", "key_text", metavar="PUB", help=f"{_KEY} By default, this deployment's.")
 @click.option("--html", type=click.Path(path_type=Path), help="Write a page for a browser here.")
 @json_option
-@fails_clearly
+@public("it reads the file that it is given, and shows what that tells")
 def show(file: Path, key_text: str | None, html: Path | None, as_json: bool) -> None:
     """Show a dossier to a person, after verifying it."""
     keys = (_key(key_text),) if key_text else trusted_keys(Settings.load())

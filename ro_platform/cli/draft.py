@@ -6,17 +6,21 @@ from pathlib import Path
 
 import click
 
+from ro_platform.cli.admin_authority import acting
+from ro_platform.cli.declared import Noun, asks, asks_within
 from ro_platform.cli.draft_run import NOTHING_GOVERNED, show_standings, standing_facts
-from ro_platform.cli.output import fails_clearly, json_option, out, say_json, size, table
+from ro_platform.cli.output import json_option, out, say_json, size, table
 from ro_platform.config.drafts import draft_facts, drafts_of, find_draft, remove_draft
 from ro_platform.config.settings import Settings
+from ro_platform.contracts import Action
+from ro_platform.errors import RunOperateError
 from ro_platform.plane import shared_plane
 from ro_platform.runs.plan import AssetStanding
 
 _NAME = click.argument("name")
 
 
-@click.group()
+@click.group(cls=Noun)
 def command() -> None:
     """List, show, look into and remove drafts. Nothing of a draft is governed.
 
@@ -26,7 +30,7 @@ def command() -> None:
 
 @command.command("list")
 @json_option
-@fails_clearly
+@asks(Action.VIEW, "drafts")
 def list_drafts(as_json: bool) -> None:
     """List the drafts of this deployment, and the manifest of the newest run of each."""
     settings = Settings.load()
@@ -44,10 +48,10 @@ def list_drafts(as_json: bool) -> None:
 @command.command()
 @_NAME
 @json_option
-@fails_clearly
+@asks_within(Action.VIEW)
 def show(name: str, as_json: bool) -> None:
     """Show what the newest run of draft NAME has made, and what its gates said."""
-    draft = find_draft(Settings.load(), name)
+    draft = _allowed(Action.VIEW, name)
     plane, fingerprint = shared_plane(draft), str(draft_facts(draft)["manifest_fingerprint"])
     made = sorted({asset for asset, _, _, _ in plane.lookup.on_record(beginning=fingerprint)})
     standings: tuple[AssetStanding, ...] = ()
@@ -69,13 +73,13 @@ def show(name: str, as_json: bool) -> None:
 @click.argument("target", metavar="TARGET")
 @click.argument("destination", type=click.Path(path_type=Path))
 @json_option
-@fails_clearly
+@asks_within(Action.READ_ARTIFACT)
 def get(name: str, target: str, destination: Path, as_json: bool) -> None:
     """Copy what draft NAME made to DESTINATION, whatever its gates said.
 
     A TARGET is as in `ro artifact get`.
     """
-    plane = shared_plane(find_draft(Settings.load(), name))
+    plane = shared_plane(_allowed(Action.READ_ARTIFACT, name))
     located = plane.lookup.find(target)[0]
     plane.store.copy_to(located.ref, destination)
     facts = {"draft": name, "governed": False, "artifact": located.ref.to_json_value()}
@@ -89,14 +93,28 @@ def get(name: str, target: str, destination: Path, as_json: bool) -> None:
 @command.command()
 @_NAME
 @json_option
-@fails_clearly
+@asks_within(Action.LAUNCH)
 def remove(name: str, as_json: bool) -> None:
     """Remove draft NAME and all that it made. Nothing governed refers to any of it."""
+    _allowed(Action.LAUNCH, name)
     remove_draft(Settings.load(), name)
     if as_json:
         say_json({"removed": name})
     else:
         out.print(f"DRAFT {name} is removed", markup=False)
+
+
+def _allowed(action: Action, name: str) -> Settings:
+    """The settings of a draft, for somebody who may do that to its workload's."""
+    settings = Settings.load()
+    plane, target = shared_plane(settings), f"draft {name}"
+    try:
+        draft = find_draft(settings, name)
+    except RunOperateError:
+        acting(plane, action, target)
+        raise
+    acting(plane, action, target, workload=draft_facts(draft).get("workload"))
+    return draft
 
 
 _COLUMNS = ("draft", "workload", "manifest_fingerprint", "actor")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from ro_platform.cli.admin_authority import acting
+from ro_platform.cli.declared import Noun, asks, asks_within, public
 from ro_platform.cli.gate_law import (
     BundleChoice,
     bundle_options,
@@ -15,20 +16,20 @@ from ro_platform.cli.gate_registration import export, register
 from ro_platform.cli.gate_revocation import impact, revoke
 from ro_platform.cli.gate_rules import diff, explain, run
 from ro_platform.cli.gate_verdicts import evidence, receipts
-from ro_platform.cli.output import fails_clearly, json_option, out, say_json, table
+from ro_platform.cli.output import json_option, out, say_json, table
 from ro_platform.config.settings import Settings
 from ro_platform.contracts import Action
 from ro_platform.plane import shared_plane
 
 
-@click.group()
+@click.group(cls=Noun)
 def command() -> None:
     """List gates and verdicts, revoke a PASS, drop a gate, verify an engine's bundle."""
 
 
 @command.command("list")
 @json_option
-@fails_clearly
+@asks(Action.VIEW, "gates")
 def list_gates(as_json: bool) -> None:
     """List the gates on record, by asset."""
     found = shared_plane(Settings.load()).gates.assets()
@@ -53,7 +54,7 @@ def list_gates(as_json: bool) -> None:
 @click.option("--asset", required=True, help="The asset that shall no longer have the gate.")
 @click.option("--reason", required=True, help="Why it goes; it is recorded.")
 @json_option
-@fails_clearly
+@asks_within(Action.DEPLOY)
 def drop(gate_id: str, asset: str, reason: str, as_json: bool) -> None:
     """Record that an asset no longer has gate GATE_ID, which its code does not declare any more."""
     plane = shared_plane(Settings.load())
@@ -68,7 +69,7 @@ def drop(gate_id: str, asset: str, reason: str, as_json: bool) -> None:
 @command.command()
 @bundle_options
 @json_option
-@fails_clearly
+@public("it reads the bundle that it is given, and nothing of the plane")
 def verify(chosen: BundleChoice, as_json: bool) -> None:
     """Recompute the sealed bundle in folder PATH: PASS, or FAIL with what differs and why.
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import click
 
-from ro_platform.cli.admin_authority import acting
+from ro_platform.cli.admin_authority import acting, reading
+from ro_platform.cli.declared import asks_within
 from ro_platform.cli.gate_law import (
     BundleChoice,
     bundle_options,
@@ -16,7 +18,6 @@ from ro_platform.cli.gate_law import (
 from ro_platform.cli.output import (
     Cell,
     err,
-    fails_clearly,
     fields,
     json_option,
     out,
@@ -40,7 +41,7 @@ from ro_platform.runs.lookup import Located
 @click.option("--reason", help="Why it is brought in; it goes into the receipt's notes.")
 @click.option("--new-revision", is_flag=True, help="Other bytes become the next revision.")
 @json_option
-@fails_clearly
+@asks_within(Action.REGISTER)
 def register(
     chosen: BundleChoice,
     asset: str,
@@ -85,16 +86,21 @@ def register(
 @click.argument("target", metavar="TARGET")
 @click.option("--gate", "gate_id", required=True, help="The gate whose verdict is asked for.")
 @json_option
-@fails_clearly
+@asks_within(Action.VIEW)
 def export(target: str, gate_id: str, as_json: bool) -> None:  # noqa: ARG001 - JSON either way
     """Print a gate's verdict on artifact TARGET in the engine's gate_receipt form, always JSON.
 
     A PASS is exported only while it stands: one that is stale, revoked or unverifiable is refused.
     """
     plane = shared_plane(Settings.load())
-    located = plane.lookup.find(target)[0]
+    find = partial(plane.lookup.find, target)
+    located = reading(plane, Action.VIEW, f"artifact {target}", find, _fingerprint)[0]
     receipt = as_engine_receipt(plane.receipts.read(_standing_verdict(plane, located, gate_id)))
     say_json(receipt.to_json_value())
+
+
+def _fingerprint(found: list[Located]) -> str:
+    return found[0].fingerprint
 
 
 def _standing_verdict(plane: Plane, located: Located, gate_id: str) -> ReceiptRecorded:

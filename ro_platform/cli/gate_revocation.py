@@ -12,11 +12,11 @@ import click
 from rich.progress import Progress, TextColumn, TimeElapsedColumn
 
 from ro_platform.admin.intents import admin_request
+from ro_platform.cli.declared import asks_within
 from ro_platform.cli.gate_picture import picture
-from ro_platform.cli.gate_verdicts import one_artifact, target_argument
+from ro_platform.cli.gate_verdicts import one_artifact, one_artifact_for, target_argument
 from ro_platform.cli.output import (
     err,
-    fails_clearly,
     json_option,
     moment,
     out,
@@ -25,7 +25,7 @@ from ro_platform.cli.output import (
     table,
 )
 from ro_platform.config.settings import Settings
-from ro_platform.contracts import AdminActionType
+from ro_platform.contracts import Action, AdminActionType
 from ro_platform.errors import InvalidInputError
 from ro_platform.gates.impact import Impact, ImpactedArtifact
 from ro_platform.gates.revocation import Revoked
@@ -40,14 +40,14 @@ _SHOWN = 50
 @click.option("--svg", type=click.Path(path_type=Path), help="Also draw it, into this new file.")
 @click.option("--all", "everything", is_flag=True, help=f"List all, not only {_SHOWN}.")
 @json_option
-@fails_clearly
+@asks_within(Action.VIEW)
 def impact(target: str, svg: Path | None, everything: bool, as_json: bool) -> None:
     """List every artifact that was made from TARGET, directly or through others. Changes nothing.
 
     A TARGET is ASSET@FINGERPRINT, a locator (refs/...json) or a SHA-256.
     """
     plane = shared_plane(Settings.load())
-    ref = one_artifact(plane, target)
+    ref = one_artifact_for(plane, Action.VIEW, target)
     with _late_progress() as progress:
         found = plane.revocations.impact(ref, progress)
     if svg:
@@ -66,7 +66,7 @@ def impact(target: str, svg: Path | None, everything: bool, as_json: bool) -> No
 @target_argument
 @click.option("--reason", required=True, help="Why the PASS is withdrawn; it is recorded.")
 @json_option
-@fails_clearly
+@asks_within(Action.REVOKE_PASS)
 def revoke(gate_id: str, target: str, reason: str, as_json: bool) -> None:
     """Withdraw the PASS of gate GATE_ID on TARGET, and block everything that was made from it.
 

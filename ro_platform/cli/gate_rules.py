@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ro_platform.artifacts.addressing import blob_name
+from ro_platform.cli.declared import asks, asks_within
 from ro_platform.cli.output import (
     Cell,
     err,
-    fails_clearly,
     fields,
     json_option,
     out,
@@ -21,7 +21,7 @@ from ro_platform.cli.output import (
     word,
 )
 from ro_platform.config.settings import Settings
-from ro_platform.contracts import ArtifactRef, EntryKind
+from ro_platform.contracts import Action, ArtifactRef, EntryKind
 from ro_platform.errors import GateRefusedError, NotFoundError
 from ro_platform.gates.catalogue import declared_in
 from ro_platform.kernel.code.listing import NOT_COVERED, listing_digest
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("gate_id", metavar="GATE")
 @json_option
-@fails_clearly
+@asks(Action.VIEW, "gates")
 def explain(gate_id: str, as_json: bool) -> None:
     """Show what gate GATE judges by: its rule, all that went into it, and what is not covered."""
     settings = Settings.load()
@@ -64,7 +64,7 @@ def explain(gate_id: str, as_json: bool) -> None:
 @click.argument("old", metavar="GATE_OR_OLD")
 @click.argument("new", required=False)
 @json_option
-@fails_clearly
+@asks(Action.VIEW, "gates")
 def diff(old: str, new: str | None, as_json: bool) -> None:
     """Compare two rules, part by part: rule OLD with rule NEW, or what gate GATE judged by before
     with what it judges by now."""
@@ -92,7 +92,7 @@ def diff(old: str, new: str | None, as_json: bool) -> None:
 @click.option("--asset", help="Only the gates of this asset.")
 @click.option("--gate", help="Only this gate.")
 @json_option
-@fails_clearly
+@asks_within(Action.LAUNCH)
 def run(manifest: str | None, asset: str | None, gate: str | None, as_json: bool) -> None:
     """Judge what exists again, wherever a gate has no verdict under its rule of now.
 

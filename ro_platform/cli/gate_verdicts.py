@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import click
 
+from ro_platform.cli.admin_authority import reading
+from ro_platform.cli.declared import asks_within
 from ro_platform.cli.output import (
     Cell,
-    fails_clearly,
     json_option,
     moment,
     out,
@@ -19,16 +21,22 @@ from ro_platform.cli.output import (
     word,
 )
 from ro_platform.config.settings import Settings
-from ro_platform.contracts import BoundRef
+from ro_platform.contracts import Action, BoundRef
 from ro_platform.errors import InvalidInputError, NotFoundError
 from ro_platform.gates.verdicts import Verdict, verdicts_on
 from ro_platform.plane import Plane, shared_plane
+from ro_platform.runs.lookup import Located
 
 target_argument = click.argument("target", metavar="TARGET")
 
 
 def one_artifact(plane: Plane, target: str) -> BoundRef:
-    """The one bound artifact that ``target`` names.
+    """The one bound artifact that ``target`` names; raises as :func:`one_located`."""
+    return one_located(plane, target).ref
+
+
+def one_located(plane: Plane, target: str) -> Located:
+    """The one bound artifact that ``target`` names, and where it is bound.
 
     Raises :class:`InvalidInputError` where the same bytes are bound in several places: verdicts
     speak of one asset under one manifest.
@@ -43,20 +51,29 @@ def one_artifact(plane: Plane, target: str) -> BoundRef:
             next_step="Name the one that is meant as ASSET@FINGERPRINT.",
         )
     [located] = places.values()
-    return located.ref
+    return located
+
+
+def one_artifact_for(plane: Plane, action: Action, target: str) -> BoundRef:
+    """The one bound artifact that ``target`` names, for somebody who may do that to its workload's.
+
+    Raises also :class:`AccessDeniedError`.
+    """
+    find = partial(one_located, plane, target)
+    return reading(plane, action, f"artifact {target}", find, lambda found: found.fingerprint).ref
 
 
 @click.command()
 @target_argument
 @json_option
-@fails_clearly
+@asks_within(Action.VIEW)
 def receipts(target: str, as_json: bool) -> None:
     """List every verdict on an artifact, oldest first: status, rule, receipt, evidence, revocation.
 
     A TARGET is ASSET@FINGERPRINT, a locator (refs/...json) or a SHA-256.
     """
     plane = shared_plane(Settings.load())
-    ref = one_artifact(plane, target)
+    ref = one_artifact_for(plane, Action.VIEW, target)
     found = verdicts_on(plane.store, plane.ledger, ref)
     if as_json:
         say_json({"artifact": ref.to_json_value(), "verdicts": [_facts(item) for item in found]})
@@ -73,11 +90,11 @@ def receipts(target: str, as_json: bool) -> None:
 @click.argument("destination", type=click.Path(path_type=Path))
 @click.option("--gate", "gate_id", required=True, help="Whose newest verdict it is.")
 @json_option
-@fails_clearly
+@asks_within(Action.READ_ARTIFACT)
 def evidence(target: str, destination: Path, gate_id: str, as_json: bool) -> None:
     """Copy the evidence of a gate's newest verdict on an artifact to DESTINATION, verified."""
     plane = shared_plane(Settings.load())
-    ref = one_artifact(plane, target)
+    ref = one_artifact_for(plane, Action.READ_ARTIFACT, target)
     found = [
         item
         for item in verdicts_on(plane.store, plane.ledger, ref)

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import click
 
+from ro_platform.cli.declared import Noun, asks
 from ro_platform.cli.ledger_archive import archive
 from ro_platform.cli.ledger_checkpoints import checkpoint, checkpoints, key
 from ro_platform.cli.ledger_schema import grant, migrate
 from ro_platform.cli.ledger_verification import verify
-from ro_platform.cli.output import fails_clearly, json_option, moment, out, say_json, table
+from ro_platform.cli.output import json_option, moment, out, say_json, table
 from ro_platform.config.settings import Settings
-from ro_platform.contracts import EntryKind
+from ro_platform.contracts import Action, EntryKind
 from ro_platform.ledger.words import entry_words
 from ro_platform.plane import shared_plane
 
 
-@click.group()
+@click.group(cls=Noun)
 def command() -> None:
     """Read, verify and prove the ledger."""
 
@@ -32,7 +33,7 @@ def command() -> None:
 @click.option("--limit", type=click.IntRange(min=1), default=50, show_default=True)
 @click.option("--all", "everything", is_flag=True, help="No limit.")
 @json_option
-@fails_clearly
+@asks(Action.VIEW, "the ledger")
 def log(
     kind: str | None,
     run_id: str | None,
@@ -74,7 +75,7 @@ def log(
 @click.argument("seq", type=click.IntRange(min=0))
 @click.option("--size", type=click.IntRange(min=1), help="Under the root of that size.")
 @json_option
-@fails_clearly
+@asks(Action.VIEW, "the ledger")
 def prove(seq: int, size: int | None, as_json: bool) -> None:
     """Prove that entry SEQ is in the log: its bytes, the sibling hashes, and the root.
 

@@ -8,9 +8,9 @@ import click
 from rich.progress import Progress
 
 from ro_platform.cli.admin_authority import acting
+from ro_platform.cli.declared import asks_within
 from ro_platform.cli.output import (
     err,
-    fails_clearly,
     json_option,
     out,
     say_json,
@@ -37,7 +37,7 @@ from ro_platform.runs.archive import SEGMENT_SIZE, CheckedSegment, Segment
 )
 @click.option("--verify", "verifying", is_flag=True, help="Read all copies back and check them.")
 @json_option
-@fails_clearly
+@asks_within(Action.AUTOMATE)
 def archive(upto: int | None, count: int, verifying: bool, as_json: bool) -> None:
     """Copy complete segments of the ledger to the artifact store, each verifiable by itself.
 

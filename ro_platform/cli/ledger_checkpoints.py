@@ -11,7 +11,8 @@ from ro_platform.checkpoints.keys import deployment_key, trusted_keys
 from ro_platform.checkpoints.notes import SignedCheckpoint, checked_origin
 from ro_platform.checkpoints.service import Delivery, Holding
 from ro_platform.cli.admin_authority import acting
-from ro_platform.cli.output import fails_clearly, json_option, out, say_error, say_json, table
+from ro_platform.cli.declared import asks, asks_within, public
+from ro_platform.cli.output import json_option, out, say_error, say_json, table
 from ro_platform.config.settings import Settings
 from ro_platform.contracts import Action, ErrorResponse
 from ro_platform.errors import RunOperateError
@@ -27,7 +28,7 @@ from ro_platform.plane import shared_plane
     help="Only if that many entries came since the last one; witnesses are served all the same.",
 )
 @json_option
-@fails_clearly
+@asks_within(Action.AUTOMATE)
 def checkpoint(every: int | None, as_json: bool) -> None:
     """Sign the ledger's size and root, and hand it to the witnesses.
 
@@ -52,7 +53,7 @@ def checkpoint(every: int | None, as_json: bool) -> None:
 
 @click.command()
 @json_option
-@fails_clearly
+@asks(Action.VIEW, "the ledger's checkpoints")
 def checkpoints(as_json: bool) -> None:
     """List our checkpoints, and what each witness holds."""
     service = shared_plane(Settings.load()).checkpoints
@@ -73,7 +74,7 @@ def checkpoints(as_json: bool) -> None:
 @click.command()
 @click.option("--create", is_flag=True, help="Make a key where RO_SIGNING_KEY says, once.")
 @json_option
-@fails_clearly
+@public("a verifier key is for everybody; to make the key it asks for issue_token")
 def key(create: bool, as_json: bool) -> None:
     """Print the verifier key by which others check this ledger's checkpoints.
 

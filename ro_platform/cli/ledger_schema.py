@@ -5,7 +5,8 @@ from __future__ import annotations
 import click
 
 from ro_platform.cli.admin_authority import acting
-from ro_platform.cli.output import fails_clearly, json_option, out, say_json
+from ro_platform.cli.declared import asks_within, public
+from ro_platform.cli.output import json_option, out, say_json
 from ro_platform.config.settings import Settings, is_postgres, path_of
 from ro_platform.contracts import Action, AdminActionType
 from ro_platform.errors import InvalidInputError, LedgerOutdatedError
@@ -15,7 +16,7 @@ from ro_platform.plane import shared_plane
 @click.command()
 @click.option("--check", is_flag=True, help="Change nothing; fail if there is something to do.")
 @json_option
-@fails_clearly
+@public("an outdated ledger cannot say who may; its database lets the owner alone")
 def migrate(check: bool, as_json: bool) -> None:
     """Bring the ledger of an older release to this release's schema version.
 
@@ -55,7 +56,7 @@ def migrate(check: bool, as_json: bool) -> None:
 @click.argument("role")
 @click.option("--reason", required=True, help="Why the role may append; it is recorded.")
 @json_option
-@fails_clearly
+@asks_within(Action.GRANT_ROLE)
 def grant(role: str, reason: str, as_json: bool) -> None:
     """Let ROLE of the PostgreSQL server read the ledger and append to it, and nothing else.
 

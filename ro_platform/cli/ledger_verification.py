@@ -12,7 +12,8 @@ from rich.progress import Progress
 from ro_platform.checkpoints.keys import trusted_keys, verifier_keys
 from ro_platform.checkpoints.service import Checkpoints
 from ro_platform.checkpoints.witnesses.addresses import witness_at
-from ro_platform.cli.output import err, fails_clearly, json_option, out, say_json
+from ro_platform.cli.declared import public
+from ro_platform.cli.output import err, json_option, out, say_json
 from ro_platform.config.settings import Settings
 from ro_platform.errors import InvalidInputError
 from ro_platform.kernel.files import read_file
@@ -47,7 +48,7 @@ _SIZE_AND_ROOT = re.compile(r"([0-9]{1,18}):([0-9a-fA-F]{64})")
     help="Processes that verify a large ledger. By default one a processor.",
 )
 @json_option
-@fails_clearly
+@public("it tells size, root and the place of damage, and no entry")
 def verify(
     against: tuple[str, ...],
     addresses: tuple[str, ...],

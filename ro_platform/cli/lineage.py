@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from ro_platform.cli.output import fails_clearly, fields, json_option, out, say_json, table
+from ro_platform.cli.declared import Noun, public
+from ro_platform.cli.output import fields, json_option, out, say_json, table
 from ro_platform.interop.lineage import recompute as recomputed
 
 _LISTS = ("--parameters", "--artefacts")
@@ -29,7 +30,7 @@ class _Lists(click.Command):
         return super().parse_args(ctx, repeated)
 
 
-@click.group()
+@click.group(cls=Noun)
 def command() -> None:
     """Recompute an engine's lineage hashes."""
 
@@ -52,7 +53,7 @@ def command() -> None:
 )
 @click.option("--git-commit", metavar="HEX40", help="The commit that the run was made with.")
 @json_option
-@fails_clearly
+@public("it reads what it is given, and nothing of the plane")
 def recompute(
     parameters: tuple[Path, ...],
     artefacts: tuple[Path, ...],

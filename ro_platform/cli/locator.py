@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from ro_platform.cli.output import Cell, fails_clearly, fields, json_option, say_json
+from ro_platform.cli.declared import Noun, public
+from ro_platform.cli.output import Cell, fields, json_option, say_json
 from ro_platform.errors import InvalidInputError
 from ro_platform.interop.locators import LocatorCheck, check_locator
 from ro_platform.interop.objects import EngineOutputLocator
@@ -14,7 +15,7 @@ from ro_platform.kernel.documents import MAX_DOCUMENT_BYTES
 from ro_platform.kernel.files import read_file
 
 
-@click.group()
+@click.group(cls=Noun)
 def command() -> None:
     """Check an engine's locators."""
 
@@ -26,7 +27,7 @@ def command() -> None:
     "--root", type=click.Path(path_type=Path), help="Look at the bytes below this folder."
 )
 @json_option
-@fails_clearly
+@public("it reads what it is given, and nothing of the plane")
 def check(locator: str, template: str | None, root: Path | None, as_json: bool) -> None:
     """Check a locator (a JSON file, or the JSON itself): form, path and, with --root, bytes."""
     found = check_locator(_read(locator), template=template, root=root)

@@ -9,6 +9,7 @@ import traceback
 
 import click
 
+from ro_platform.cli.declared import declaring
 from ro_platform.cli.output import err, say_error
 from ro_platform.errors import RunOperateError
 
@@ -62,7 +63,7 @@ class _Nouns(click.Group):
             return None
         module = importlib.import_module(f"ro_platform.cli.{cmd_name}")
         command: click.Command = module.command
-        return command
+        return declaring(command)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         """The nouns and what they are for, without loading any."""

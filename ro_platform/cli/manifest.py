@@ -8,9 +8,9 @@ from pathlib import Path
 import click
 
 from ro_platform.cli.admin_authority import acting
+from ro_platform.cli.declared import Noun, asks, asks_within, public
 from ro_platform.cli.output import (
     err,
-    fails_clearly,
     fields,
     json_option,
     out,
@@ -30,7 +30,7 @@ from ro_platform.runs.manifest import read_manifest_file
 _FILE = click.argument("file", type=click.Path(path_type=Path))
 
 
-@click.group()
+@click.group(cls=Noun)
 def command() -> None:
     """Fingerprint, show and register manifests."""
 
@@ -38,7 +38,7 @@ def command() -> None:
 @command.command()
 @_FILE
 @json_option
-@fails_clearly
+@public("it reads the file that it is given, and nothing of the plane")
 def fingerprint(file: Path, as_json: bool) -> None:
     """Print the manifest_fingerprint of FILE: the SHA-256 of its canonical bytes."""
     found = read_manifest_file(file)
@@ -58,7 +58,7 @@ def fingerprint(file: Path, as_json: bool) -> None:
 @_FILE
 @click.option("--canonical", is_flag=True, help="The exact bytes that are hashed, nothing else.")
 @json_option
-@fails_clearly
+@public("it reads the file that it is given, and nothing of the plane")
 def show(file: Path, canonical: bool, as_json: bool) -> None:
     """Show the manifest in FILE and its identities."""
     found = read_manifest_file(file)
@@ -89,7 +89,7 @@ def show(file: Path, canonical: bool, as_json: bool) -> None:
 @command.command()
 @_FILE
 @json_option
-@fails_clearly
+@asks_within(Action.REGISTER)
 def register(file: Path, as_json: bool) -> None:
     """Put the manifest in FILE on record: its bytes, its inputs, its entry, its partition."""
     settings = Settings.load()
@@ -133,7 +133,7 @@ def register(file: Path, as_json: bool) -> None:
 
 @command.command("list")
 @json_option
-@fails_clearly
+@asks(Action.VIEW, "manifests")
 def list_manifests(as_json: bool) -> None:
     """List the registered manifests, oldest first."""
     found = list(shared_plane(Settings.load()).runs.registered())

@@ -15,11 +15,11 @@ from rich.text import Text
 
 from ro_platform.cli import run_changes
 from ro_platform.cli.admin_authority import acting
+from ro_platform.cli.declared import asks_within
 from ro_platform.cli.draft_run import run_draft
 from ro_platform.cli.output import (
     Cell,
     err,
-    fails_clearly,
     json_option,
     out,
     say_error,
@@ -54,7 +54,7 @@ _POLL_SECONDS = 0.25
     "--draft-name", metavar="NAME", help="With --draft: its name, by default the workload's."
 )
 @json_option
-@fails_clearly
+@asks_within(Action.LAUNCH)
 def command(
     file: Path,
     replay: bool,

@@ -10,7 +10,8 @@ from typing import Any, TypeVar
 import click
 
 from ro_platform.access.tokens import MAX_LIFETIME, IssuedToken
-from ro_platform.cli.output import err, fails_clearly, json_option, moment, out, say_json, table
+from ro_platform.cli.declared import Noun, asks, asks_within, public
+from ro_platform.cli.output import err, json_option, moment, out, say_json, table
 from ro_platform.config.settings import Settings
 from ro_platform.contracts import Action
 from ro_platform.errors import NotAuthenticatedError
@@ -36,7 +37,7 @@ _days_option = click.option(
 )
 
 
-@click.group()
+@click.group(cls=Noun)
 def command() -> None:
     """Issue, renew, list and revoke the tokens by which people and services say who they are."""
 
@@ -46,7 +47,7 @@ def command() -> None:
 @_days_option
 @_reason_option("What it is for")
 @json_option
-@fails_clearly
+@asks_within(Action.ISSUE_TOKEN)
 def issue(holder: str, days: int, reason: str, as_json: bool) -> None:
     """Issue a token for ACTOR, and print it: once, here, and never again.
 
@@ -68,7 +69,7 @@ def issue(holder: str, days: int, reason: str, as_json: bool) -> None:
 @_days_option
 @click.option("--reason", default="renewed by its holder", show_default=True, help="Recorded.")
 @json_option
-@fails_clearly
+@public("the token that is renewed is the proof")
 def renew(days: int, reason: str, as_json: bool) -> None:
     """Print a new token in place of the one in RO_TOKEN, which ends. It needs no role.
 
@@ -93,7 +94,7 @@ def renew(days: int, reason: str, as_json: bool) -> None:
 @_days_option
 @_reason_option("How it came to this")
 @json_option
-@fails_clearly
+@public("it needs the access key, which only the deployment's own user can read")
 def recover(holder: str, days: int, reason: str, as_json: bool) -> None:
     """Print a token for an admin, where no admin has one that is taken any more.
 
@@ -111,14 +112,13 @@ def recover(holder: str, days: int, reason: str, as_json: bool) -> None:
 
 @command.command("list")
 @json_option
-@fails_clearly
+@asks(Action.AUDIT, "the list of tokens")
 def list_tokens(as_json: bool) -> None:
     """List all tokens, oldest first: whose, by whom, until when, and whether they are taken.
 
     A token is standing, expired, revoked, or lost: issued under another access key than today's.
     """
     plane = shared_plane(Settings.load())
-    plane.identity.require(Action.AUDIT, plane.access.target("the list of tokens"))
     found = list(plane.tokens.list())
     if as_json:
         say_json([asdict(record) for record in found])
@@ -145,7 +145,7 @@ def list_tokens(as_json: bool) -> None:
 @click.argument("token_id", metavar="ID")
 @_reason_option("Why it is not taken any more")
 @json_option
-@fails_clearly
+@asks_within(Action.REVOKE_TOKEN)
 def revoke(token_id: str, reason: str, as_json: bool) -> None:
     """Revoke the token with that ID, at once and for good. Its holder may always do that.
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import click
 
-from ro_platform.cli.output import fails_clearly, json_option, moment, out, say_json, table, word
+from ro_platform.cli.declared import asks
+from ro_platform.cli.output import json_option, moment, out, say_json, table, word
 from ro_platform.config.settings import Settings
+from ro_platform.contracts import Action
 from ro_platform.ledger.words import entry_words
 from ro_platform.plane import shared_plane
 from ro_platform.runs.trace import Trace, TraceKind
@@ -20,7 +22,7 @@ from ro_platform.runs.trace import Trace, TraceKind
     help="What ID is the id of, where it is ambiguous.",
 )
 @json_option
-@fails_clearly
+@asks(Action.VIEW, "the ledger")
 def command(identifier: str, kind: str | None, as_json: bool) -> None:
     """Show everything that made, used, judged or touched what ID names, in the ledger's order.
 

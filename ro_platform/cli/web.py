@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ro_platform.cli.output import fails_clearly, json_option, out, say_json
+from ro_platform.cli.declared import public
+from ro_platform.cli.output import json_option, out, say_json
 from ro_platform.config.settings import Settings
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 )
 @click.option("--daemon", is_flag=True, help="Run Dagster's daemon as well; the two end together.")
 @json_option
-@fails_clearly
+@public("each request that it serves is asked by itself")
 def command(host: str, port: int, daemon: bool, as_json: bool) -> None:
     """Serve the Dagster UI behind its face: nobody reaches it without signing in.
 
