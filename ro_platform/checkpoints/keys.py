@@ -38,13 +38,23 @@ def has_deployment_key(settings: Settings) -> bool:
 
 
 def trusted_keys(settings: Settings) -> tuple[VerifierKey, ...]:
-    """The keys that checkpoints are believed by; none where no key was made yet."""
+    """The keys that checkpoints are believed by; none where no key was made yet.
+
+    Raises :class:`SettingsError` for a user of the system who may not look where they are kept.
+    """
     if settings.trusted_keys:
         return verifier_keys(settings.trusted_keys)
     public = settings.signing_key.with_name(f"{settings.signing_key.name}.pub")
-    if public.is_file():
-        return verifier_keys(str(public))
-    own = read_key_file(settings.signing_key).verifier if has_deployment_key(settings) else None
+    try:
+        if public.is_file():
+            return verifier_keys(str(public))
+        own = read_key_file(settings.signing_key).verifier if has_deployment_key(settings) else None
+    except PermissionError as error:
+        raise SettingsError(
+            f"The folder of the keys, {public.parent}, is closed to this user of the system.",
+            next_step="Name the verifier key that you were given: `--key`, or RO_TRUSTED_KEYS.",
+            setting="RO_TRUSTED_KEYS",
+        ) from error
     return (own,) if own else ()
 
 

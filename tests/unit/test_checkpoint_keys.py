@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -112,3 +113,23 @@ def test_a_private_key_is_not_taken_for_a_public_one() -> None:
     with pytest.raises(InvalidInputError) as caught:
         verifier_keys(secret)
     assert secret.split("+", 4)[4] not in str(caught.value)
+
+
+def test_who_may_not_read_the_keys_is_told_which_key_to_name(tmp_path: Path) -> None:
+    """Another user of the system can verify, with the key that they were given."""
+    found = settings(tmp_path)
+    create_key_file(found.signing_key, found.ledger_origin)
+    tmp_path.chmod(0o755)
+    found.signing_key.parent.chmod(0)
+    own, other = os.geteuid(), 65534
+    try:
+        if own == 0:  # whom no folder is closed to
+            os.seteuid(other)
+        with pytest.raises(SettingsError, match="closed to this user") as refused:
+            trusted_keys(found)
+        named = settings(tmp_path, RO_TRUSTED_KEYS=PETER)
+        assert [str(key) for key in trusted_keys(named)] == [PETER]
+    finally:
+        os.seteuid(own)
+        found.signing_key.parent.chmod(0o700)
+    assert "--key" in (refused.value.next_step or "")
