@@ -25,14 +25,14 @@ def acting(plane: Plane, action: Action, name: str, *, workload: str | None = No
     return plane.identity.require(action, plane.access.target(name, workload=workload))
 
 
-def reading(
+def about(
     plane: Plane,
     action: Action,
     name: str,
     find: Callable[[], Found],
     fingerprint_of: Callable[[Found], str],
 ) -> Found:
-    """What is found under ``name``, if it may be read: whose manifest it is of says the workload.
+    """What is found, for somebody who may do that to it: whose manifest it is of says the workload.
 
     Of another workload's it is said in the same words as of what is not there.
     """

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import click
 from ro_platform.admin.intents import admin_request, canonical_digest
 from ro_platform.admin.pausing import TARGETS
 from ro_platform.admin.replay import ReplayBasis
+from ro_platform.cli.admin_authority import about
 from ro_platform.cli.declared import asks_within
 from ro_platform.config.files import document_bytes
 from ro_platform.config.settings import Settings
@@ -20,6 +22,7 @@ from ro_platform.contracts import Action, AdminActionType, AdminRequest, JsonObj
 from ro_platform.errors import InvalidInputError
 from ro_platform.kernel.documents import parse_document
 from ro_platform.plane import Plane, shared_plane
+from ro_platform.runs.lookup import Located
 
 Values = dict[str, Any]
 _DIGEST = re.compile(r"(sha256:)?([a-f0-9]{64})")
@@ -92,17 +95,26 @@ def _replay(_plane: Plane, values: Values) -> JsonObject:
 
 
 def _revoke(plane: Plane, values: Values) -> JsonObject:
-    return {"gate_id": values["gate_id"], "ref": _locator(plane, values["target"])}
+    return {
+        "gate_id": values["gate_id"],
+        "ref": _locator(plane, Action.REVOKE_PASS, values["target"]),
+    }
 
 
 def _promote(plane: Plane, values: Values) -> JsonObject:
     name, _, channel = values["to"].partition("/")
-    return {"name": name, "channel": channel, "ref": _locator(plane, values["target"])}
+    return {
+        "name": name,
+        "channel": channel,
+        "ref": _locator(plane, Action.PROMOTE, values["target"]),
+    }
 
 
 def _erase(plane: Plane, values: Values) -> JsonObject:
     found = _DIGEST.fullmatch(values["target"])
-    digest = found[2] if found else plane.lookup.find(values["target"])[0].ref.digest
+    digest = (
+        found[2] if found else _found(plane, Action.ERASE_ARTIFACT, values["target"])[0].ref.digest
+    )
     return {"digest": digest, "all_bindings": values["all_bindings"]}
 
 
@@ -137,9 +149,15 @@ def _binding(_plane: Plane, values: Values) -> JsonObject:
     return {"actor": values["actor"], "role": values["role"], "scope": scope}
 
 
-def _locator(plane: Plane, target: str) -> str:
+def _found(plane: Plane, action: Action, target: str) -> list[Located]:
+    """Where an artifact is bound, for somebody who may do that to its workload's."""
+    find = partial(plane.lookup.find, target)
+    return about(plane, action, f"artifact {target}", find, lambda found: found[0].fingerprint)
+
+
+def _locator(plane: Plane, action: Action, target: str) -> str:
     """The one binding that a target names. Raises :class:`InvalidInputError` for several."""
-    found = plane.lookup.find(target)
+    found = _found(plane, action, target)
     if len(found) > 1:
         raise InvalidInputError(
             f"{target!r} is bound in {len(found)} places.",

@@ -14,7 +14,7 @@ from typing import Any
 import click
 from rich.progress import Progress
 
-from ro_platform.cli.admin_authority import reading
+from ro_platform.cli.admin_authority import about
 from ro_platform.cli.artifact_erasure import erase
 from ro_platform.cli.declared import Noun, asks, asks_within, public
 from ro_platform.cli.output import (
@@ -203,7 +203,7 @@ def _audit(plane: Plane, *, full: bool) -> list[Finding]:
 def _found(plane: Plane, action: Action, target: str) -> list[Located]:
     """Where the artifact is bound, if its workload's artifacts may be looked at or read."""
     find = partial(plane.lookup.find, target)
-    return reading(plane, action, f"artifact {target}", find, lambda found: found[0].fingerprint)
+    return about(plane, action, f"artifact {target}", find, lambda found: found[0].fingerprint)
 
 
 def _preview(plane: Plane, target: str) -> tuple[Any, str]:

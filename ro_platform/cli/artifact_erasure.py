@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import click
 
 from ro_platform.admin.intents import admin_request
 from ro_platform.admin.outcomes import Outcome
-from ro_platform.cli.admin_authority import acting
+from ro_platform.cli.admin_authority import about, acting
 from ro_platform.cli.declared import asks_within
 from ro_platform.cli.output import err, json_option, out, say_json, size
 from ro_platform.config.settings import Settings
@@ -96,7 +97,13 @@ def _shown(plane: Plane, digest: str, outcome: Outcome) -> Erasure:
 
 def _digest_of(plane: Plane, target: str) -> str:
     found = _DIGEST.fullmatch(target)
-    return found[2] if found else plane.lookup.find(target)[0].ref.digest
+    if found:
+        return found[2]
+    find = partial(plane.lookup.find, target)
+    located = about(
+        plane, Action.ERASE_ARTIFACT, f"artifact {target}", find, lambda found: found[0].fingerprint
+    )
+    return located[0].ref.digest
 
 
 def _show(item: Erasure) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from ro_platform.cli.admin_authority import acting, reading
+from ro_platform.cli.admin_authority import about, acting
 from ro_platform.cli.declared import Noun, asks, asks_within
 from ro_platform.cli.output import (
     Cell,
@@ -85,7 +85,7 @@ def show(attempt_id: str, as_json: bool) -> None:
     """
     plane = shared_plane(Settings.load())
     find = partial(_moves_of, plane.ledger, attempt_id)
-    moves = reading(plane, Action.VIEW, f"attempt {attempt_id}", find, _fingerprint)
+    moves = about(plane, Action.VIEW, f"attempt {attempt_id}", find, _fingerprint)
     (record,) = project(moves)
     if as_json:
         transitions = [entry.to_json_value() for entry in moves]

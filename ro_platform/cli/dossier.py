@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 from pathlib import Path
 
 import click
 
 from ro_platform.checkpoints.keys import deployment_key, trusted_keys
-from ro_platform.cli.admin_authority import acting
+from ro_platform.cli.admin_authority import about
 from ro_platform.cli.declared import Noun, asks_within, public
 from ro_platform.cli.output import (
     err,
@@ -60,9 +61,9 @@ def export(run: str, output: Path | None, with_artifacts: bool, as_json: bool) -
     """
     settings = Settings.load()
     plane, key = shared_plane(settings), deployment_key(settings)
-    fingerprint = _fingerprint(plane, run)
-    workload = plane.runs.manifest(fingerprint).workload
-    actor = acting(plane, Action.AUDIT, f"run {run_id(fingerprint)}", workload=workload)
+    find = partial(_fingerprint, plane, run)
+    fingerprint = about(plane, Action.AUDIT, f"run {run}", find, lambda found: found)
+    actor = plane.identity.actor()
     exporter = plane.dossiers(key)
     target = output or Path(f"{run_id(fingerprint)}.dossier")
     with err.status("exporting ..."):

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from ro_platform.cli.admin_authority import acting, reading
+from ro_platform.cli.admin_authority import about
 from ro_platform.cli.declared import asks_within
 from ro_platform.cli.gate_law import (
     BundleChoice,
@@ -56,8 +56,9 @@ def register(
     guard, under the gate ASSET.LAW. A bundle that does not verify leaves nothing.
     """
     plane = shared_plane(Settings.load())
-    workload = plane.runs.manifest(manifest).workload
-    actor = acting(plane, Action.REGISTER, asset, workload=workload)
+    find = partial(plane.runs.manifest, manifest)
+    about(plane, Action.REGISTER, f"manifest {manifest}", find, lambda _: manifest)
+    actor = plane.identity.actor()
     with err.status("verifying and storing ..."):
         verdict, registered = register_bundle(
             plane.store,
@@ -94,7 +95,7 @@ def export(target: str, gate_id: str, as_json: bool) -> None:  # noqa: ARG001 - 
     """
     plane = shared_plane(Settings.load())
     find = partial(plane.lookup.find, target)
-    located = reading(plane, Action.VIEW, f"artifact {target}", find, _fingerprint)[0]
+    located = about(plane, Action.VIEW, f"artifact {target}", find, _fingerprint)[0]
     receipt = as_engine_receipt(plane.receipts.read(_standing_verdict(plane, located, gate_id)))
     say_json(receipt.to_json_value())
 

@@ -14,7 +14,7 @@ from rich.progress import Progress, TextColumn, TimeElapsedColumn
 from ro_platform.admin.intents import admin_request
 from ro_platform.cli.declared import asks_within
 from ro_platform.cli.gate_picture import picture
-from ro_platform.cli.gate_verdicts import one_artifact, one_artifact_for, target_argument
+from ro_platform.cli.gate_verdicts import one_artifact_for, target_argument
 from ro_platform.cli.output import (
     err,
     json_option,
@@ -74,7 +74,7 @@ def revoke(gate_id: str, target: str, reason: str, as_json: bool) -> None:
     `ro gate impact TARGET`.
     """
     plane = shared_plane(Settings.load())
-    ref = one_artifact(plane, target)
+    ref = one_artifact_for(plane, Action.REVOKE_PASS, target)
     request = admin_request(
         AdminActionType.REVOKE_PASS,
         reason=reason,

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from ro_platform.cli.admin_authority import reading
+from ro_platform.cli.admin_authority import about
 from ro_platform.cli.declared import asks_within
 from ro_platform.cli.output import (
     Cell,
@@ -60,7 +60,7 @@ def one_artifact_for(plane: Plane, action: Action, target: str) -> BoundRef:
     Raises also :class:`AccessDeniedError`.
     """
     find = partial(one_located, plane, target)
-    return reading(plane, action, f"artifact {target}", find, lambda found: found.fingerprint).ref
+    return about(plane, action, f"artifact {target}", find, lambda found: found.fingerprint).ref
 
 
 @click.command()

@@ -28,6 +28,7 @@ from tests.unit.access_world import binding, policy, token_for
 from tests.unit.small_world import SmallWorld
 
 NOBODY, REVOKED, NO_ROLE, ELSEWHERE = "no token", "revoked token", "no role", "reader elsewhere"
+ALL_ELSEWHERE, HERE_ONLY, HERE = "everything elsewhere", "reader here", "w"
 PEOPLE = [NOBODY, REVOKED, NO_ROLE, ELSEWHERE, *(role.value for role in Role)]
 ASK_THEMSELVES = {"token renew", "token recover", "access explain"}
 """Public commands that need a token or a key, and no role: they refuse by themselves."""
@@ -86,7 +87,7 @@ class House:
         self.plane.configs.publish("limits", {"most": 3}, actor=settings.actor, reason="start")
         user = settings.actor
         self.tokens = {NOBODY: ""}
-        for who in PEOPLE[1:]:
+        for who in (*PEOPLE[1:], ALL_ELSEWHERE, HERE_ONLY):
             self.tokens[who] = token_for(self.plane, self.actor(who), actor=user).text
         revoked, spare = (
             self.plane.tokens.authenticate(self.tokens[REVOKED]).token_id,
@@ -97,6 +98,12 @@ class House:
             policy(
                 *(binding(self.actor(role.value), role) for role in Role),
                 binding(self.actor(ELSEWHERE), Role.READER, workload="elsewhere"),
+                binding(self.actor(HERE_ONLY), Role.READER, workload=HERE),
+                *(
+                    binding(self.actor(ALL_ELSEWHERE), role, workload="elsewhere")
+                    for role in Role
+                    if role is not Role.APPROVER  # nobody both proposes and approves
+                ),
             ),
             reason="a test",
             actor=user,
@@ -292,13 +299,32 @@ def test_what_the_names_of_the_roles_say(house: House, who: str, name: str, allo
     assert (answer.code not in REFUSALS) is allowed, answer
 
 
-def test_a_reader_of_one_workload_reads_that_and_learns_nothing_of_others(house: House) -> None:
-    """What is of another workload is refused like what is not there."""
-    other = house.line("artifact show", house.there)
-    none = house.line("artifact show", house.missing)
-    one, two = (house.ask(ELSEWHERE, line) for line in (other, none))
-    assert one.code == two.code == "RO_ACCESS_DENIED"
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("artifact show", "artifact get", "attempts show"),
+        *("gate evidence", "gate export", "gate impact", "gate receipts"),
+        *("gate register", "gate revoke"),
+        *(f"admin {name}" for name in ("erase", "promote", "revoke-pass")),
+        *(f"directive propose {name}" for name in ("erase", "promote", "revoke-pass")),
+    ],
+)
+def test_a_role_in_one_workload_tells_nothing_of_another(house: House, name: str) -> None:
+    """What is there and not theirs is refused in the words of what is not there."""
+    lines = [house.line(name, values) for values in (house.there, house.missing)]
+    one, two = (house.ask(ALL_ELSEWHERE, line) for line in lines)
+    assert one.code == two.code == "RO_ACCESS_DENIED", (one, two)
     assert _without(one, house.there) == _without(two, house.missing)
+
+
+def test_a_role_in_one_workload_holds_there(house: House) -> None:
+    """Its own workload's artifacts are looked at and read; a list of all is not."""
+    manifest = house.plane.runs.manifest(house.world.fingerprint)
+    assert manifest.workload == HERE
+    for name in ("artifact show", "artifact get", "gate receipts"):
+        answer = house.ask(HERE_ONLY, house.line(name, house.there))
+        assert answer.code not in REFUSALS, (name, answer)
+    assert house.ask(HERE_ONLY, ["artifact", "list", "--json"]).code == "RO_ACCESS_DENIED"
 
 
 def test_verification_tells_no_content(house: House) -> None:
