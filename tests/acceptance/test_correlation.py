@@ -54,7 +54,7 @@ def world(first_run: tuple[Deployment, Any], tmp_path_factory: pytest.TempPathFa
     ):
         answer = deployment.ro(*command)
         assert answer.code in (0, 5), (command, answer.out, answer.err)
-    _administered(deployment, folder / "policy.yaml", f"scenario@{fingerprint}")
+    deployment = _administered(deployment, folder / "policy.yaml", f"scenario@{fingerprint}")
     entries = deployment.entries()
     bound = [entry for entry in entries if _is_bound(entry)]
     digests = {e["body"]["artifact"]["ref"]: e["body"]["artifact"]["digest"] for e in bound}
@@ -68,8 +68,11 @@ def world(first_run: tuple[Deployment, Any], tmp_path_factory: pytest.TempPathFa
     )
 
 
-def _administered(deployment: Deployment, policy: Path, artifact: str) -> None:
-    """People get tokens and a policy; one proposes, the other approves, and is refused."""
+def _administered(deployment: Deployment, policy: Path, artifact: str) -> Deployment:
+    """People get tokens and a policy; one proposes, the other approves, and is refused.
+
+    Answers the deployment for somebody who may look.
+    """
 
     def said(by: Deployment, *words: object) -> Any:
         answer = by.ro(*words, "--json")
@@ -93,6 +96,7 @@ def _administered(deployment: Deployment, policy: Path, artifact: str) -> None:
     said(first, "directive", "execute", directive)
     refused = [second.ro("admin", *promote), second.ro("token", "issue", "--for", admin, *because)]
     assert [answer.code for answer in refused] == [11, 11]
+    return second
 
 
 def _is_bound(entry: Entry) -> bool:
