@@ -14,6 +14,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from types import FrameType
 
 import psutil
@@ -34,7 +35,7 @@ def main(command: list[str], patience: float = PATIENCE_SECONDS) -> int:
         signal.signal(number, _told)
     child = subprocess.Popen(command)
     try:
-        code = child.wait()
+        code = _exit_code_of(child)
     except KeyboardInterrupt:  # the terminal has told the command, too
         code = _ended(child, patience)
     except Told:
@@ -61,15 +62,33 @@ def _told(number: int, frame: FrameType | None) -> None:
     raise Told(number)
 
 
+def _exit_code_of(child: subprocess.Popen[bytes], patience: float | None = None) -> int:
+    """Wait for the command, and meanwhile for every adopted process that ends: one that nobody
+    waits for still has its id, and a test would take it for alive.
+
+    Raises :class:`TimeoutError` after so many seconds.
+    """
+    until = None if patience is None else time.monotonic() + patience
+    while True:
+        pid, status = os.waitpid(-1, os.WNOHANG)
+        if pid == child.pid:
+            child.returncode = os.waitstatus_to_exitcode(status)
+            return child.returncode
+        if until is not None and time.monotonic() > until:
+            raise TimeoutError
+        if not pid:
+            time.sleep(0.02)
+
+
 def _ended(child: subprocess.Popen[bytes], patience: float) -> int:
     """Wait while the fixtures of the command end what they hold."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     try:
-        return child.wait(patience)
-    except subprocess.TimeoutExpired:
+        return _exit_code_of(child, patience)
+    except TimeoutError:
         child.kill()
-        return child.wait()
+        return _exit_code_of(child)
 
 
 def _kill_descendants() -> None:

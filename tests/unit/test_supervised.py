@@ -99,3 +99,26 @@ def test_a_command_whose_caller_is_killed_leaves_no_server_behind(started: Path)
     end = time.monotonic() + 60
     while left(started):
         assert time.monotonic() < end
+
+
+def test_an_orphan_that_ends_meanwhile_is_gone(started: Path) -> None:
+    """A killed server whose parent ended has no id any more, while the command still runs: whoever
+    asks whether it lives is told the truth."""
+    orphan = "import subprocess, sys; subprocess.Popen(sys.argv[1:], start_new_session=True)"
+    server = [sys.executable, "-c", SERVER, SERVER, "0", str(started)]
+    wait = "import subprocess, sys, time; subprocess.run(sys.argv[1:]); time.sleep(600)"
+    words = [sys.executable, "-c", wait, sys.executable, "-c", orphan, *server]
+    process = subprocess.Popen([*SUPERVISED, *words], cwd=ROOT, start_new_session=True)
+    try:
+        wait_for(started, 1)
+        (pid,) = pids(started)
+        end = time.monotonic() + 30
+        while psutil.Process(pid).ppid() != process.pid:  # its parent has ended
+            assert time.monotonic() < end
+        os.kill(pid, signal.SIGKILL)
+        while psutil.pid_exists(pid):
+            assert time.monotonic() < end
+            time.sleep(0.02)
+    finally:
+        process.terminate()
+        process.wait(60)
