@@ -15,7 +15,7 @@ from ro_platform.admin.intents import admin_request, canonical_digest
 from ro_platform.admin.pausing import TARGETS
 from ro_platform.admin.replay import ReplayBasis
 from ro_platform.cli.admin_authority import about
-from ro_platform.cli.declared import asks_within
+from ro_platform.cli.declared import asks_itself
 from ro_platform.config.files import document_bytes
 from ro_platform.config.settings import Settings
 from ro_platform.contracts import Action, AdminActionType, AdminRequest, JsonObject, Role
@@ -56,7 +56,7 @@ def request_of(plane: Plane, form: Form, values: Values) -> AdminRequest:
 
 
 def _command(form: Form, finish: Finish, *, with_extra: bool) -> click.Command:
-    @asks_within(Action(form.action_type.value), *form.also)
+    @asks_itself(Action(form.action_type.value), *form.also)
     def run(**values: Any) -> None:
         plane = shared_plane(Settings.load())
         plane.identity.actor()  # before anything is kept that a request refers to

@@ -3,7 +3,9 @@
 ``asks`` for what looks at the whole plane: it asks before the command begins. ``asks_within`` for
 what is about one thing, whose workload decides: who may do that nowhere is refused before the
 command begins, and learns nothing, not even whether the thing is there; then the command asks for
-the very thing. ``public`` for the few that say nothing of the plane, with the reason.
+the very thing. ``asks_itself`` for administrative requests: the service asks, and puts a refusal on
+record with all that was requested. ``public`` for the few that say nothing of the plane, with the
+reason.
 """
 
 from __future__ import annotations
@@ -30,11 +32,12 @@ ADMINISTRATIVE = tuple(action for action in Action if action.value in {*AdminAct
 @dataclass(frozen=True, slots=True)
 class Declared:
     """What a command needs: any of ``actions``, on ``target`` or on what it names; or nothing, and
-    ``why``."""
+    ``why``. ``by_service``: the administrative service asks."""
 
     actions: tuple[Action, ...] = ()
     target: str = ""
     why: str = ""
+    by_service: bool = False
 
 
 def asks(action: Action, target: str) -> Callable[[F], F]:
@@ -57,6 +60,11 @@ def asks_within(*actions: Action) -> Callable[[F], F]:
     return _declaring(Declared(actions), require)
 
 
+def asks_itself(*actions: Action) -> Callable[[F], F]:
+    """The command hands a request to the administrative service, which asks for one of these."""
+    return _declaring(Declared(actions, by_service=True), lambda: _plane().identity.actor())
+
+
 def public(why: str) -> Callable[[F], F]:
     """Anybody may: ``why`` says what makes that harmless."""
     return _declaring(Declared(why=why), lambda: None)
@@ -70,7 +78,7 @@ def _plane() -> Plane:
     return shared_plane(Settings.load())
 
 
-def _declaring(declared: Declared, require: Callable[[], None]) -> Callable[[F], F]:
+def _declaring(declared: Declared, require: Callable[[], object]) -> Callable[[F], F]:
     def declare(command: F) -> F:
         @functools.wraps(command)
         def run(*args: Any, **kwargs: Any) -> Any:

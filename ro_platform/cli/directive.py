@@ -13,7 +13,7 @@ from ro_platform.cli.admin import outcome_facts, say_outcome
 from ro_platform.cli.admin_authority import say_mode
 from ro_platform.cli.admin_dagster import administration_for
 from ro_platform.cli.admin_forms import Values, commands
-from ro_platform.cli.declared import ADMINISTRATIVE, Noun, asks, asks_within
+from ro_platform.cli.declared import ADMINISTRATIVE, Noun, asks, asks_itself
 from ro_platform.cli.output import (
     Cell,
     fields,
@@ -122,7 +122,7 @@ def show(directive: str, as_json: bool) -> None:
     "the proposal.",
 )
 @json_option
-@asks_within(Action.APPROVE)
+@asks_itself(Action.APPROVE)
 def approve(directive: str, reason: str, state: str | None, as_json: bool) -> None:
     """Approve what somebody else proposed, if what it would change has not changed since."""
     plane = shared_plane(Settings.load())
@@ -145,7 +145,7 @@ def approve(directive: str, reason: str, state: str | None, as_json: bool) -> No
 @click.argument("directive")
 @_REASON
 @json_option
-@asks_within(Action.APPROVE)
+@asks_itself(Action.APPROVE)
 def reject(directive: str, reason: str, as_json: bool) -> None:
     """Reject what was proposed, or withdraw what you proposed."""
     plane = shared_plane(Settings.load())
@@ -159,7 +159,7 @@ def reject(directive: str, reason: str, as_json: bool) -> None:
 @command.command()
 @click.argument("directive")
 @json_option
-@asks_within(*ADMINISTRATIVE)
+@asks_itself(*ADMINISTRATIVE)
 def execute(directive: str, as_json: bool) -> None:
     """Do what was approved, once: refused if what it would change has changed since."""
     plane = shared_plane(Settings.load())
