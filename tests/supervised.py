@@ -33,6 +33,8 @@ def main(command: list[str], patience: float = PATIENCE_SECONDS) -> int:
     _adopt_descendants()
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _told)
+    # A shell that starts a command in the background has it ignore this one.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     child = subprocess.Popen(command)
     try:
         code = _exit_code_of(child)
