@@ -50,6 +50,7 @@ from ro_platform.ledger.drafted import DraftLedger, require_governed
 from ro_platform.ledger.entry import EntryDraft, body_of
 from ro_platform.ledger.events import admin_event_draft
 from ro_platform.ledger.log import Ledger
+from ro_platform.ledger.names import intent_key
 from ro_platform.ledger.reader import LedgerReader
 from ro_platform.runs.admission import Admission
 from ro_platform.runs.archive import Archive
@@ -317,7 +318,7 @@ class Plane:
         require_free_key(key)
 
         def build(log: LedgerReader) -> list[EntryDraft]:
-            known = log.find(f"admin/{admin_event_id(action.value, key)}")
+            known = log.find(intent_key(admin_event_id(action.value, key)))
             first = body_of(known, AdminEvent).observed_at_utc if known else None
             draft = admin_event_draft(
                 action,

@@ -15,6 +15,7 @@ from ro_platform.contracts.ledger import EntryKind
 from ro_platform.kernel.clock import utc_text
 from ro_platform.ledger.entry import EntryDraft
 from ro_platform.ledger.log import Ledger
+from ro_platform.ledger.names import access_subject
 
 _MOST_WORDS = 1000
 _MOST_NAME = 128
@@ -47,7 +48,7 @@ def refusal_draft(
     )
     return EntryDraft(
         EntryKind.ACCESS_REFUSED,
-        subject or f"access/{actor or source}",
+        subject or access_subject(actor or source),
         actor or by,
         body,
         key=key,

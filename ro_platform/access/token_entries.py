@@ -14,6 +14,7 @@ from ro_platform.contracts.ledger import EntryKind, LedgerEntry
 from ro_platform.kernel.clock import moment_of
 from ro_platform.ledger.backends.base import Row
 from ro_platform.ledger.entry import EntryDraft, body_of, sealed
+from ro_platform.ledger.names import token_end_key, token_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,13 +60,8 @@ def revocation(token_id: str, reason: str, actor: str) -> EntryDraft:
         body = TokenRevoked(token_id=token_id, reason=reason)
     except ValidationError as error:
         raise contract_error(error, kind="TokenRevoked", where="token revoke") from None
-    subject = token_subject(token_id)
-    return EntryDraft(EntryKind.TOKEN_REVOKED, subject, actor, body, key=f"{subject}/revoked")
-
-
-def token_subject(token_id: str) -> str:
-    """Under which subject, and with which key, a token is on record."""
-    return f"token/{token_id}"
+    subject = token_name(token_id)
+    return EntryDraft(EntryKind.TOKEN_REVOKED, subject, actor, body, key=token_end_key(token_id))
 
 
 def is_token_id(text: str) -> bool:
@@ -82,7 +78,9 @@ def _decoy() -> Row:
         expires_at_utc="2000-01-01T00:00:00.000000Z",
         reason="the token that nobody has",
     )
-    draft = EntryDraft(EntryKind.TOKEN_ISSUED, "token/none", "SYSTEM::nobody", body, key="none")
+    draft = EntryDraft(
+        EntryKind.TOKEN_ISSUED, token_name("none"), "SYSTEM::nobody", body, key="none"
+    )
     return sealed(draft, 0, body.expires_at_utc)[1]
 
 

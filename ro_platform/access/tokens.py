@@ -23,14 +23,7 @@ from hashlib import sha256
 from pydantic import ValidationError
 
 from ro_platform.access.policy import POLICY_CONFIG, Access
-from ro_platform.access.token_entries import (
-    DECOY,
-    TokenRecord,
-    is_token_id,
-    record_of,
-    revocation,
-    token_subject,
-)
+from ro_platform.access.token_entries import DECOY, TokenRecord, is_token_id, record_of, revocation
 from ro_platform.contracts.access import Action, TokenIssued
 from ro_platform.contracts.base import contract_error
 from ro_platform.contracts.ledger import EntryKind, LedgerEntry
@@ -44,6 +37,7 @@ from ro_platform.kernel.canonical import canonical_bytes
 from ro_platform.kernel.clock import Clock, moment_of, utc_text
 from ro_platform.ledger.entry import EntryDraft, body_of, checked
 from ro_platform.ledger.log import Ledger
+from ro_platform.ledger.names import config_version_name, token_name
 from ro_platform.ledger.reader import LedgerReader
 
 MAX_LIFETIME = timedelta(days=366)
@@ -144,7 +138,7 @@ class Tokens:
         entry = self._entry(token_id)
         while renewed := body_of(entry, TokenIssued).renews:
             entry = self._entry(renewed)
-        first = self._ledger.find(f"config/{POLICY_CONFIG}/1")
+        first = self._ledger.find(config_version_name(POLICY_CONFIG, 1))
         return entry.actor if first is not None and first.seq < entry.seq else None
 
     def authenticate(self, text: str) -> Authenticated:
@@ -160,8 +154,8 @@ class Tokens:
         token_id, secret = match.groups()
         issued, revoked = self._ledger.latest_of(
             [
-                (EntryKind.TOKEN_ISSUED, token_subject(token_id)),
-                (EntryKind.TOKEN_REVOKED, token_subject(token_id)),
+                (EntryKind.TOKEN_ISSUED, token_name(token_id)),
+                (EntryKind.TOKEN_REVOKED, token_name(token_id)),
             ]
         )
         # An unknown id is compared with a token that nobody has: the same work, the same answer.
@@ -233,7 +227,7 @@ class Tokens:
             )
         except ValidationError as error:
             raise contract_error(error, kind="TokenIssued", where="token issue") from None
-        subject = token_subject(token_id)
+        subject = token_name(token_id)
         draft = EntryDraft(EntryKind.TOKEN_ISSUED, subject, actor, body, key=subject)
         return IssuedToken(f"ro1_{token_id}_{secret}", token_id, expires), draft
 
@@ -244,7 +238,7 @@ class Tokens:
         return moment_of(expires) - moment_of(entry.recorded_at_utc)
 
     def _entry(self, token_id: str) -> LedgerEntry:
-        entry = self._ledger.find(token_subject(token_id)) if is_token_id(token_id) else None
+        entry = self._ledger.find(token_name(token_id)) if is_token_id(token_id) else None
         if entry is None:
             raise NotFoundError(
                 f"there is no token {token_id[:40]!r}.",

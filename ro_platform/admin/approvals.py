@@ -18,7 +18,7 @@ from typing import Any
 from ro_platform.access.policy import POLICY_CONFIG, Access, Decision, covers
 from ro_platform.access.roles import actions_of
 from ro_platform.admin.action import AdminAction
-from ro_platform.admin.moves import directive_subject, refused_move
+from ro_platform.admin.moves import refused_move
 from ro_platform.contracts import (
     AccessPolicy,
     Action,
@@ -31,6 +31,7 @@ from ro_platform.contracts import (
     RoleBinding,
 )
 from ro_platform.ledger.entry import body_of
+from ro_platform.ledger.names import config_subject, directive_name
 from ro_platform.ledger.reader import LedgerReader
 
 _POLICY_ACTIONS = (
@@ -89,7 +90,7 @@ class SecondPeople:
         return any(actor not in _givers(binding, versions, log) for binding in own)
 
     def _versions(self, log: LedgerReader) -> Iterator[tuple[LedgerEntry, AccessPolicy]]:
-        subject = f"config/{POLICY_CONFIG}"
+        subject = config_subject(POLICY_CONFIG)
         for entry in log.scan(kind=EntryKind.CONFIG_PUBLISHED, subject=subject):
             yield entry, self._policy(body_of(entry, ConfigPublished).version.digest)
 
@@ -114,7 +115,7 @@ def _authors(entry: LedgerEntry, log: LedgerReader) -> set[str]:
         return authors
     authors.add(event.actor)
     if event.authority and event.authority.directive_id:
-        subject = directive_subject(event.authority.directive_id)
+        subject = directive_name(event.authority.directive_id)
         moves = log.scan(kind=EntryKind.DIRECTIVE_MOVED, subject=subject, limit=1)
         authors |= {move.actor for move in moves}
     return authors

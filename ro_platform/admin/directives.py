@@ -22,14 +22,7 @@ from ro_platform.access.policy import Access
 from ro_platform.admin.action import AdminAction
 from ro_platform.admin.approvals import SecondPeople
 from ro_platform.admin.intents import canonical_digest
-from ro_platform.admin.moves import (
-    directive_key,
-    directive_subject,
-    move_draft,
-    moved,
-    refused_move,
-    require_status,
-)
+from ro_platform.admin.moves import move_draft, moved, refused_move, require_status
 from ro_platform.admin.outcomes import Outcome
 from ro_platform.admin.service import AdminService, Approved
 from ro_platform.admin.standing import OPEN, StandingDirectives
@@ -51,6 +44,7 @@ from ro_platform.kernel.clock import Clock, utc_text
 from ro_platform.kernel.identity import directive_id
 from ro_platform.ledger.entry import EntryDraft
 from ro_platform.ledger.log import Ledger
+from ro_platform.ledger.names import directive_name
 from ro_platform.ledger.reader import LedgerReader
 
 LIFETIME = timedelta(hours=24)
@@ -102,7 +96,7 @@ class Directives:
         expires = utc_text(self._clock() + lasts)
 
         def build(log: LedgerReader) -> Sequence[EntryDraft]:
-            if log.latest(EntryKind.DIRECTIVE_MOVED, directive_subject(name)):
+            if log.latest(EntryKind.DIRECTIVE_MOVED, directive_name(name)):
                 return []
             before = self._service.action(request.action_type).before(request, log)
             move = DirectiveMoved(
@@ -184,7 +178,7 @@ class Directives:
         approved = Approved(name, lambda log: self._require_standing(name, log))
         try:
             outcome = self._service.perform_approved(
-                found.request, actor=actor, key=directive_key(name), approved=approved
+                found.request, actor=actor, key=directive_name(name), approved=approved
             )
         except RunOperateError as error:
             self._settle(name, actor, error)

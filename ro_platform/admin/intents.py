@@ -29,21 +29,28 @@ from ro_platform.kernel.clock import Clock, utc_text
 from ro_platform.kernel.digest import sha256_hex
 from ro_platform.kernel.identity import admin_event_id
 from ro_platform.ledger.entry import EntryDraft
-from ro_platform.ledger.events import intent_key, outcome_key
+from ro_platform.ledger.names import (
+    INTENTS,
+    PAUSES,
+    action_refusal_event_key,
+    action_subject,
+    channel_subject,
+    directive_name,
+    intent_key,
+    outcome_key,
+    retention_subject,
+)
 from ro_platform.ledger.reader import LedgerReader
 
 INTENDED, DONE, FAILED, REFUSED = "intended", "done", "failed", "refused"
-INTENTS = "admin/intents"
-"""Mentioned by every intent, so that those without an outcome are found without a full scan."""
-DIRECTIVES, REFUSALS = "directive/", "refused/"
-"""How the keys begin under which a directive's action, and a refusal, are recorded."""
-_FACTS = ("pauses", "registry/", "retention/", "admin/")
+_OWN_KEYS = (directive_name.head, action_refusal_event_key.head)
+_FACTS = (PAUSES, channel_subject.head, retention_subject.head, action_subject.head)
 
 
 def require_free_key(key: str) -> None:
     """Raise :class:`InvalidInputError` for a key under which only this room records: another event
     would be taken for the execution of a directive, or hide a refusal."""
-    if key.startswith((DIRECTIVES, REFUSALS)):
+    if key.startswith(_OWN_KEYS):
         raise InvalidInputError(
             f"The key {key!r} is one that directives and refusals have.",
             next_step="Give another key, or none.",
@@ -128,12 +135,13 @@ class Intent:
         self, after: JsonObject, *, subject: str | None = None, mentions: Sequence[str] = ()
     ) -> EntryDraft:
         """The outcome ``done``, with what is so after it."""
-        return self._outcome(DONE, after, subject or subject_of(self.event), mentions)
+        subject = subject or action_subject(self.event.action_type)
+        return self._outcome(DONE, after, subject, mentions)
 
     def failure(self, code: str, words: str) -> EntryDraft:
         """The outcome ``failed``. It is never about a state's subject: nothing changed."""
         after: JsonObject = {"error_code": code, "error": words}
-        return self._outcome(FAILED, after, subject_of(self.event), ())
+        return self._outcome(FAILED, after, action_subject(self.event.action_type), ())
 
     def _outcome(
         self, result: str, after: JsonObject, subject: str, mentions: Sequence[str]
@@ -165,7 +173,7 @@ def intent_draft(
     event = _event(request, actor, key, moment, INTENDED, before, authority)
     return EntryDraft(
         kind=EntryKind.ADMIN_EVENT,
-        subject=subject_of(event),
+        subject=action_subject(event.action_type),
         key=intent_key(event.admin_event_id),
         actor=actor,
         body=event,
@@ -185,21 +193,16 @@ def refusal_draft(
     """The entry of a refusal. Its key names who, what and why, and the day: asked again and again
     on one day under one policy, it is one entry."""
     known = [actor, request.targets, request.parameters, code, authority.policy, moment[:10]]
-    key = f"{REFUSALS}{canonical_digest(known)}"
+    key = action_refusal_event_key(canonical_digest(known))
     after: JsonObject = {"error_code": code, "error": words}
     event = _event(request, actor, key, moment, REFUSED, None, authority)
     return EntryDraft(
         kind=EntryKind.ADMIN_EVENT,
-        subject=subject_of(event),
+        subject=action_subject(event.action_type),
         key=intent_key(event.admin_event_id),
         actor=actor,
         body=event.model_copy(update={"after": after}),
     )
-
-
-def subject_of(event: AdminEvent) -> str:
-    """What the entries of an action are about, where they change no state of their own."""
-    return f"admin/{event.action_type}"
 
 
 def _event(

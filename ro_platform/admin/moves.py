@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ro_platform.admin.intents import DIRECTIVES
 from ro_platform.contracts import (
     AdminRequest,
     DirectiveMoved,
@@ -15,31 +14,21 @@ from ro_platform.contracts import (
 )
 from ro_platform.errors import DirectiveRefusedError
 from ro_platform.ledger.entry import EntryDraft, body_of
+from ro_platform.ledger.names import directive_name, move_key
 from ro_platform.ledger.reader import LedgerReader
 from ro_platform.runs.concerned import concerning
 
 _MAX_WORDS = 2000
 
 
-def directive_subject(name: str) -> str:
-    """What the moves of a directive are about."""
-    return f"{DIRECTIVES}{name}"
-
-
-def directive_key(name: str) -> str:
-    """The idempotency key under which its action is done."""
-    return f"{DIRECTIVES}{name}"
-
-
 def move_draft(
     log: LedgerReader, move: DirectiveMoved, actor: str, request: AdminRequest
 ) -> EntryDraft:
     """The entry of a move; each state is reached at most once. It concerns whom its action does."""
-    subject = directive_subject(move.directive_id)
     draft = EntryDraft(
         kind=EntryKind.DIRECTIVE_MOVED,
-        subject=subject,
-        key=f"{subject}/{move.status}",
+        subject=directive_name(move.directive_id),
+        key=move_key(move.directive_id, move.status),
         actor=actor,
         body=move,
     )

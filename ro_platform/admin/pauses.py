@@ -12,29 +12,11 @@ from ro_platform.contracts import AdminEvent, EntryKind, Pause
 from ro_platform.errors import ContractError, PausedError
 from ro_platform.kernel.canonical import canonical_bytes
 from ro_platform.ledger.entry import body_of
+from ro_platform.ledger.names import PAUSES, PLANE, asset_name, consumer_target, workload_target
 from ro_platform.ledger.reader import LedgerReader
 
-PAUSES = "pauses"
-"""The subject of every entry that says what stands paused."""
-PLANE = "plane"
-"""The target that stops everything."""
 STANDING = "standing"
 """The field of such an entry's ``after`` that lists the pauses."""
-
-
-def workload_target(name: str) -> str:
-    """The target that stops a workload."""
-    return f"workload/{name}"
-
-
-def asset_target(key: str) -> str:
-    """The target that stops an asset; its key's parts are joined by a slash."""
-    return f"asset/{key}"
-
-
-def consumer_target(stream: str, consumer: str) -> str:
-    """The target that stops what is delivered to a consumer of a stream."""
-    return f"consumer/{stream}/{consumer}"
 
 
 class Pauses:
@@ -59,7 +41,7 @@ class Pauses:
         ``assets`` are keys, their parts joined by a slash; ``consumer`` is a stream and the name of
         a consumer of it, and whoever delivers to it asks first. Costs one indexed read.
         """
-        concerned = {PLANE, *map(asset_target, assets)}
+        concerned = {PLANE, *map(asset_name, assets)}
         if consumer is not None:
             concerned.add(consumer_target(*consumer))
         if workload is not None:

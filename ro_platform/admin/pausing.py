@@ -11,17 +11,17 @@ from pydantic import AfterValidator, Field, field_validator
 
 from ro_platform.admin.action import AdminAction
 from ro_platform.admin.intents import Intent
-from ro_platform.admin.pauses import PAUSES, STANDING, standing_in
+from ro_platform.admin.pauses import STANDING, standing_in
 from ro_platform.contracts import AdminActionType, AdminRequest, Contract, JsonObject, Pause
 from ro_platform.kernel.clock import moment_of, utc_text
 from ro_platform.ledger.entry import EntryDraft
 from ro_platform.ledger.log import Ledger
+from ro_platform.ledger.names import PAUSES, PLANE, asset_name, consumer_target, workload_target
 from ro_platform.ledger.reader import LedgerReader
 
-_TARGET = re.compile(
-    r"plane|workload/[A-Za-z0-9_.\-]{1,128}|asset/[A-Za-z0-9_\-]+(/[A-Za-z0-9_\-]+)*"
-    r"|consumer/[A-Za-z0-9_.\-]{1,128}/[A-Za-z0-9_.\-]{1,128}"
-)
+_NAME, _KEY = r"[A-Za-z0-9_.\-]{1,128}", r"[A-Za-z0-9_\-]+(/[A-Za-z0-9_\-]+)*"
+_FORMS = (PLANE, workload_target(_NAME), asset_name(_KEY), consumer_target(_NAME, _NAME))
+_TARGET = re.compile("|".join(_FORMS))
 TARGETS = "plane, workload/NAME, asset/KEY or consumer/STREAM/NAME"
 """The targets in words."""
 
@@ -49,7 +49,7 @@ class DrainParameters(PauseParameters):
     @field_validator("target")
     @classmethod
     def _can_be_seen_to_end(cls, target: str) -> str:
-        if target.startswith("consumer/"):
+        if consumer_target.parse(target):
             raise ValueError("runs are drained; a consumer of a stream is paused")
         return target
 
@@ -68,13 +68,13 @@ class _Pausing(AdminAction[PauseParameters]):
 
     def workload(self, request: AdminRequest) -> str | None:
         """The workload, where the target is one."""
-        kind, _, name = self.asked(request).target.partition("/")
-        return name if kind == "workload" else None
+        found = workload_target.parse(self.asked(request).target)
+        return found[0] if found else None
 
     def stream(self, request: AdminRequest) -> str | None:
         """The stream, where the target is a consumer of one."""
-        kind, _, name = self.asked(request).target.partition("/")
-        return name.partition("/")[0] if kind == "consumer" else None
+        found = consumer_target.parse(self.asked(request).target)
+        return found[0] if found else None
 
     def before(self, request: AdminRequest, log: LedgerReader) -> JsonObject:
         """The pause that stands on the target, if any."""

@@ -23,6 +23,7 @@ from ro_platform.contracts import (
 )
 from ro_platform.contracts.base import Hex64, Name
 from ro_platform.errors import DirectiveRefusedError, InvalidInputError
+from ro_platform.ledger.names import config_subject, role_target
 from ro_platform.ledger.reader import LedgerReader
 
 
@@ -46,7 +47,7 @@ class PublishConfigAction(AdminAction[ConfigParameters]):
 
     def targets(self, request: AdminRequest) -> tuple[str, ...]:
         """The config."""
-        return (f"config/{self.asked(request).name}",)
+        return (config_subject(self.asked(request).name),)
 
     def right(self, request: AdminRequest) -> Action:
         """To publish, or for the access policy to grant roles."""
@@ -117,7 +118,7 @@ class _Binding(AdminAction[RoleBinding]):
     def targets(self, request: AdminRequest) -> tuple[str, ...]:
         """Whose role, and which."""
         binding = self.asked(request)
-        return (binding.actor, f"role/{binding.role}")
+        return (binding.actor, role_target(binding.role))
 
     def workload(self, request: AdminRequest) -> str | None:
         """The workload that the role is narrowed to: an admin of it is enough."""

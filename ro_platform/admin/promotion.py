@@ -29,9 +29,8 @@ from ro_platform.gates.guard import Guard
 from ro_platform.ledger.drafted import require_governed
 from ro_platform.ledger.entry import EntryDraft, body_of
 from ro_platform.ledger.log import Ledger
+from ro_platform.ledger.names import CHANNELS, channel_subject
 from ro_platform.ledger.reader import LedgerReader
-
-_MENTION = "registry"
 
 
 class PromoteParameters(Contract):
@@ -75,7 +74,7 @@ class Channels:
     def all(self) -> list[Promoted]:
         """What every channel points to, by name and channel."""
         newest: dict[str, Promoted] = {}
-        for entry in self._log.scan(kind=EntryKind.ADMIN_EVENT, mention=_MENTION):
+        for entry in self._log.scan(kind=EntryKind.ADMIN_EVENT, mention=CHANNELS):
             newest[entry.subject] = _promoted(entry)
         return [newest[subject] for subject in sorted(newest)]
 
@@ -134,7 +133,7 @@ class PromoteAction(AdminAction[PromoteParameters]):
                 return []
             after = self._after(named, self._receipts(named, log))
             subject = channel_subject(asked.name, asked.channel)
-            return [intent.outcome(after, subject=subject, mentions=(_MENTION,))]
+            return [intent.outcome(after, subject=subject, mentions=(CHANNELS,))]
 
         self._ledger.append_with(build)
 
@@ -159,11 +158,6 @@ class PromoteAction(AdminAction[PromoteParameters]):
 
     def _after(self, named: Named, receipts: list[str]) -> JsonObject:
         return {"ref": named.ref.ref, "digest": named.ref.digest, "receipts": [*receipts]}
-
-
-def channel_subject(name: str, channel: str) -> str:
-    """What the entries about a channel are about."""
-    return f"registry/{name}/{channel}"
 
 
 def _promoted(entry: LedgerEntry) -> Promoted:

@@ -29,6 +29,7 @@ from ro_platform.errors import InvalidInputError, NotFoundError
 from ro_platform.kernel.identity import run_id
 from ro_platform.ledger.entry import EntryDraft, body_of
 from ro_platform.ledger.log import Ledger
+from ro_platform.ledger.names import workload_target
 from ro_platform.ledger.reader import LedgerReader
 from ro_platform.runs.registry import RunRegistry
 
@@ -124,7 +125,7 @@ class ReplayAction(AdminAction[ReplayParameters]):
 
     def targets(self, request: AdminRequest) -> tuple[str, ...]:
         """The workload: what a query finds may be more by the time that it is repeated."""
-        return (f"workload/{self.plan(request).workload}",)
+        return (workload_target(self.plan(request).workload),)
 
     def workload(self, request: AdminRequest) -> str | None:
         """The one workload."""

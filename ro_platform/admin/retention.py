@@ -31,17 +31,17 @@ from ro_platform.contracts import (
     SegmentArchived,
 )
 from ro_platform.errors import RetentionError
-from ro_platform.gates.subjects import digest_mention
 from ro_platform.kernel.clock import Clock, moment_of, utc_text
 from ro_platform.ledger.entry import EntryDraft, body_of
 from ro_platform.ledger.log import Ledger
+from ro_platform.ledger.names import RETENTIONS, asset_name, digest_name, retention_subject
 from ro_platform.ledger.reader import LedgerReader
 
 ARTIFACTS, ARCHIVES = "artifacts", "archives"
-_MENTION = "retention"
+_ASSET = r"[A-Za-z0-9_\-]+(/[A-Za-z0-9_\-]+)*"
 RetentionTarget = Annotated[
     str,
-    StringConstraints(pattern=r"^(artifacts|archives|asset/[A-Za-z0-9_\-]+(/[A-Za-z0-9_\-]+)*)$"),
+    StringConstraints(pattern=rf"^({ARTIFACTS}|{ARCHIVES}|{asset_name(_ASSET)})$"),
     Field(description="artifacts, asset/<key> or archives."),
 ]
 Days = Annotated[int, Field(ge=0, le=36525)]
@@ -63,24 +63,24 @@ class Retentions:
 
     def days(self, target: str, log: LedgerReader | None = None) -> int | None:
         """The period of a target, in days; None where none was ever set, or it was ended."""
-        entry = (log or self._ledger).latest(EntryKind.ADMIN_EVENT, _subject(target))
+        entry = (log or self._ledger).latest(EntryKind.ADMIN_EVENT, retention_subject(target))
         found = (body_of(entry, AdminEvent).after or {}).get("days") if entry else None
         return found if isinstance(found, int) else None
 
     def standing(self) -> dict[str, int]:
         """Every period that stands, in days, by target."""
         targets: dict[str, None] = {}
-        for entry in self._ledger.scan(kind=EntryKind.ADMIN_EVENT, mention=_MENTION):
-            targets.setdefault(entry.subject.removeprefix(_subject("")))
+        for entry in self._ledger.scan(kind=EntryKind.ADMIN_EVENT, mention=RETENTIONS):
+            targets.setdefault(retention_subject.part_of(entry.subject))
         return {name: days for name in sorted(targets) if (days := self.days(name)) is not None}
 
     def require_over(self, digest: str, log: LedgerReader) -> None:
         """Raise :class:`RetentionError` while an artifact with those bytes must be kept."""
         newest: dict[str, str] = {}
-        for entry in log.scan(kind=EntryKind.ARTIFACT_BOUND, mention=digest_mention(digest)):
+        for entry in log.scan(kind=EntryKind.ARTIFACT_BOUND, mention=digest_name(digest)):
             newest[body_of(entry, ArtifactBound).asset] = entry.recorded_at_utc
         for asset, made in newest.items():
-            own = self.days(f"asset/{asset}", log)
+            own = self.days(asset_name(asset), log)
             days = self.days(ARTIFACTS, log) if own is None else own
             if days is None:
                 continue
@@ -142,15 +142,11 @@ class ChangeRetentionAction(AdminAction[RetentionParameters]):
         def build(log: LedgerReader) -> Sequence[EntryDraft]:
             if not intent.may_begin(log):
                 return []
-            after = _days(asked.days)
-            return [intent.outcome(after, subject=_subject(asked.target), mentions=(_MENTION,))]
+            after, subject = _days(asked.days), retention_subject(asked.target)
+            return [intent.outcome(after, subject=subject, mentions=(RETENTIONS,))]
 
         self._ledger.append_with(build)
 
 
 def _days(days: int | None) -> JsonObject:
     return {} if days is None else {"days": days}
-
-
-def _subject(target: str) -> str:
-    return f"retention/{target}"

@@ -20,7 +20,6 @@ from ro_platform.admin.action import AdminAction
 from ro_platform.admin.authority import authority_by, require_same_policy
 from ro_platform.admin.intents import (
     FAILED,
-    INTENTS,
     Intent,
     canonical_digest,
     intent_draft,
@@ -50,8 +49,8 @@ from ro_platform.errors import (
 from ro_platform.kernel.clock import Clock, utc_text
 from ro_platform.kernel.identity import admin_event_id
 from ro_platform.ledger.entry import EntryDraft, body_of
-from ro_platform.ledger.events import intent_key, outcome_key
 from ro_platform.ledger.log import Ledger
+from ro_platform.ledger.names import INTENTS, intent_key, outcome_key, unnamed_event_key
 from ro_platform.ledger.reader import LedgerReader
 from ro_platform.runs.concerned import concerning
 
@@ -116,7 +115,7 @@ class AdminService:
         """A key for a request that comes without one: the request, and how long the log is, so
         that the same again later is another action."""
         known = [request.to_json_value(), self._ledger.size()]
-        return f"auto/{canonical_digest(known)}"
+        return unnamed_event_key(canonical_digest(known))
 
     def perform(self, request: AdminRequest, *, actor: str, key: str) -> Outcome:
         """Do an action, once. The same key again answers, or completes, what is on record.

@@ -10,13 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from ro_platform.admin.intents import DONE
-from ro_platform.admin.moves import (
-    directive_key,
-    directive_subject,
-    move_draft,
-    moved,
-    projected,
-)
+from ro_platform.admin.moves import move_draft, moved, projected
 from ro_platform.admin.outcomes import Outcome
 from ro_platform.admin.service import AdminService
 from ro_platform.contracts import DirectiveRecord, DirectiveStatus, EntryKind, LedgerEntry
@@ -24,6 +18,7 @@ from ro_platform.errors import NotFoundError
 from ro_platform.kernel.clock import Clock, moment_of
 from ro_platform.ledger.entry import EntryDraft
 from ro_platform.ledger.log import Ledger
+from ro_platform.ledger.names import directive_name
 from ro_platform.ledger.reader import LedgerReader
 
 OPEN = (DirectiveStatus.PROPOSED, DirectiveStatus.APPROVED)
@@ -57,13 +52,13 @@ class StandingDirectives:
         """Every directive, newest move first."""
         names: dict[str, None] = {}
         for entry in self._ledger.scan(kind=EntryKind.DIRECTIVE_MOVED, newest_first=True):
-            names.setdefault(entry.subject.removeprefix(directive_subject("")))
+            names.setdefault(directive_name.part_of(entry.subject))
         return map(self.get, names)
 
     def recorded(self, name: str, log: LedgerReader) -> DirectiveRecord:
         """As its moves alone say. Raises :class:`NotFoundError`."""
         found: Sequence[LedgerEntry] = tuple(
-            log.scan(kind=EntryKind.DIRECTIVE_MOVED, subject=directive_subject(name))
+            log.scan(kind=EntryKind.DIRECTIVE_MOVED, subject=directive_name(name))
         )
         if not found:
             raise NotFoundError(
@@ -73,11 +68,11 @@ class StandingDirectives:
 
     def outcome(self, found: DirectiveRecord) -> Outcome | None:
         """What came of its execution; None while it has no outcome."""
-        return self._service.find(found.request.action_type, directive_key(found.directive_id))
+        return self._service.find(found.request.action_type, directive_name(found.directive_id))
 
     def has_begun(self, found: DirectiveRecord, log: LedgerReader) -> bool:
         """Whether its execution has begun."""
-        key = directive_key(found.directive_id)
+        key = directive_name(found.directive_id)
         return self._service.has_begun(found.request.action_type, key, log)
 
     def record_outcome(self, found: DirectiveRecord, outcome: Outcome, *, actor: str) -> None:

@@ -28,6 +28,7 @@ from ro_platform.contracts import AccessPolicy, Action
 from ro_platform.contracts.base import Actor, contract_error
 from ro_platform.errors import AccessDeniedError, InvalidInputError, NotFoundError
 from ro_platform.kernel.documents import parse_document
+from ro_platform.ledger.names import stream_target, workload_target
 from ro_platform.plane import Plane, shared_plane
 
 _FILE = click.Path(path_type=Path)
@@ -218,9 +219,9 @@ def _policy_in_force(plane: Plane) -> AccessPolicy:
 
 
 def _target(plane: Plane, text: str, workload: str | None, stream: str | None) -> Target:
-    kind, _, name = text.partition("/")
-    workload = workload or (name if kind == "workload" and name else None)
-    stream = stream or (name if kind == "stream" and name else None)
+    named, streamed = workload_target.parse(text), stream_target.parse(text)
+    workload = workload or (named[0] if named else None)
+    stream = stream or (streamed[0] if streamed else None)
     return plane.access.target(text, workload=workload, stream=stream)
 
 

@@ -46,6 +46,7 @@ from ro_platform.contracts import (
     LedgerEntry,
 )
 from ro_platform.ledger.entry import body_of
+from ro_platform.ledger.names import workload_target
 from ro_platform.plane import Plane, shared_plane
 
 _POLL_SECONDS = 1.0
@@ -79,11 +80,11 @@ def _perform(plane: Plane, request: AdminRequest, values: Values) -> None:
 
 def _warn_of_a_new_name(plane: Plane, request: AdminRequest) -> None:
     """A pause may come before the first run; more often such a name is a slip of the pen."""
-    kind, _, name = str(request.parameters.get("target")).partition("/")
-    if request.action_type not in (AdminActionType.PAUSE, AdminActionType.DRAIN):
+    found = workload_target.parse(str(request.parameters.get("target")))
+    if not found or request.action_type not in (AdminActionType.PAUSE, AdminActionType.DRAIN):
         return
-    if kind == "workload" and all(name != item.workload for item in plane.runs.registered()):
-        err.print(f"No manifest of a workload {name} is registered yet.", style="yellow")
+    if all(found[0] != item.workload for item in plane.runs.registered()):
+        err.print(f"No manifest of a workload {found[0]} is registered yet.", style="yellow")
 
 
 for part in commands(_perform, with_extra=True):

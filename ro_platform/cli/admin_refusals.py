@@ -10,6 +10,7 @@ from ro_platform.access.refusals import record_once, refusal_draft
 from ro_platform.admin.intents import canonical_digest
 from ro_platform.config.settings import Settings
 from ro_platform.errors import AccessDeniedError
+from ro_platform.ledger.names import access_subject, command_refusal_key
 from ro_platform.plane import shared_plane
 
 _COMMANDS = "SYSTEM::ro"
@@ -37,8 +38,8 @@ def record_refusal(error: AccessDeniedError) -> None:
         why=error.message,
         moment=moment,
         by=_COMMANDS,
-        subject=f"access/{actor or 'command'}",
-        key=f"refused/command/{known}",
+        subject=access_subject(actor or "command"),
+        key=command_refusal_key(known),
     )
     record_once(plane.ledger, draft)
 

@@ -27,6 +27,7 @@ from ro_platform.contracts import Action, EntryKind, JobAttemptRecord, JobStatus
 from ro_platform.errors import InvalidInputError, NotFoundError
 from ro_platform.kernel.identity import run_id
 from ro_platform.ledger.log import Ledger
+from ro_platform.ledger.names import attempt_key
 from ro_platform.plane import shared_plane
 from ro_platform.runs.attempt import is_open, project, shown_status, transition_of
 from ro_platform.runs.lookup import MIN_PREFIX
@@ -146,7 +147,7 @@ def _fingerprint(moves: list[LedgerEntry]) -> str:
 
 def _moves_of(ledger: Ledger, prefix: str) -> list[LedgerEntry]:
     if len(prefix) == _ID_DIGITS:
-        known = (ledger.find(f"attempt/{prefix}/{status}") for status in JobStatus)
+        known = (ledger.find(attempt_key(prefix, status)) for status in JobStatus)
         found = sorted(filter(None, known), key=lambda entry: entry.seq)
     elif len(prefix) >= MIN_PREFIX:
         found = [

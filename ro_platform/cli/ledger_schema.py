@@ -10,6 +10,7 @@ from ro_platform.cli.output import json_option, out, say_json
 from ro_platform.config.settings import Settings, is_postgres, path_of
 from ro_platform.contracts import Action, AdminActionType
 from ro_platform.errors import InvalidInputError, LedgerOutdatedError
+from ro_platform.ledger.names import ledger_grant_event_key, ledger_role_name
 from ro_platform.plane import shared_plane
 
 
@@ -72,12 +73,12 @@ def grant(role: str, reason: str, as_json: bool) -> None:
     from ro_platform.ledger.backends.postgres_roles import grant_append_only
 
     plane = shared_plane(settings)
-    actor = acting(plane, Action.GRANT_ROLE, f"ledger-role/{role}")
+    actor = acting(plane, Action.GRANT_ROLE, ledger_role_name(role))
     grant_append_only(settings.ledger_url, role)
     entry = plane.record_admin_event(
         AdminActionType.GRANT_ROLE,
-        key=f"ledger/{role}/{plane.ledger.size()}",
-        subject=f"ledger-role/{role}",
+        key=ledger_grant_event_key(role, plane.ledger.size()),
+        subject=ledger_role_name(role),
         actor=actor,
         reason=reason,
         after={"rights": ["INSERT", "SELECT"]},

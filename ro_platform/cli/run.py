@@ -31,6 +31,7 @@ from ro_platform.cli.output import (
 )
 from ro_platform.config.settings import Settings
 from ro_platform.contracts import Action, ErrorResponse, JobAttemptRecord, JobStatus
+from ro_platform.ledger.names import workload_target
 from ro_platform.plane import shared_plane
 from ro_platform.runs.attempt import is_open, shown_status
 from ro_platform.runs.manifest import read_manifest_file
@@ -76,7 +77,7 @@ def command(
             raise click.UsageError("A draft has nothing to replay or to be strict about.")
         run_draft(settings, manifest, draft_name or workload, as_json=as_json)
         return
-    acting(shared_plane(settings), Action.LAUNCH, f"workload/{workload}", workload=workload)
+    acting(shared_plane(settings), Action.LAUNCH, workload_target(workload), workload=workload)
     files = run_changes.files_of(shared_plane(settings), manifest, when_changed)
     with err.status("loading the deployment ..."):
         from ro_platform.orchestration.execution import GovernedRun

@@ -35,6 +35,7 @@ from ro_platform.kernel.digest import sha256_hex
 from ro_platform.ledger.entry import EntryDraft, body_of
 from ro_platform.ledger.events import Commission, admin_event_draft
 from ro_platform.ledger.log import Ledger
+from ro_platform.ledger.names import config_subject, config_version_name
 from ro_platform.ledger.reader import LedgerReader
 
 CONFIG_MEDIA_TYPE = "application/json"
@@ -142,7 +143,7 @@ class ConfigVersions:
 
     def list(self, name: str | None = None) -> Iterator[PublishedConfig]:
         """All versions, or those of one config, oldest first."""
-        subject = _subject(name) if name else None
+        subject = config_subject(name) if name else None
         for entry in self._ledger.scan(kind=EntryKind.CONFIG_PUBLISHED, subject=subject):
             yield _published(entry)
 
@@ -192,7 +193,7 @@ class ConfigVersions:
 
     @staticmethod
     def _newest(log: LedgerReader, name: str) -> PublishedConfig | None:
-        entry = log.latest(EntryKind.CONFIG_PUBLISHED, _subject(name))
+        entry = log.latest(EntryKind.CONFIG_PUBLISHED, config_subject(name))
         return _published(entry) if entry else None
 
 
@@ -230,16 +231,12 @@ def _founded(name: str, newest: PublishedConfig) -> AccessDeniedError:
     )
 
 
-def _subject(name: str) -> str:
-    return f"config/{name}"
-
-
 def _draft(body: ConfigPublished, actor: str) -> EntryDraft:
     version = body.version
     return EntryDraft(
         kind=EntryKind.CONFIG_PUBLISHED,
-        subject=_subject(version.config_name),
-        key=f"config/{version.config_name}/{version.config_version}",
+        subject=config_subject(version.config_name),
+        key=config_version_name(version.config_name, version.config_version),
         actor=actor,
         body=body.to_json_value(),
     )
@@ -247,11 +244,11 @@ def _draft(body: ConfigPublished, actor: str) -> EntryDraft:
 
 def _admin_draft(body: ConfigPublished, actor: str, moment: datetime) -> EntryDraft:
     version = body.version
-    target = f"{_subject(version.config_name)}/{version.config_version}"
+    target = config_version_name(version.config_name, version.config_version)
     return admin_event_draft(
         AdminActionType.PUBLISH_CONFIG,
         key=target,
-        subject=_subject(version.config_name),
+        subject=config_subject(version.config_name),
         actor=actor,
         reason=body.reason,
         moment=moment,

@@ -39,7 +39,6 @@ from ro_platform.errors import (
     InvalidInputError,
 )
 from ro_platform.gates.guard import Guard
-from ro_platform.gates.subjects import asset_subject
 from ro_platform.kernel.canonical import canonical_bytes
 from ro_platform.kernel.digest import sha256_hex
 from ro_platform.kernel.identity import admin_event_id, run_id
@@ -48,7 +47,13 @@ from ro_platform.ledger.checkpoints import Checkpoint
 from ro_platform.ledger.drafted import require_governed
 from ro_platform.ledger.entry import body_of
 from ro_platform.ledger.log import Ledger
-from ro_platform.ledger.sealing import touched_mention
+from ro_platform.ledger.names import (
+    asset_name,
+    config_version_name,
+    intent_key,
+    revoked_key,
+    touched_mention,
+)
 from ro_platform.runs.registry import RunRegistry
 from ro_platform.runs.seals import RunSeals
 
@@ -146,19 +151,21 @@ class DossierExport:
         """What touched the run and what explains it, as the log stood at that size."""
         touching = list(self._ledger.scan(mention=touched_mention(run), end=size))
         found = {entry.seq: entry for entry in touching}
-        keys = [f"admin/{e.body['admin_event_id']}" for e in touching if "admin_event_id" in e.body]
+        events = [str(e.body["admin_event_id"]) for e in touching if "admin_event_id" in e.body]
+        keys = [*map(intent_key, events)]
         for pin in manifest.config_versions:
-            name = f"config/{pin.config_name}/{pin.config_version}"
-            keys += [name, f"admin/{admin_event_id(AdminActionType.PUBLISH_CONFIG.value, name)}"]
+            name = config_version_name(pin.config_name, pin.config_version)
+            event = admin_event_id(AdminActionType.PUBLISH_CONFIG.value, name)
+            keys += [name, intent_key(event)]
         for key in dict.fromkeys(keys):
             entry = self._ledger.find(key)
             if entry is not None and entry.correlation_ids.run_id is None:
                 found[entry.seq] = entry
-                decided = self._ledger.find(f"revoked/{entry.subject}")
+                decided = self._ledger.find(revoked_key(entry.subject))
                 found |= {decided.seq: decided} if decided else {}
         for asset in {str(e.body["asset"]) for e in own if e.kind is EntryKind.ARTIFACT_BOUND}:
             declared = self._ledger.scan(
-                kind=EntryKind.GATE_SET_DECLARED, subject=asset_subject(asset), end=own[-1].seq
+                kind=EntryKind.GATE_SET_DECLARED, subject=asset_name(asset), end=own[-1].seq
             )
             found |= {entry.seq: entry for entry in declared}
         mine = {entry.seq for entry in own}

@@ -28,7 +28,7 @@ from ro_platform.dossier.refusal import refusing, require
 from ro_platform.kernel.canonical import canonical_bytes
 from ro_platform.kernel.identity import admin_event_id, attempt_id, job_id, parameter_hash
 from ro_platform.kernel.merkle import fold, leaf_hash
-from ro_platform.ledger.sealing import run_subject, touched_mention
+from ro_platform.ledger.names import config_version_name, run_subject, touched_mention
 from ro_platform.runs.attempt import check_move, is_open, project
 
 C = TypeVar("C", bound=Contract)
@@ -205,7 +205,8 @@ def require_related(
     of a config it pins, the gate set of an asset it bound, the decision behind a block. And that no
     config's publication is missing."""
     pins = {
-        f"config/{pin.config_name}/{pin.config_version}": pin for pin in manifest.config_versions
+        config_version_name(pin.config_name, pin.config_version): pin
+        for pin in manifest.config_versions
     }
     events = {admin_event_id(AdminActionType.PUBLISH_CONFIG.value, name) for name in pins}
     touched = touched_mention(run)
@@ -232,7 +233,7 @@ def require_related(
 
 def _published(line: Line, pins: dict[str, PinnedConfigRef]) -> str:
     version = line.said(ConfigPublished).version
-    name = f"config/{version.config_name}/{version.config_version}"
+    name = config_version_name(version.config_name, version.config_version)
     require(name in pins and pins[name].digest == version.digest, _foreign(line))
     return name
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from ro_platform.contracts import BoundRef, RunManifest
 from ro_platform.ledger.checkpoints import Checkpoint
+from ro_platform.ledger.names import config_version_name
 
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
 PREDICATE_TYPE = "https://slsa.dev/provenance/v1"
@@ -69,7 +70,7 @@ def statement(facts: Facts) -> dict[str, Any]:
 def _dependencies(manifest: RunManifest) -> list[dict[str, Any]]:
     inputs = [_resource(f"input/{item.name}", str(item.ref.digest)) for item in manifest.inputs]
     configs = [
-        _resource(f"config/{pin.config_name}/{pin.config_version}", pin.digest)
+        _resource(config_version_name(pin.config_name, pin.config_version), pin.digest)
         for pin in manifest.config_versions
     ]
     return inputs + configs

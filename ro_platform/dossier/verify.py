@@ -39,13 +39,13 @@ from ro_platform.dossier.refusal import refusing, require
 from ro_platform.dossier.signed import SignedMembers
 from ro_platform.dossier.statement import Facts, statement
 from ro_platform.errors import InvalidInputError
-from ro_platform.gates.subjects import artifact_subject
 from ro_platform.kernel.canonical import canonical_bytes
 from ro_platform.kernel.files import open_file
 from ro_platform.kernel.identity import run_id
 from ro_platform.kernel.signing import VerifierKey
 from ro_platform.ledger.checkpoints import Checkpoint
 from ro_platform.ledger.drafted import draft_of
+from ro_platform.ledger.names import artifact_subject
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,9 +13,9 @@ from pydantic import ValidationError
 from ro_platform.contracts import EntryKind, GateRule, GateSetDeclared, LedgerEntry
 from ro_platform.contracts.base import contract_error
 from ro_platform.errors import GateSetShrankError, GateTakenError, NotFoundError
-from ro_platform.gates.subjects import asset_subject
 from ro_platform.ledger.entry import EntryDraft, body_of
 from ro_platform.ledger.log import Ledger
+from ro_platform.ledger.names import asset_name
 from ro_platform.ledger.reader import LedgerReader
 
 Rules = tuple[GateRule, ...]
@@ -110,7 +110,7 @@ class GateCatalogue:
 
 
 def _recorded(log: LedgerReader, asset: str) -> Rules | None:
-    entry = log.latest(EntryKind.GATE_SET_DECLARED, asset_subject(asset))
+    entry = log.latest(EntryKind.GATE_SET_DECLARED, asset_name(asset))
     return declared_in(entry).gates if entry else None
 
 
@@ -144,7 +144,7 @@ def _with_guests(gates: Rules, recorded: Rules | None) -> Rules:
 def _draft(body: GateSetDeclared, actor: str) -> EntryDraft:
     return EntryDraft(
         kind=EntryKind.GATE_SET_DECLARED,
-        subject=asset_subject(body.asset),
+        subject=asset_name(body.asset),
         actor=actor,
         body=body.to_json_value(),
     )

@@ -58,14 +58,14 @@ from ro_platform.gates.made import (
 from ro_platform.gates.older_form import OLDER, is_older_form
 from ro_platform.gates.receipts import recorded_in, rule_digest
 from ro_platform.gates.refusals import missing, reached, undeclared, unrecorded
-from ro_platform.gates.subjects import (
+from ro_platform.ledger.entry import body_of
+from ro_platform.ledger.names import (
     artifact_subject,
-    asset_subject,
-    digest_mention,
+    asset_name,
+    digest_name,
     revocation_subject,
     verdict_subject,
 )
-from ro_platform.ledger.entry import body_of
 from ro_platform.ledger.reader import LedgerReader
 
 _WORDS: dict[type[GateRefusedError], str] = {
@@ -176,7 +176,7 @@ class Guard:
         """
         declared, made = self._log.latest_of(
             [
-                (EntryKind.GATE_SET_DECLARED, asset_subject(asset)),
+                (EntryKind.GATE_SET_DECLARED, asset_name(asset)),
                 (EntryKind.ARTIFACT_BOUND, revisions_between(asset, fingerprint)),
             ]
         )
@@ -213,7 +213,7 @@ class Guard:
         """
         declared, made = self._log.latest_of(
             [
-                (EntryKind.GATE_SET_DECLARED, asset_subject(asset)),
+                (EntryKind.GATE_SET_DECLARED, asset_name(asset)),
                 (EntryKind.ARTIFACT_BOUND, artifact_subject(ref.ref)),
             ]
         )
@@ -238,7 +238,7 @@ class Guard:
         blocked, erased, *answers = self._log.latest_of(
             [
                 (EntryKind.ARTIFACT_BLOCKED, artifact_subject(ref.ref)),
-                (EntryKind.ARTIFACT_ERASED, digest_mention(ref.digest)),
+                (EntryKind.ARTIFACT_ERASED, digest_name(ref.digest)),
                 *(entry for item in asked for entry in item.asks_for()),
             ]
         )

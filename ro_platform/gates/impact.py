@@ -18,7 +18,7 @@ from pydantic import ValidationError
 from ro_platform.artifacts.addressing import parse_binding
 from ro_platform.contracts import ArtifactBound, EntryKind, LedgerEntry
 from ro_platform.contracts.base import contract_error
-from ro_platform.gates.subjects import artifact_subject, used_mention
+from ro_platform.ledger.names import artifact_subject, used_mention
 from ro_platform.ledger.reader import LedgerReader
 
 Progress = Callable[[int], None]
@@ -266,7 +266,7 @@ def _making(entry: LedgerEntry) -> _Making:
 
 
 def _ref_of(entry: LedgerEntry) -> str:
-    return entry.subject.removeprefix(artifact_subject(""))
+    return artifact_subject.part_of(entry.subject)
 
 
 def _asset_of(ref: str) -> str:

@@ -18,9 +18,9 @@ from ro_platform.contracts import (
     LedgerEntry,
 )
 from ro_platform.errors import LedgerCorruptError
-from ro_platform.gates.subjects import artifact_subject, digest_mention
 from ro_platform.ledger.backends.base import Between
 from ro_platform.ledger.entry import body_of
+from ro_platform.ledger.names import artifact_subject, digest_name
 from ro_platform.ledger.reader import LedgerReader
 
 
@@ -87,7 +87,7 @@ def artifacts_on_record(log: LedgerReader) -> dict[str, ArtifactBound]:
 
 def erasure_of(log: LedgerReader, digest: str) -> ArtifactErased | None:
     """The decision on record to erase the bytes with that SHA-256, or None."""
-    entry = log.latest(EntryKind.ARTIFACT_ERASED, digest_mention(digest))
+    entry = log.latest(EntryKind.ARTIFACT_ERASED, digest_name(digest))
     return body_of(entry, ArtifactErased) if entry else None
 
 

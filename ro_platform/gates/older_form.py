@@ -6,7 +6,7 @@ from ro_platform.contracts import EntryKind, GateReceipt, GateStatus, RunManifes
 from ro_platform.errors import VersionNotPinnedError
 from ro_platform.gates.catalogue import declared_in
 from ro_platform.gates.receipts import rule_digest
-from ro_platform.gates.subjects import asset_subject
+from ro_platform.ledger.names import asset_name
 from ro_platform.ledger.reader import LedgerReader
 
 OLDER_FORM = "src-"
@@ -19,7 +19,7 @@ def is_older_form(log: LedgerReader, receipt: GateReceipt, manifest: RunManifest
     """Whether a PASS was given under such a rule, by the gate sets that were on record."""
     if receipt.status is not GateStatus.PASS:
         return False
-    entries = log.scan(kind=EntryKind.GATE_SET_DECLARED, subject=asset_subject(receipt.scope.asset))
+    entries = log.scan(kind=EntryKind.GATE_SET_DECLARED, subject=asset_name(receipt.scope.asset))
     rules = (rule for entry in entries for rule in declared_in(entry).gates)
     older = (
         rule

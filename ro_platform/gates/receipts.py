@@ -19,11 +19,11 @@ from ro_platform.contracts import (
 )
 from ro_platform.errors import VersionNotPinnedError
 from ro_platform.gates.made import made_ids
-from ro_platform.gates.subjects import verdict_subject
 from ro_platform.kernel.canonical import canonical_bytes
 from ro_platform.kernel.digest import sha256_hex
 from ro_platform.ledger.entry import EntryDraft, body_of
 from ro_platform.ledger.log import Ledger
+from ro_platform.ledger.names import receipt_key, verdict_subject
 
 
 def rule_digest(rule: GateRule, manifest: RunManifest) -> str:
@@ -84,7 +84,7 @@ class Receipts:
                 subject=verdict_subject(
                     body.gate_id, body.manifest_fingerprint, body.subject_digest
                 ),
-                key=f"receipt/{receipt.attempt_id}/{receipt.gate_id}",
+                key=receipt_key(receipt.attempt_id, receipt.gate_id),
                 actor=actor,
                 correlation_ids=correlation_ids.model_copy(
                     update={"train_run_id": made.train_run_id, "bundle_id": made.bundle_id}

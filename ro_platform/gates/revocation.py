@@ -38,14 +38,20 @@ from ro_platform.errors import NotFoundError
 from ro_platform.gates.impact import Impact, Origin, Progress, explore
 from ro_platform.gates.made import earlier_revisions, made_ids
 from ro_platform.gates.receipts import recorded_in
-from ro_platform.gates.subjects import artifact_subject, revocation_subject, verdict_subject
 from ro_platform.kernel.clock import Clock
 from ro_platform.kernel.identity import admin_event_id, run_id
 from ro_platform.ledger.entry import EntryDraft, body_of
-from ro_platform.ledger.events import Commission, admin_event_draft, intent_key
+from ro_platform.ledger.events import Commission, admin_event_draft
 from ro_platform.ledger.log import Ledger
+from ro_platform.ledger.names import (
+    artifact_subject,
+    intent_key,
+    revocation_subject,
+    revoked_key,
+    touched_mention,
+    verdict_subject,
+)
 from ro_platform.ledger.reader import LedgerReader
-from ro_platform.ledger.sealing import touched_mention
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,7 +223,7 @@ class Revocations:
         draft = EntryDraft(
             kind=EntryKind.PASS_REVOKED,
             subject=subject,
-            key=f"revoked/{subject}",
+            key=revoked_key(subject),
             actor=request.actor,
             correlation_ids=request.made,
             mentions=(*touched, *by),

@@ -17,7 +17,7 @@ from ro_platform.contracts import (
 from ro_platform.errors import NotFoundError, ReceiptUnverifiableError
 from ro_platform.gates.catalogue import declared_in
 from ro_platform.gates.receipts import recorded_in
-from ro_platform.gates.subjects import asset_subject, revocation_subject, verdict_subject
+from ro_platform.ledger.names import asset_name, revocation_subject, verdict_subject
 from ro_platform.ledger.reader import LedgerReader
 
 
@@ -48,7 +48,7 @@ def verdicts_on(store: ArtifactStore, log: LedgerReader, ref: BoundRef) -> list[
     address = parse_binding(ref.ref)
     if address is None:
         raise NotFoundError(f"{ref.ref!r} is bound to no asset, so no gate speaks of it.")
-    declared = log.scan(kind=EntryKind.GATE_SET_DECLARED, subject=asset_subject(address.asset))
+    declared = log.scan(kind=EntryKind.GATE_SET_DECLARED, subject=asset_name(address.asset))
     gates = {rule.gate_id for entry in declared for rule in declared_in(entry).gates}
     found = [
         entry

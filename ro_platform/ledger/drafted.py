@@ -15,10 +15,9 @@ from ro_platform.kernel.clock import Clock
 from ro_platform.ledger.backends.base import LedgerBackend, LedgerTransaction
 from ro_platform.ledger.entry import EntryDraft
 from ro_platform.ledger.log import Ledger
+from ro_platform.ledger.names import draft_mention
 from ro_platform.ledger.reader import LedgerReader
 from ro_platform.ledger.tree import Frontier
-
-_MENTION = "draft/"
 
 
 class DraftLedger(Ledger):
@@ -26,7 +25,7 @@ class DraftLedger(Ledger):
 
     def __init__(self, backend: LedgerBackend, clock: Clock, *, draft: str) -> None:
         super().__init__(backend, clock)
-        self._mark = f"{_MENTION}{draft}"
+        self._mark = draft_mention(draft)
 
     def _write(
         self, transaction: LedgerTransaction, drafts: Sequence[EntryDraft]
@@ -37,8 +36,8 @@ class DraftLedger(Ledger):
 
 def draft_of(entry: LedgerEntry) -> str | None:
     """The draft that an entry belongs to; None for an entry of a governed ledger."""
-    marks = [name for name in entry.mentions or () if name.startswith(_MENTION)]
-    return marks[0].removeprefix(_MENTION) if marks else None
+    marks = filter(None, map(draft_mention.parse, entry.mentions or ()))
+    return next((name for (name,) in marks), None)
 
 
 def require_governed(log: LedgerReader) -> None:

@@ -10,17 +10,8 @@ from ro_platform.contracts import AdminActionType, AdminEvent, EntryKind, JsonOb
 from ro_platform.kernel.clock import utc_text
 from ro_platform.kernel.identity import admin_event_id
 from ro_platform.ledger.entry import EntryDraft
+from ro_platform.ledger.names import intent_key
 from ro_platform.ledger.reader import LedgerReader
-
-
-def intent_key(event_id: str) -> str:
-    """The ledger key of an event: of the intent, where an outcome follows."""
-    return f"admin/{event_id}"
-
-
-def outcome_key(event_id: str) -> str:
-    """The ledger key of the outcome of an event that was intended first."""
-    return f"{intent_key(event_id)}/outcome"
 
 
 def admin_event_draft(

@@ -1,7 +1,7 @@
 """The refusal: a sealed run takes no more entries, unless the first of them reopens it.
 
 An entry belongs to a run by the ``run_id`` in its correlation ids. What merely touches a run (a
-revocation, say) mentions :func:`touched_mention` instead, and no seal refuses it.
+revocation, say) mentions that it touched the run instead, and no seal refuses it.
 """
 
 from __future__ import annotations
@@ -11,17 +11,8 @@ from collections.abc import Iterable, Sequence
 from ro_platform.contracts.ledger import EntryKind, LedgerEntry
 from ro_platform.errors import RunSealedError
 from ro_platform.ledger.entry import EntryDraft
+from ro_platform.ledger.names import run_subject
 from ro_platform.ledger.reader import LedgerReader
-
-
-def run_subject(run_id: str) -> str:
-    """A run's registration, its seals and its reopenings."""
-    return f"run/{run_id}"
-
-
-def touched_mention(run_id: str) -> str:
-    """The name by which what touches a run, without being part of its record, is found."""
-    return f"touched/{run_id}"
 
 
 def standing_seals(log: LedgerReader, run_ids: Sequence[str]) -> list[LedgerEntry | None]:

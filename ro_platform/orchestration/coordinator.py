@@ -13,9 +13,9 @@ from typing import Any
 
 import dagster as dg
 
-from ro_platform.admin.pauses import PLANE
 from ro_platform.config.settings import Settings
 from ro_platform.errors import AccessDeniedError
+from ro_platform.ledger.names import PLANE, workload_target
 from ro_platform.orchestration.dagster_launches_private import RunQueueConfig, with_limits
 from ro_platform.orchestration.dagster_private import (
     QueuedRunCoordinator,
@@ -66,9 +66,8 @@ class GovernedRunCoordinator(QueuedRunCoordinator):
         limits: list[dict[str, Any]] = []
         for pause in standing:
             limits.append({"key": HELD, "value": pause.target, "limit": 0})
-            kind, _, name = pause.target.partition("/")
-            if kind == "workload":
-                limits.append({"key": WORKLOAD, "value": name, "limit": 0})
+            if workload := workload_target.parse(pause.target):
+                limits.append({"key": WORKLOAD, "value": workload[0], "limit": 0})
             elif pause.target == PLANE:
                 limits.append({"key": WORKLOAD, "limit": 0})
         return with_limits(super().get_run_queue_config(), limits)

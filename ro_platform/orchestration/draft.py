@@ -18,6 +18,7 @@ from ro_platform.config.drafts import create_draft, draft_settings, in_use
 from ro_platform.config.settings import Settings, settings_in_force
 from ro_platform.contracts import Action, JobAttemptRecord, NamedArtifact
 from ro_platform.errors import DraftForbiddenError, GateRefusedError, NotFoundError
+from ro_platform.ledger.names import workload_target
 from ro_platform.orchestration.dagster_definitions_private import execution_set, parents_in
 from ro_platform.orchestration.execution import GovernedRun, RunOutcome
 from ro_platform.orchestration.instances import recording_instance
@@ -199,6 +200,6 @@ def _actor(settings: Settings, workload: str) -> str:
             next_step="Draft where it is allowed; `ro run FILE` runs the manifest, governed.",
             environment=settings.environment,
         )
-    target = plane.access.target(f"workload/{workload}", workload=workload)
+    target = plane.access.target(workload_target(workload), workload=workload)
     plane.identity.require(Action.READ_ARTIFACT, target)
     return plane.identity.require(Action.LAUNCH, target)

@@ -11,6 +11,14 @@ import dagster as dg
 from ro_platform.access.refusals import record_once, refusal_draft
 from ro_platform.contracts import CorrelationIds, JobStatus
 from ro_platform.errors import PausedError, RunConfigError, RunOperateError
+from ro_platform.ledger.names import (
+    backfill_launch_subject,
+    backfill_target,
+    dagster_run_target,
+    launch_subject,
+    refusal_key,
+    report_subject,
+)
 from ro_platform.orchestration.dagster_private import report_refusal
 from ro_platform.orchestration.launches import ACTOR, REFUSED, REFUSED_BY
 from ro_platform.plane import DAGSTER_ACTOR, Plane
@@ -46,13 +54,14 @@ def cancel_refused(
 
 def record_backfill_refusal(plane: Plane, backfill_id: str, error: RunOperateError) -> None:
     """Put on record that nobody who may asked for a backfill, so that it was not stored."""
-    _record(plane, "launch", f"backfill/{backfill_id}", error, error.diagnostics().get("actor"))
+    subject, actor = backfill_launch_subject(backfill_id), error.diagnostics().get("actor")
+    _record(plane, "launch", subject, backfill_target(backfill_id), error, actor)
 
 
 def record_report_refusal(plane: Plane, actor: str | None, error: RunOperateError) -> None:
     """Put on record that a report on an asset was refused; one entry a day for each actor."""
-    day = plane.clock().date().isoformat()
-    _record(plane, "report", f"{actor or 'nobody'}/{day}", error, actor)
+    who, day = actor or "nobody", plane.clock().date().isoformat()
+    _record(plane, "report", report_subject(who, day), f"{who}/{day}", error, actor)
 
 
 def _record_access(plane: Plane, run: dg.DagsterRun, error: RunOperateError) -> None:
@@ -60,18 +69,19 @@ def _record_access(plane: Plane, run: dg.DagsterRun, error: RunOperateError) -> 
     # a pause names who paused.
     granted = isinstance(error, PausedError | RunConfigError)
     actor = run.tags.get(ACTOR) if granted else error.diagnostics().get("actor")
-    _record(plane, "launch", f"dagster_run/{run.run_id}", error, actor, run.run_id)
+    subject, source = launch_subject(run.run_id), dagster_run_target(run.run_id)
+    _record(plane, "launch", subject, source, error, actor, run.run_id)
 
 
 def _record(
     plane: Plane,
     operation: str,
+    subject: str,
     source: str,
     error: RunOperateError,
     actor: str | None,
     dagster_run_id: str | None = None,
 ) -> None:
-    name = f"{operation}/{source.removeprefix('dagster_run/')}"
     draft = refusal_draft(
         operation=operation,
         actor=actor,
@@ -80,8 +90,8 @@ def _record(
         why=str(error),
         moment=plane.clock(),
         by=DAGSTER_ACTOR,
-        subject=name,
-        key=f"refused/{name}",
+        subject=subject,
+        key=refusal_key(subject),
         ids=CorrelationIds(dagster_run_id=dagster_run_id),
     )
     record_once(plane.ledger, draft)

@@ -24,6 +24,7 @@ from ro_platform.kernel.canonical import canonical_bytes
 from ro_platform.kernel.merkle import Node, leaf_hash, push, root_of, verify_inclusion
 from ro_platform.ledger.entry import EntryDraft, body_of
 from ro_platform.ledger.log import Ledger
+from ro_platform.ledger.names import segment_key, segment_subject
 
 SEGMENT = "application/vnd.ro.ledger-segment"
 SEGMENT_SCHEMA = "ro.ledger_segment.v0"
@@ -85,7 +86,7 @@ class Archive:
         size = self._ledger.size()
         end = (size if upto is None else min(max(upto, 0), size)) // count * count
         for first in range(0, end, count):
-            found = self._ledger.find(_key(first, count))
+            found = self._ledger.find(segment_key(first, count))
             yield (
                 Segment(found, body_of(found, SegmentArchived))
                 if found
@@ -132,8 +133,8 @@ class Archive:
         entry = self._ledger.append(
             EntryDraft(
                 kind=EntryKind.SEGMENT_ARCHIVED,
-                subject=f"ledger/segment/{first}",
-                key=_key(first, count),
+                subject=segment_subject(first),
+                key=segment_key(first, count),
                 actor=actor,
                 body=body,
             )
@@ -184,10 +185,6 @@ def _require_linked(body: SegmentArchived) -> None:
     root, log_root = bytes.fromhex(body.root), bytes.fromhex(body.log_root)
     if body.first % body.count or not verify_inclusion(root, index, blocks, path, log_root):
         _refuse(body, f"its root does not lead to the log's root {body.log_root}")
-
-
-def _key(first: int, count: int) -> str:
-    return f"segment/{first}/{count}"
 
 
 def _refuse(body: SegmentArchived, difference: str) -> NoReturn:

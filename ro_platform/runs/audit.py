@@ -37,6 +37,7 @@ from ro_platform.kernel.canonical import canonical_bytes
 from ro_platform.kernel.code.listing import listing_digest
 from ro_platform.ledger.entry import body_of
 from ro_platform.ledger.log import Ledger
+from ro_platform.ledger.names import config_version_name
 from ro_platform.runs.attempt import transition_of
 from ro_platform.runs.holdings import Holdings, erased_digests
 from ro_platform.runs.registry import RunRegistry, blob_ref, input_ref
@@ -182,7 +183,7 @@ class Audit:
         """Configs, manifests and their inputs: what runs are about, rather than what they made."""
         for published in self._configs.list():
             version = published.version
-            name = f"config/{version.config_name}/{version.config_version}"
+            name = config_version_name(version.config_name, version.config_version)
             yield _checked("config", name, 0, partial(self._configs.read, version))
         inputs: dict[str, ArtifactRef] = {}
         for registered in self._runs.registered():

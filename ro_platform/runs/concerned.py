@@ -17,18 +17,28 @@ from dataclasses import dataclass, field, replace
 from ro_platform.artifacts.addressing import parse_binding
 from ro_platform.contracts import CorrelationIds, EntryKind, LedgerEntry
 from ro_platform.gates.made import made_ids
-from ro_platform.gates.subjects import digest_mention
 from ro_platform.kernel.identity import run_id
 from ro_platform.ledger.entry import EntryDraft
+from ro_platform.ledger.names import (
+    bundle_mention,
+    digest_name,
+    input_mention,
+    job_subject,
+    run_key,
+    run_subject,
+    target_mention,
+    touched_mention,
+    train_run_mention,
+)
 from ro_platform.ledger.reader import LedgerReader
-from ro_platform.ledger.sealing import run_subject, touched_mention
-from ro_platform.runs.correlation import bundle_mention, mentions_of, train_run_mention
-from ro_platform.runs.registry import input_mention
-from ro_platform.runs.related import moves_of, target_mention
+from ro_platform.runs.correlation import mentions_of
+from ro_platform.runs.related import moves_of
 
 _HEX = re.compile(r"(?<![0-9a-f])(?:[0-9a-f]{64}|[0-9a-f]{32})(?![0-9a-f])")
-_SAID_TO_BE_A_MANIFEST = re.compile(r"(?:run/|manifest/|fingerprint=)([0-9a-f]{64})(?![0-9a-f])")
-_SAID_TO_BE_A_RUN = re.compile(r"run/([0-9a-f]{32})(?![0-9a-f])")
+_SAID_TO_BE_A_MANIFEST = re.compile(
+    rf"(?:{run_key.head}|manifest/|fingerprint=)([0-9a-f]{{64}})(?![0-9a-f])"
+)
+_SAID_TO_BE_A_RUN = re.compile(rf"{run_subject.head}([0-9a-f]{{32}})(?![0-9a-f])")
 
 
 @dataclass(slots=True)
@@ -92,13 +102,13 @@ def concerning(log: LedgerReader, draft: EntryDraft, names: Iterable[str]) -> En
 
 def _manifests(log: LedgerReader, name: str) -> Iterator[str]:
     yield from _SAID_TO_BE_A_MANIFEST.findall(name)
-    yield from (token for token in _HEX.findall(name) if log.find(run_subject(token)))
+    yield from (token for token in _HEX.findall(name) if log.find(run_key(token)))
 
 
 def _take_work(log: LedgerReader, concern: Concern, token: str) -> None:
     """A run, an attempt or a unit of work."""
     known = next(log.scan(run_id=token, limit=1), None)
-    unit = log.latest(EntryKind.ATTEMPT_TRANSITION, f"job/{token}")
+    unit = log.latest(EntryKind.ATTEMPT_TRANSITION, job_subject(token))
     moves = [entry for entry in (known, unit, *moves_of(log, token)) if entry is not None]
     if moves:
         concern.targets.add(token)
@@ -110,7 +120,7 @@ def _take_work(log: LedgerReader, concern: Concern, token: str) -> None:
 def _take_bytes(log: LedgerReader, concern: Concern, digest: str) -> None:
     """Bytes: of artifacts wherever they are bound, and of inputs."""
     holders = [
-        *log.scan(kind=EntryKind.ARTIFACT_BOUND, mention=digest_mention(digest)),
+        *log.scan(kind=EntryKind.ARTIFACT_BOUND, mention=digest_name(digest)),
         *log.scan(kind=EntryKind.RUN_REGISTERED, mention=input_mention(digest)),
     ]
     if holders:

@@ -14,18 +14,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from ro_platform.contracts import CorrelationIds, EntryKind, NamedArtifact
-from ro_platform.gates.subjects import artifact_subject
+from ro_platform.ledger.names import artifact_subject, bundle_mention, train_run_mention
 from ro_platform.ledger.reader import LedgerReader
-
-
-def train_run_mention(train_run_id: str) -> str:
-    """The name by which what a training run made, and how it ended, is found."""
-    return f"train_run/{train_run_id}"
-
-
-def bundle_mention(bundle_id: str) -> str:
-    """The name by which who made a bundle is found."""
-    return f"bundle/{bundle_id}"
 
 
 def mentions_of(ids: CorrelationIds) -> tuple[str, ...]:

@@ -36,10 +36,10 @@ from ro_platform.errors import (
 from ro_platform.gates.catalogue import GateCatalogue, declared_in
 from ro_platform.gates.guard import Guard, Standing
 from ro_platform.gates.made import artifact_at, artifact_of
-from ro_platform.gates.subjects import asset_subject
 from ro_platform.kernel.clock import Clock
 from ro_platform.ledger.entry import EntryDraft
 from ro_platform.ledger.log import Ledger
+from ro_platform.ledger.names import asset_name
 from ro_platform.ledger.reader import LedgerReader
 from ro_platform.runs.publication import Publication, Work
 from ro_platform.runs.registry import RunRegistry, blob_ref
@@ -105,7 +105,7 @@ class DraftGuard(Guard):
     def _require_known_gates(self, asset: str, ref: BoundRef) -> None:
         """What the code of now declares must be what the governed verdicts are about: a gate that
         is new or another there would not stand, and one that is gone would have to be dropped."""
-        declared = self._log.latest(EntryKind.GATE_SET_DECLARED, asset_subject(asset))
+        declared = self._log.latest(EntryKind.GATE_SET_DECLARED, asset_name(asset))
         now = declared_in(declared).gates if declared else None
         if now is None:
             return
@@ -149,7 +149,7 @@ class DraftCatalogue(GateCatalogue):
             return
         draft = EntryDraft(
             kind=EntryKind.GATE_SET_DECLARED,
-            subject=asset_subject(asset),
+            subject=asset_name(asset),
             actor=actor,
             body=GateSetDeclared(asset=asset, gates=now).to_json_value(),
         )

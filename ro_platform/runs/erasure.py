@@ -39,19 +39,21 @@ from ro_platform.errors import (
     InvalidInputError,
 )
 from ro_platform.gates.made import made_ids
-from ro_platform.gates.subjects import digest_mention
 from ro_platform.kernel.clock import Clock
 from ro_platform.kernel.identity import admin_event_id, run_id
 from ro_platform.ledger.entry import EntryDraft, body_of
-from ro_platform.ledger.events import (
-    Commission,
-    admin_event_draft,
+from ro_platform.ledger.events import Commission, admin_event_draft
+from ro_platform.ledger.log import Ledger
+from ro_platform.ledger.names import (
+    digest_name,
+    erased_key,
+    erasure_event_key,
+    erasure_outcome_event_key,
     intent_key,
     outcome_key,
+    touched_mention,
 )
-from ro_platform.ledger.log import Ledger
 from ro_platform.ledger.reader import LedgerReader
-from ro_platform.ledger.sealing import touched_mention
 from ro_platform.runs.holdings import Held, Holdings
 from ro_platform.runs.registry import RunRegistry
 
@@ -95,7 +97,7 @@ class Erasures:
 
     def find(self, digest: str) -> LedgerEntry | None:
         """The tombstone of that digest (64 hex), if it was erased."""
-        return self._ledger.latest(EntryKind.ARTIFACT_ERASED, digest_mention(digest))
+        return self._ledger.latest(EntryKind.ARTIFACT_ERASED, digest_name(digest))
 
     def erase(
         self,
@@ -124,7 +126,7 @@ class Erasures:
             members = self._count_members(digest)
 
             def build(log: LedgerReader) -> Sequence[EntryDraft]:
-                if log.latest(EntryKind.ARTIFACT_ERASED, digest_mention(digest)):
+                if log.latest(EntryKind.ARTIFACT_ERASED, digest_name(digest)):
                     return []  # somebody else was faster by a moment
                 if commission and not commission.may_begin(log):
                     return []
@@ -259,7 +261,7 @@ class Erasures:
         commission: Commission | None,
     ) -> list[EntryDraft]:
         """The tombstone, and the event of an erasure that is no administrative action's."""
-        own = admin_event_id(AdminActionType.ERASE_ARTIFACT.value, _key(digest))
+        own = admin_event_id(AdminActionType.ERASE_ARTIFACT.value, erasure_event_key(digest))
         first = next(iter(bound.values()), None)
         try:
             body = ArtifactErased(
@@ -278,8 +280,8 @@ class Erasures:
             raise contract_error(error, kind="ArtifactErased", where="artifact erase") from None
         tombstone = EntryDraft(
             kind=EntryKind.ARTIFACT_ERASED,
-            subject=digest_mention(digest),
-            key=f"erased/{digest}",
+            subject=digest_name(digest),
+            key=erased_key(digest),
             actor=actor,
             mentions=(*_touched(body), intent_key(body.admin_event_id)),
             body=body,
@@ -294,10 +296,11 @@ class Erasures:
         after: JsonObject,
         log: LedgerReader | None,
     ) -> EntryDraft:
+        key_of = erasure_event_key if log is None else erasure_outcome_event_key
         draft = admin_event_draft(
             AdminActionType.ERASE_ARTIFACT,
-            key=_key(body.digest) if log is None else _outcome_key(body.digest),
-            subject=digest_mention(body.digest),
+            key=key_of(body.digest),
+            subject=digest_name(body.digest),
             actor=actor,
             reason=body.reason,
             moment=self._clock(),
@@ -311,7 +314,7 @@ class Erasures:
 def _bindings(log: LedgerReader, digest: str) -> dict[str, BoundRef]:
     """Every binding on record with those bytes, by its locator."""
     found: dict[str, BoundRef] = {}
-    for entry in log.scan(kind=EntryKind.ARTIFACT_BOUND, mention=digest_mention(digest)):
+    for entry in log.scan(kind=EntryKind.ARTIFACT_BOUND, mention=digest_name(digest)):
         body = body_of(entry, ArtifactBound)
         found[body.artifact.ref] = body.artifact
     return dict(sorted(found.items()))
@@ -343,27 +346,19 @@ def _touched(body: ArtifactErased) -> tuple[str, ...]:
 
 def _is_commissioned(body: ArtifactErased) -> bool:
     """Whether an administrative action decided it, whose outcome is recorded under its own id."""
-    own = admin_event_id(AdminActionType.ERASE_ARTIFACT.value, _key(body.digest))
+    own = admin_event_id(AdminActionType.ERASE_ARTIFACT.value, erasure_event_key(body.digest))
     return body.admin_event_id != own
 
 
 def _has_outcome(body: ArtifactErased, log: LedgerReader) -> bool:
     if _is_commissioned(body):
         return log.find(outcome_key(body.admin_event_id)) is not None
-    return log.find(f"admin/{_outcome_id(body.digest)}") is not None
+    return log.find(intent_key(_outcome_id(body.digest))) is not None
 
 
 def _tree(body: ArtifactErased) -> ArtifactRef:
     return ArtifactRef(ref=blob_name(body.digest), digest=body.digest, media_type=body.media_type)
 
 
-def _key(digest: str) -> str:
-    return f"erase/{digest}"
-
-
-def _outcome_key(digest: str) -> str:
-    return f"erase/{digest}/outcome"
-
-
 def _outcome_id(digest: str) -> str:
-    return admin_event_id(AdminActionType.ERASE_ARTIFACT.value, _outcome_key(digest))
+    return admin_event_id(AdminActionType.ERASE_ARTIFACT.value, erasure_outcome_event_key(digest))

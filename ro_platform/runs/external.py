@@ -46,10 +46,10 @@ from ro_platform.gates.catalogue import GateCatalogue
 from ro_platform.gates.guard import Guard
 from ro_platform.gates.made import artifact_of
 from ro_platform.gates.receipts import Receipts, rule_digest
-from ro_platform.gates.subjects import revocation_subject
 from ro_platform.kernel.clock import Clock, utc_text
 from ro_platform.kernel.identity import run_id
 from ro_platform.ledger.log import Ledger
+from ro_platform.ledger.names import revocation_subject
 from ro_platform.runs.history import AttemptHistory
 from ro_platform.runs.publication import Publication, Work
 from ro_platform.runs.registry import RunRegistry

@@ -14,9 +14,9 @@ from ro_platform.contracts import ArtifactBound, BoundRef, EntryKind
 from ro_platform.errors import ArtifactNotFoundError, GateRefusedError, InvalidInputError
 from ro_platform.gates.guard import Guard, Standing
 from ro_platform.gates.made import artifact_at, artifacts_on_record
-from ro_platform.gates.subjects import digest_mention
 from ro_platform.ledger.entry import body_of
 from ro_platform.ledger.log import Ledger
+from ro_platform.ledger.names import digest_name
 from ro_platform.runs.registry import RunRegistry
 
 MIN_PREFIX = 6
@@ -97,9 +97,7 @@ class Lookup:
 
     def makers(self, digest: str) -> Iterator[ArtifactBound]:
         """Which attempts bound these bytes, oldest first."""
-        for entry in self._ledger.scan(
-            kind=EntryKind.ARTIFACT_BOUND, mention=digest_mention(digest)
-        ):
+        for entry in self._ledger.scan(kind=EntryKind.ARTIFACT_BOUND, mention=digest_name(digest)):
             yield body_of(entry, ArtifactBound)
 
     def _candidates(self, target: str) -> Iterator[Located]:

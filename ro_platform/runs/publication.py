@@ -29,10 +29,10 @@ from ro_platform.contracts import (
 from ro_platform.errors import AttemptEndedError
 from ro_platform.gates.guard import Guard
 from ro_platform.gates.made import artifact_at, artifact_of
-from ro_platform.gates.subjects import artifact_subject, digest_mention, used_mention
 from ro_platform.kernel.identity import run_id
 from ro_platform.ledger.entry import EntryDraft
 from ro_platform.ledger.log import Ledger
+from ro_platform.ledger.names import artifact_subject, bound_key, digest_name, used_mention
 from ro_platform.ledger.reader import LedgerReader
 from ro_platform.runs.correlation import mentions_of
 from ro_platform.runs.history import newest_of
@@ -145,9 +145,9 @@ def _draft(
     return EntryDraft(
         kind=EntryKind.ARTIFACT_BOUND,
         subject=artifact_subject(ref.ref),
-        key=f"bound/{work.attempt.attempt_id}/{ref.ref}",
+        key=bound_key(work.attempt.attempt_id, ref.ref),
         actor=actor,
         correlation_ids=ids,
-        mentions=(digest_mention(ref.digest), *map(used_mention, used), *mentions_of(ids)),
+        mentions=(digest_name(ref.digest), *map(used_mention, used), *mentions_of(ids)),
         body=body,
     )

@@ -36,10 +36,10 @@ from ro_platform.gates.catalogue import declared_in
 from ro_platform.gates.guard import Guard
 from ro_platform.gates.made import artifact_in, revisions_between
 from ro_platform.gates.receipts import recorded_in
-from ro_platform.gates.subjects import artifact_subject, asset_subject
 from ro_platform.kernel.canonical import canonical_bytes
 from ro_platform.kernel.digest import sha256_hex
 from ro_platform.ledger.entry import body_of
+from ro_platform.ledger.names import artifact_subject, asset_name
 from ro_platform.ledger.reader import LedgerReader
 from ro_platform.runs.registry import RunRegistry
 
@@ -131,7 +131,7 @@ class Readiness:
         self._guard = guard
         self._runs = runs
         self._producers = sorted(producers)
-        self._subjects = {asset_subject(asset) for asset in producers}
+        self._subjects = {asset_name(asset) for asset in producers}
         self._workloads = workloads
 
     def look(
@@ -265,7 +265,7 @@ def _about(entry: LedgerEntry) -> tuple[str | None, str]:
     if entry.kind is EntryKind.GATE_RECEIPT:
         recorded = recorded_in(entry)
         return recorded.asset, recorded.manifest_fingerprint
-    address = parse_binding(entry.subject.removeprefix(artifact_subject("")))
+    address = parse_binding(artifact_subject.part_of(entry.subject))
     return (address.asset, address.fingerprint) if address else (None, "")
 
 

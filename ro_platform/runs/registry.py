@@ -32,7 +32,6 @@ from ro_platform.errors import (
     ManifestNotRegisteredError,
 )
 from ro_platform.gates.guard import Guard
-from ro_platform.gates.subjects import digest_mention
 from ro_platform.kernel.canonical import canonical_bytes
 from ro_platform.kernel.digest import Digests, StreamingHasher, sha256_hex
 from ro_platform.kernel.documents import MAX_DOCUMENT_BYTES, parse_document
@@ -40,6 +39,13 @@ from ro_platform.kernel.files import chunks_of, read_file
 from ro_platform.kernel.identity import parameter_hash, run_id
 from ro_platform.ledger.entry import EntryDraft, body_of
 from ro_platform.ledger.log import Ledger
+from ro_platform.ledger.names import (
+    digest_name,
+    imported_mention,
+    input_mention,
+    run_key,
+    run_subject,
+)
 from ro_platform.runs.manifest import ManifestFile
 
 MANIFEST_MEDIA_TYPE = "application/json"
@@ -94,7 +100,7 @@ class RunRegistry:
             self._import(item, path)
         data = canonical_bytes(manifest)
         self._store.put_bytes(data, media_type=MANIFEST_MEDIA_TYPE)
-        imported = tuple(_imported(str(item.ref.digest)) for item, _ in missing)
+        imported = tuple(imported_mention(str(item.ref.digest)) for item, _ in missing)
         return self._record(manifest, fingerprint, len(data), actor, imported)
 
     def source_of(self, item: ManifestInput) -> BoundRef | None:
@@ -109,7 +115,7 @@ class RunRegistry:
             return None
         refusals: list[GateRefusedError] = []
         for entry in self._ledger.scan(
-            kind=EntryKind.ARTIFACT_BOUND, mention=digest_mention(digest), newest_first=True
+            kind=EntryKind.ARTIFACT_BOUND, mention=digest_name(digest), newest_first=True
         ):
             made = body_of(entry, ArtifactBound)
             fingerprint = made.manifest_fingerprint
@@ -131,7 +137,7 @@ class RunRegistry:
 
     def is_registered(self, fingerprint: str) -> bool:
         """Whether a manifest with that fingerprint is on record."""
-        return self._ledger.find(_key(fingerprint)) is not None
+        return self._ledger.find(run_key(fingerprint)) is not None
 
     def manifest(self, fingerprint: str) -> RunManifest:
         """A registered manifest, from its own bytes. Raises :class:`ManifestNotRegisteredError`.
@@ -198,7 +204,7 @@ class RunRegistry:
 
     def is_imported(self, item: ManifestInput) -> bool:
         """Whether those bytes once came from a file, so that reading them passes no gate by."""
-        name = _imported(str(item.ref.digest))
+        name = imported_mention(str(item.ref.digest))
         return next(self._ledger.scan(mention=name, limit=1), None) is not None
 
     def _import(self, item: ManifestInput, path: Path) -> None:
@@ -227,8 +233,8 @@ class RunRegistry:
         )
         draft = EntryDraft(
             kind=EntryKind.RUN_REGISTERED,
-            subject=f"run/{run_id(fingerprint)}",
-            key=_key(fingerprint),
+            subject=run_subject(run_id(fingerprint)),
+            key=run_key(fingerprint),
             actor=actor,
             correlation_ids=CorrelationIds(run_id=run_id(fingerprint)),
             body=body.to_json_value(),
@@ -239,7 +245,7 @@ class RunRegistry:
         )
         # Asked inside the append, so that of two who register at once only one hears "new".
         return bool(
-            self._ledger.append_with(lambda log: [] if log.find(_key(fingerprint)) else [draft])
+            self._ledger.append_with(lambda log: [] if log.find(run_key(fingerprint)) else [draft])
         )
 
 
@@ -270,11 +276,6 @@ def input_ref(item: ManifestInput) -> ArtifactRef:
     return blob_ref(item.ref.digest)
 
 
-def input_mention(digest: str) -> str:
-    """The name by which the manifests are found that name those bytes as an input."""
-    return f"input/{digest}"
-
-
 def _digests_of_file(path: Path) -> Digests:
     with StreamingHasher() as hasher:
         for chunk in chunks_of(path):
@@ -285,11 +286,3 @@ def _digests_of_file(path: Path) -> Digests:
 def blob_ref(digest: str) -> ArtifactRef:
     """A reference to the blob with that SHA-256: a manifest's, an input's."""
     return ArtifactRef(ref=blob_name(digest), digest=digest, digest_alg="sha256")
-
-
-def _imported(digest: str) -> str:
-    return f"imported/{digest}"
-
-
-def _key(fingerprint: str) -> str:
-    return f"run/{fingerprint}"

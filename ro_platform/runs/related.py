@@ -13,27 +13,25 @@ from ro_platform.artifacts.addressing import BindingAddress, parse_binding, pars
 from ro_platform.contracts import ArtifactBound, EntryKind, JobStatus, LedgerEntry
 from ro_platform.gates.catalogue import declared_in
 from ro_platform.gates.receipts import recorded_in
-from ro_platform.gates.subjects import (
+from ro_platform.ledger.entry import body_of
+from ro_platform.ledger.names import (
     artifact_subject,
-    asset_subject,
-    digest_mention,
+    asset_name,
+    attempt_key,
+    digest_name,
+    input_mention,
+    intent_key,
     revocation_subject,
+    run_key,
+    target_mention,
+    touched_mention,
+    train_run_mention,
     used_mention,
     verdict_subject,
 )
-from ro_platform.ledger.entry import body_of
-from ro_platform.ledger.events import intent_key
 from ro_platform.ledger.reader import LedgerReader
-from ro_platform.ledger.sealing import touched_mention
-from ro_platform.runs.correlation import train_run_mention
-from ro_platform.runs.registry import input_mention
 
 _ATTEMPT_DIGITS = 32
-
-
-def target_mention(name: str) -> str:
-    """The name by which the administrative events are found that had it as their target."""
-    return f"target/{name}"
 
 
 class Relation(StrEnum):
@@ -123,7 +121,7 @@ class Gathering:
 
     def digest(self, digest: str) -> None:
         """Bytes, wherever they are bound."""
-        mentioned = self._log.scan(kind=EntryKind.ARTIFACT_BOUND, mention=digest_mention(digest))
+        mentioned = self._log.scan(kind=EntryKind.ARTIFACT_BOUND, mention=digest_name(digest))
         self._take(mentioned)
         self._bytes(digest)
 
@@ -161,7 +159,7 @@ class Gathering:
         for entry in entries:
             self._add(entry)
             if entry.kind is EntryKind.ARTIFACT_BOUND:
-                made.append(entry.subject.removeprefix(artifact_subject("")))
+                made.append(artifact_subject.part_of(entry.subject))
         for locator in made:
             self.artifact(locator)
 
@@ -186,7 +184,7 @@ class Gathering:
         )
         for user in self._log.scan(kind=EntryKind.ARTIFACT_BOUND, mention=used_mention(locator)):
             self._add(user, Relation.USED)
-        if registered := self._log.find(f"run/{address.fingerprint}"):
+        if registered := self._log.find(run_key(address.fingerprint)):
             self._add(registered)
         for digest in digests:
             self._verdicts(address, digest)
@@ -208,7 +206,7 @@ class Gathering:
 
     def _bytes(self, digest: str) -> None:
         """The erasure of those bytes, and the manifests that name them as an input."""
-        about = digest_mention(digest)
+        about = digest_name(digest)
         if about in self._known:
             return
         self._known.add(about)
@@ -220,9 +218,7 @@ class Gathering:
 
     def _gates_of(self, asset: str) -> frozenset[str]:
         if asset not in self._gates:
-            declared = self._log.scan(
-                kind=EntryKind.GATE_SET_DECLARED, subject=asset_subject(asset)
-            )
+            declared = self._log.scan(kind=EntryKind.GATE_SET_DECLARED, subject=asset_name(asset))
             self._gates[asset] = frozenset(
                 rule.gate_id for entry in declared for rule in declared_in(entry).gates
             )
@@ -242,7 +238,7 @@ class Gathering:
 def moves_of(log: LedgerReader, attempt: str) -> Iterator[LedgerEntry]:
     """The transitions of an attempt, by their keys."""
     for status in JobStatus:
-        if entry := log.find(f"attempt/{attempt}/{status}"):
+        if entry := log.find(attempt_key(attempt, status)):
             yield entry
 
 

@@ -25,8 +25,9 @@ from ro_platform.kernel.identity import run_id
 from ro_platform.kernel.merkle import fold, leaf_hash
 from ro_platform.ledger.entry import EntryDraft, body_of
 from ro_platform.ledger.log import Ledger
+from ro_platform.ledger.names import reopened_key, run_subject, sealed_key, touched_mention
 from ro_platform.ledger.reader import LedgerReader
-from ro_platform.ledger.sealing import run_subject, standing_seals, touched_mention
+from ro_platform.ledger.sealing import standing_seals
 from ro_platform.runs.attempt import is_open
 
 
@@ -135,7 +136,7 @@ class RunSeals:
         return EntryDraft(
             kind=EntryKind.RUN_SEALED,
             subject=run_subject(run),
-            key=f"sealed/{run}/{record.number}",
+            key=sealed_key(run, record.number),
             actor=self._actor,
             correlation_ids=CorrelationIds(run_id=run),
             body=RunSealed(
@@ -169,7 +170,7 @@ def reopening(log: LedgerReader, fingerprint: str, *, actor: str, reason: str) -
     draft = EntryDraft(
         kind=EntryKind.RUN_REOPENED,
         subject=run_subject(run),
-        key=f"reopened/{run}/{body.record}",
+        key=reopened_key(run, body.record),
         actor=actor,
         correlation_ids=CorrelationIds(run_id=run),
         body=body,

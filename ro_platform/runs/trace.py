@@ -26,13 +26,19 @@ from ro_platform.artifacts.addressing import checked_asset, parse_binding
 from ro_platform.contracts import EntryKind
 from ro_platform.errors import InvalidInputError, NotFoundError
 from ro_platform.gates.made import artifact_of
-from ro_platform.gates.subjects import artifact_subject, digest_mention
 from ro_platform.kernel.identity import run_id
+from ro_platform.ledger.names import (
+    artifact_subject,
+    bundle_mention,
+    digest_name,
+    input_mention,
+    intent_key,
+    run_key,
+    touched_mention,
+    train_run_mention,
+)
 from ro_platform.ledger.reader import LedgerReader
-from ro_platform.ledger.sealing import touched_mention
-from ro_platform.runs.correlation import bundle_mention, train_run_mention
 from ro_platform.runs.lookup import MIN_PREFIX
-from ro_platform.runs.registry import input_mention
 from ro_platform.runs.related import Gathering, TraceLine, moves_of
 
 _HEX32, _HEX64 = re.compile(r"[a-f0-9]{32}"), re.compile(r"(sha256:)?[a-f0-9]{64}")
@@ -124,14 +130,14 @@ class Tracer:
 
     def _by_64(self, identifier: str) -> Iterator[tuple[TraceKind, str]]:
         digest = identifier.removeprefix("sha256:")
-        if identifier == digest and self._log.find(f"run/{digest}"):
+        if identifier == digest and self._log.find(run_key(digest)):
             yield TraceKind.MANIFEST, digest
         if self._any(mention=bundle_mention(digest)):
             yield TraceKind.BUNDLE, digest
         elif (
-            self._any(mention=digest_mention(digest))
+            self._any(mention=digest_name(digest))
             or self._any(mention=input_mention(digest))
-            or self._log.latest(EntryKind.ARTIFACT_ERASED, digest_mention(digest))
+            or self._log.latest(EntryKind.ARTIFACT_ERASED, digest_name(digest))
         ):
             yield TraceKind.DIGEST, digest
 
@@ -142,7 +148,7 @@ class Tracer:
             yield TraceKind.TRAIN_RUN, identifier
         elif any(moves_of(self._log, identifier)):
             yield TraceKind.ATTEMPT, identifier
-        if self._log.find(f"admin/{identifier}"):
+        if self._log.find(intent_key(identifier)):
             yield TraceKind.ADMIN_EVENT, identifier
 
     def _by_name(self, identifier: str) -> Iterator[tuple[TraceKind, str]]:

@@ -18,8 +18,9 @@ from itertools import islice
 from ro_platform.contracts import AttemptTransition, EntryKind, LedgerEntry
 from ro_platform.kernel.clock import moment_of
 from ro_platform.kernel.identity import run_id
+from ro_platform.ledger.names import run_subject
 from ro_platform.ledger.reader import LedgerReader
-from ro_platform.ledger.sealing import run_subject, standing_seals
+from ro_platform.ledger.sealing import standing_seals
 from ro_platform.runs.attempt import is_open, transition_of
 
 MOST_CARRIED = 1000

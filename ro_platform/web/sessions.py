@@ -23,6 +23,7 @@ from ro_platform.errors import NotAuthenticatedError
 from ro_platform.kernel.clock import Clock, moment_of, utc_text
 from ro_platform.ledger.entry import EntryDraft, body_of
 from ro_platform.ledger.log import Ledger
+from ro_platform.ledger.names import token_end_key, token_name
 
 _FIELDS = {"actor", "token_id", "session_id", "expires", "local"}
 
@@ -77,9 +78,9 @@ class Sessions:
             raise _refused("is not genuine") from None
         if moment_of(session.expires) <= self._clock():
             raise _refused("has expired")
-        ended = [(EntryKind.TOKEN_REVOKED, f"token/{session.session_id}")]
+        ended = [(EntryKind.TOKEN_REVOKED, token_name(session.session_id))]
         if session.token_id is not None:
-            ended.append((EntryKind.TOKEN_REVOKED, f"token/{session.token_id}"))
+            ended.append((EntryKind.TOKEN_REVOKED, token_name(session.token_id)))
         if any(self._ledger.latest_of(ended)):
             raise _refused("was ended, or its token was revoked")
         return session
@@ -87,8 +88,8 @@ class Sessions:
     def end(self, session_id: str, actor: str) -> None:
         """End a session for good, by a record like that of a revoked token; again is the same."""
         body = TokenRevoked(token_id=session_id, reason="signed out")
-        subject = f"token/{session_id}"
-        draft = EntryDraft(EntryKind.TOKEN_REVOKED, subject, actor, body, key=f"{subject}/revoked")
+        subject, key = token_name(session_id), token_end_key(session_id)
+        draft = EntryDraft(EntryKind.TOKEN_REVOKED, subject, actor, body, key=key)
         self._ledger.append(draft)
 
     def form_token(self, session_id: str) -> str:
@@ -104,7 +105,7 @@ class Sessions:
         return self._derived(b"sign-in").hex()
 
     def _token_expiry(self, token_id: str) -> str:
-        entry = self._ledger.find(f"token/{token_id}")
+        entry = self._ledger.find(token_name(token_id))
         if entry is None:
             raise _refused("is of no token on record")
         return body_of(entry, TokenIssued).expires_at_utc

@@ -41,7 +41,6 @@ from ro_platform.contracts import (
     RunManifest,
 )
 from ro_platform.gates.receipts import rule_digest
-from ro_platform.gates.subjects import artifact_subject, digest_mention, verdict_subject
 from ro_platform.kernel.canonical import canonical_bytes
 from ro_platform.kernel.digest import digests_of
 from ro_platform.kernel.identity import attempt_id, manifest_fingerprint, run_id
@@ -49,6 +48,7 @@ from ro_platform.ledger.backends.base import LedgerBackend
 from ro_platform.ledger.backends.postgres import PostgresLedgerBackend
 from ro_platform.ledger.backends.sqlite import SqliteLedgerBackend
 from ro_platform.ledger.entry import EntryDraft
+from ro_platform.ledger.names import artifact_subject, digest_name, verdict_subject
 from ro_platform.plane import Plane
 from tests.benchmarks.launches import Launches, measured_launches
 from tests.servers import postgres_server
@@ -129,7 +129,7 @@ class World:
             subject=artifact_subject(name),
             actor=ACTOR,
             body=body,
-            mentions=(digest_mention(ref.digest),),
+            mentions=(digest_name(ref.digest),),
         )
         for rule in RULES:
             yield self._verdict(rule, manifest, fingerprint, ref)

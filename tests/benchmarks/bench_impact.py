@@ -28,12 +28,12 @@ from ro_platform.contracts import (
     GateStatus,
     UsedArtifact,
 )
-from ro_platform.gates.subjects import artifact_subject, digest_mention, used_mention
 from ro_platform.kernel.clock import system_clock, utc_text
 from ro_platform.kernel.digest import sha256_hex
 from ro_platform.kernel.identity import run_id
 from ro_platform.ledger.backends.sqlite import SqliteLedgerBackend
 from ro_platform.ledger.entry import EntryDraft
+from ro_platform.ledger.names import artifact_subject, digest_name, used_mention
 from ro_platform.plane import Plane
 
 ARTIFACTS = 100_000
@@ -73,7 +73,7 @@ def drafts(count: int, chance: random.Random) -> Iterator[EntryDraft]:
             correlation_ids=CorrelationIds(
                 run_id=run_id(fingerprint), dagster_run_id=fingerprint[:36]
             ),
-            mentions=(digest_mention(ref.digest), *(used_mention(name) for name, _ in inputs)),
+            mentions=(digest_name(ref.digest), *(used_mention(name) for name, _ in inputs)),
             body=ArtifactBound(
                 asset=asset,
                 manifest_fingerprint=fingerprint,

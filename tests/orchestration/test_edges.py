@@ -8,7 +8,7 @@ import pytest
 
 from ro_platform.contracts import JobAttemptRecord, JobStatus
 from ro_platform.errors import SettingsError
-from ro_platform.gates.subjects import used_mention
+from ro_platform.ledger.names import used_mention
 from ro_platform.orchestration import MANIFESTS, PlaneResource, gate, govern
 from ro_platform.testing import EphemeralPlane
 

@@ -14,9 +14,9 @@ from ro_platform.artifacts.backends.filesystem import FilesystemBackend
 from ro_platform.config.settings import Settings, path_of
 from ro_platform.contracts import EntryKind, JobStatus, PassRevoked
 from ro_platform.errors import BackendUnavailableError, GateSetShrankError, SettingsError
-from ro_platform.gates.subjects import revocation_subject
 from ro_platform.ledger.backends.sqlite import SqliteLedgerBackend
 from ro_platform.ledger.entry import EntryDraft
+from ro_platform.ledger.names import revocation_subject
 from ro_platform.orchestration import MANIFESTS, PlaneResource, gate, govern, when_passed
 from ro_platform.plane import Plane
 from ro_platform.runs.readiness import Position

@@ -37,7 +37,8 @@ from ro_platform.kernel.digest import sha256_hex
 from ro_platform.kernel.identity import manifest_fingerprint
 from ro_platform.ledger.backends.memory import MemoryLedgerBackend
 from ro_platform.ledger.entry import EntryDraft, body_of
-from ro_platform.ledger.events import admin_event_draft, outcome_key
+from ro_platform.ledger.events import admin_event_draft
+from ro_platform.ledger.names import outcome_key
 from ro_platform.ledger.reader import LedgerReader
 from ro_platform.plane import Plane
 from ro_platform.runs.manifest import ManifestFile

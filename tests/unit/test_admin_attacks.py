@@ -6,7 +6,6 @@ import pytest
 
 from ro_platform.access.credentials import EPHEMERAL_USER
 from ro_platform.access.policy import POLICY_CONFIG
-from ro_platform.admin.pauses import PAUSES
 from ro_platform.admin.pausing import PauseAction
 from ro_platform.contracts import AdminActionType, DirectiveStatus
 from ro_platform.errors import (
@@ -17,6 +16,7 @@ from ro_platform.errors import (
 )
 from ro_platform.kernel.clock import system_clock
 from ro_platform.ledger.events import admin_event_draft
+from ro_platform.ledger.names import PAUSES
 from tests.unit.access_world import published
 from tests.unit.admin_world import (
     ADMIN,

@@ -24,13 +24,13 @@ from ro_platform.contracts import (
     RunManifest,
 )
 from ro_platform.errors import BindingCorruptError, IntegrityError, RunOperateError
-from ro_platform.gates.subjects import artifact_subject
 from ro_platform.kernel.clock import ManualClock, utc_text
 from ro_platform.kernel.code.listing import RULE
 from ro_platform.kernel.digest import sha256_hex
 from ro_platform.kernel.identity import manifest_fingerprint, run_id
 from ro_platform.ledger.backends.memory import MemoryLedgerBackend
 from ro_platform.ledger.entry import EntryDraft
+from ro_platform.ledger.names import artifact_subject
 from ro_platform.plane import Plane
 from ro_platform.runs.audit import Finding
 from ro_platform.runs.manifest import ManifestFile

@@ -18,7 +18,7 @@ from ro_platform.dossier.export import sign_now
 from ro_platform.errors import EntryConflictError
 from ro_platform.kernel.identity import run_id
 from ro_platform.ledger.entry import body_of
-from ro_platform.ledger.sealing import touched_mention
+from ro_platform.ledger.names import touched_mention
 from tests.unit.dossier_world import KEY
 from tests.unit.small_world import BOSS
 from tests.unit.test_trace import TracedWorld

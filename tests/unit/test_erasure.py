@@ -35,8 +35,8 @@ from ro_platform.errors import (
 from ro_platform.kernel.digest import sha256_hex
 from ro_platform.kernel.identity import manifest_fingerprint, run_id
 from ro_platform.ledger.backends.memory import MemoryLedgerBackend
+from ro_platform.ledger.names import touched_mention
 from ro_platform.ledger.reader import LedgerReader
-from ro_platform.ledger.sealing import touched_mention
 from ro_platform.plane import Plane, shared_plane
 from ro_platform.runs.erasure import Erasure, Erasures
 from ro_platform.runs.holdings import Held, Holdings

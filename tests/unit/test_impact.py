@@ -14,13 +14,13 @@ from ro_platform.contracts import ArtifactBound, BoundRef, CorrelationIds, Entry
 from ro_platform.errors import ContractError
 from ro_platform.gates import impact as impact_module
 from ro_platform.gates.impact import Impact
-from ro_platform.gates.subjects import artifact_subject, digest_mention, used_mention
 from ro_platform.kernel.clock import ManualClock
 from ro_platform.kernel.digest import sha256_hex
 from ro_platform.kernel.identity import run_id
 from ro_platform.ledger.backends.base import Question, Row, Selection
 from ro_platform.ledger.backends.memory import MemoryLedgerBackend
 from ro_platform.ledger.entry import EntryDraft
+from ro_platform.ledger.names import artifact_subject, digest_name, used_mention
 from ro_platform.plane import Plane
 from tests.effort import times
 from tests.unit.small_world import SmallWorld
@@ -50,7 +50,7 @@ def making(ref: BoundRef, inputs: Sequence[BoundRef]) -> EntryDraft:
         subject=artifact_subject(ref.ref),
         actor=ACTOR,
         correlation_ids=CorrelationIds(run_id=run_id(fingerprint)),
-        mentions=(digest_mention(ref.digest), *(used_mention(item.ref) for item in inputs)),
+        mentions=(digest_name(ref.digest), *(used_mention(item.ref) for item in inputs)),
         body=ArtifactBound(
             asset=asset,
             manifest_fingerprint=fingerprint,

@@ -32,13 +32,13 @@ from ro_platform.errors import (
 )
 from ro_platform.gates.made import artifact_of
 from ro_platform.gates.receipts import rule_digest
-from ro_platform.gates.subjects import artifact_subject, revocation_subject
 from ro_platform.kernel.clock import ManualClock, utc_text
 from ro_platform.kernel.digest import sha256_hex
 from ro_platform.kernel.identity import attempt_id, manifest_fingerprint, run_id
 from ro_platform.ledger.backends.base import Row, Selection
 from ro_platform.ledger.backends.memory import MemoryLedgerBackend
 from ro_platform.ledger.entry import EntryDraft
+from ro_platform.ledger.names import artifact_subject, revocation_subject
 from ro_platform.plane import Plane
 from ro_platform.runs.manifest import ManifestFile
 from ro_platform.runs.readiness import Bounds, Look, Passed, Position, Readiness

@@ -25,7 +25,8 @@ from ro_platform.ledger.backends.base import LedgerBackend
 from ro_platform.ledger.backends.memory import MemoryLedgerBackend
 from ro_platform.ledger.entry import EntryDraft
 from ro_platform.ledger.log import Ledger
-from ro_platform.ledger.sealing import run_subject, standing_seals
+from ro_platform.ledger.names import run_subject
+from ro_platform.ledger.sealing import standing_seals
 from ro_platform.runs.attempt import is_open, transition_of
 from ro_platform.runs.history import AttemptHistory
 from ro_platform.runs.reconciliation import (

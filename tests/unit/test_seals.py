@@ -24,7 +24,7 @@ from ro_platform.kernel.canonical import canonical_bytes
 from ro_platform.kernel.identity import manifest_fingerprint, run_id
 from ro_platform.kernel.merkle import fold, leaf_hash
 from ro_platform.ledger.entry import EntryDraft
-from ro_platform.ledger.sealing import run_subject, touched_mention
+from ro_platform.ledger.names import run_subject, touched_mention
 from ro_platform.runs.manifest import ManifestFile
 from ro_platform.runs.seals import RunSeals, reopening
 from tests.effort import times

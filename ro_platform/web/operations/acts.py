@@ -14,6 +14,7 @@ from ro_platform.admin.intents import admin_request, canonical_digest
 from ro_platform.admin.pausing import TARGETS
 from ro_platform.contracts import Action, AdminActionType, AdminRequest, JsonObject
 from ro_platform.errors import InvalidInputError, NotFoundError
+from ro_platform.ledger.names import form_event_key
 from ro_platform.web.operations.desk import Desk, Visit
 from ro_platform.web.operations.directive_list import address_of
 from ro_platform.web.operations.forms import button, choice, field, hidden, post_form, reason
@@ -204,7 +205,7 @@ def _buttons(desk: Desk, act: Act) -> Node:
 
 def _key(visit: Visit, said: Fields, request: AdminRequest) -> str:
     shown = number_of(said.get("shown", ""), "shown")
-    return f"web/{canonical_digest([visit.actor, shown, request.to_json_value()])}"
+    return form_event_key(canonical_digest([visit.actor, shown, request.to_json_value()]))
 
 
 def _text(said: Fields, name: str) -> str:

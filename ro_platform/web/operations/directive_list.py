@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ro_platform.admin.directives import MAX_LIFETIME
-from ro_platform.admin.moves import directive_subject
 from ro_platform.contracts import DirectiveMoved, DirectiveRecord, DirectiveStatus, EntryKind
 from ro_platform.kernel.clock import moment_of
 from ro_platform.ledger.entry import body_of
+from ro_platform.ledger.names import directive_name
 from ro_platform.plane import Plane
 from ro_platform.web.operations.desk import Desk, Visit
 from ro_platform.web.operations.html import Html, Node, el
@@ -46,7 +46,7 @@ def directives_before(
         if not ended and moment_of(entry.recorded_at_utc) < oldest:
             break
         if body_of(entry, DirectiveMoved).status is DirectiveStatus.PROPOSED:
-            item = plane.directives.get(entry.subject.removeprefix(directive_subject("")))
+            item = plane.directives.get(directive_name.part_of(entry.subject))
             if ended or item.status in OPEN:
                 found.append(item)
         if len(found) == most or looked == MOST_LOOKED_AT:

@@ -11,11 +11,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ro_platform.admin.intents import INTENDED
-from ro_platform.admin.moves import directive_key
 from ro_platform.contracts import AdminActionType, AdminEvent, EntryKind, LedgerEntry
 from ro_platform.contracts.access import AccessRefused
 from ro_platform.ledger.entry import body_of
-from ro_platform.ledger.events import outcome_key
+from ro_platform.ledger.names import directive_name, outcome_key
 from ro_platform.ledger.reader import LedgerReader
 from ro_platform.web.operations.desk import Desk, Visit
 from ro_platform.web.operations.directive_list import address_of
@@ -158,8 +157,8 @@ def _event(log: LedgerReader, entry: LedgerEntry) -> Event | None:
 
 def _directive(event: AdminEvent) -> str | None:
     """The directive by which it was done, if it was."""
-    known, name = directive_key(""), event.key or ""
-    return name.removeprefix(known) if name.startswith(known) else None
+    found = directive_name.parse(event.key or "")
+    return found[0] if found else None
 
 
 def _error(event: AdminEvent) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ro_platform.admin.outcomes import Outcome, outcome_of
 from ro_platform.contracts import Action
-from ro_platform.ledger.events import outcome_key
+from ro_platform.ledger.names import outcome_key
 from ro_platform.web.operations.acts import ACTS, BY_COMMAND, NOTHING
 from ro_platform.web.operations.attempts import (
     TROUBLED,

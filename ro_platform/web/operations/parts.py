@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from urllib.parse import quote, urlencode
 
 from ro_platform.errors import RunOperateError
+from ro_platform.ledger.names import asset_name, dagster_run_target, workload_target
 from ro_platform.orchestration.launches import WORKLOAD
 from ro_platform.web.operations.html import Html, Node, el, together
 from ro_platform.web.operations.layout import BASE, said
@@ -123,16 +124,13 @@ def gate_link(asset: str, gate_id: str) -> Node:
 
 def target_link(target: str) -> Node:
     """What an action is on, and where the Dagster UI shows it, if it does."""
-    kind, _, name = target.partition("/")
-    match kind:
-        case "asset":
-            return link(f"/assets/{quote(name)}", prose(target))
-        case "workload":
-            return link("/runs", prose(target), **{"q[0]": f"tag:{WORKLOAD}={name}"})
-        case "dagster_run":
-            return link(f"/runs/{quote(name)}", prose(target))
-        case _:
-            return prose(target)
+    if asset := asset_name.parse(target):
+        return link(f"/assets/{quote(asset[0])}", prose(target))
+    if workload := workload_target.parse(target):
+        return link("/runs", prose(target), **{"q[0]": f"tag:{WORKLOAD}={workload[0]}"})
+    if run := dagster_run_target.parse(target):
+        return link(f"/runs/{quote(run[0])}", prose(target))
+    return prose(target)
 
 
 def targets_links(targets: Sequence[str]) -> Html:

@@ -14,7 +14,7 @@ from ro_platform.contracts import (
 )
 from ro_platform.errors import NotFoundError
 from ro_platform.ledger.entry import body_of
-from ro_platform.ledger.sealing import run_subject
+from ro_platform.ledger.names import run_subject
 from ro_platform.ledger.words import entry_words
 from ro_platform.plane import Plane
 from ro_platform.runs.attempt import project
