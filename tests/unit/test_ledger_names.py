@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from ro_platform.ledger import names
 from ro_platform.ledger.names import PLACES, NameForm, Part
+from tests.effort import times
 
 ROOT = Path(__file__).parents[2]
 TABLE = json.loads(Path(__file__).with_name("vectors").joinpath("ledger_names.json").read_text())
@@ -86,7 +87,7 @@ def test_the_table_has_every_kind_of_name() -> None:
 
 
 @pytest.mark.parametrize("name", FORMS)
-@settings(max_examples=20)
+@settings(max_examples=times(20))
 @given(data=st.data())
 def test_what_is_built_is_parsed_into_its_parts(name: str, data: st.DataObject) -> None:
     """``parse(build(x)) == x`` for all parts, of their very types."""
