@@ -311,7 +311,9 @@ def test_ro_web_serves_with_its_daemon_and_they_end_together(tmp_path: Path) -> 
     """The command prints where to sign in; whoever of the two dies takes the other along."""
     with served_world(tmp_path / "command", policy=False) as world:
         root, port = world.root, world.port
-    deployment = Deployment(root, root / ".ro", {"RO_UI_URL": f"http://127.0.0.1:{port}"})
+    # The daemon imports the world's coordinator from its folder.
+    env = {"RO_UI_URL": f"http://127.0.0.1:{port}", "PYTHONPATH": str(root)}
+    deployment = Deployment(root, root / ".ro", env)
     for end in ("face", "daemon"):
         log = root / f"{end}.log"
         process = deployment.start("ro", "web", "--daemon", "--port", port, log=log)
@@ -319,6 +321,8 @@ def test_ro_web_serves_with_its_daemon_and_they_end_together(tmp_path: Path) -> 
             _until(lambda log=log: "Sign in at" in log.read_text(), process)
             _until(lambda: _healthy(port), process)
             daemon = _daemon_of(process.pid)
+            _until(lambda log=log: "dagster.daemon" in log.read_text(), process)
+            assert daemon.is_running()
             (process if end == "face" else daemon).send_signal(signal.SIGKILL)
             assert process.wait(PATIENCE_SECONDS) != 0
             gone, alive = psutil.wait_procs([daemon], timeout=30)
