@@ -4,11 +4,7 @@ Nothing else may be raised across a public boundary: a backend turns its vendor'
 one of these. A caller can rely on ``code``, ``retryable`` and ``exit_code``; wording may improve.
 """
 
-from ro_platform.errors.base import (
-    RunOperateError,
-    error_for,
-)
-from ro_platform.errors.denied import (
+from ro_platform.errors.access import (
     AccessDeniedError,
     DirectiveRefusedError,
     DraftForbiddenError,
@@ -19,34 +15,18 @@ from ro_platform.errors.denied import (
     RetentionError,
     SecondPersonRequiredError,
 )
-from ro_platform.errors.handed_in import (
-    BundleRefusedError,
-    CodeChangedError,
-    CodeNotCanonicalError,
-    ContractError,
-    DocumentSyntaxError,
-    DraftError,
-    EncodingError,
-    InputMismatchError,
-    InputMissingError,
-    InvalidInputError,
-    LedgerOutdatedError,
-    NotCanonicalError,
-    NoValueError,
-    RunConfigError,
-    SettingsError,
-    SourceChangedError,
-    UnknownWorkloadError,
-    VersionNotPinnedError,
-    VolatileFieldError,
+from ro_platform.errors.availability import (
+    AttemptNotRecordedError,
+    BackendUnavailableError,
+    OutcomeUnknownError,
+    RunFailedError,
+    StoreNotWritableError,
 )
-from ro_platform.errors.missing import (
-    ArtifactNotFoundError,
-    ConfigNotFoundError,
-    ManifestNotRegisteredError,
-    NotFoundError,
+from ro_platform.errors.base import (
+    RunOperateError,
+    error_for,
 )
-from ro_platform.errors.refused import (
+from ro_platform.errors.gates import (
     ArtifactBlockedError,
     ArtifactErasedError,
     ArtifactUnrecordedError,
@@ -62,14 +42,32 @@ from ro_platform.errors.refused import (
     GateUndeclaredError,
     ReceiptUnverifiableError,
 )
-from ro_platform.errors.serving import (
-    AttemptNotRecordedError,
-    BackendUnavailableError,
-    OutcomeUnknownError,
-    RunFailedError,
-    StoreNotWritableError,
+from ro_platform.errors.input import (
+    ArtifactNotFoundError,
+    BundleRefusedError,
+    CodeChangedError,
+    CodeNotCanonicalError,
+    ConfigNotFoundError,
+    ContractError,
+    DocumentSyntaxError,
+    DraftError,
+    EncodingError,
+    InputMismatchError,
+    InputMissingError,
+    InvalidInputError,
+    LedgerOutdatedError,
+    ManifestNotRegisteredError,
+    NotCanonicalError,
+    NotFoundError,
+    NoValueError,
+    RunConfigError,
+    SettingsError,
+    SourceChangedError,
+    UnknownWorkloadError,
+    VersionNotPinnedError,
+    VolatileFieldError,
 )
-from ro_platform.errors.stored import (
+from ro_platform.errors.integrity import (
     AddressConflictError,
     AttemptEndedError,
     BindingCorruptError,

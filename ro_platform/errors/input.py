@@ -1,4 +1,4 @@
-"""What was handed in is wrong: exit 3."""
+"""What was handed in is wrong (exit 3), or names what does not exist (exit 4)."""
 
 from __future__ import annotations
 
@@ -118,3 +118,28 @@ class DraftError(InvalidInputError):
     """A store, a ledger or a dossier is a draft's, which counts for nothing governed."""
 
     code = "RO_DRAFT"
+
+
+class NotFoundError(RunOperateError):
+    """Nothing by that name, digest or number is recorded here."""
+
+    code = "RO_NOT_FOUND"
+    exit_code = 4
+
+
+class ArtifactNotFoundError(NotFoundError):
+    """No artifact is bound (or no blob stored) at that address."""
+
+    code = "RO_ARTIFACT_NOT_FOUND"
+
+
+class ManifestNotRegisteredError(NotFoundError):
+    """No manifest with that fingerprint has been registered."""
+
+    code = "RO_MANIFEST_NOT_REGISTERED"
+
+
+class ConfigNotFoundError(NotFoundError):
+    """No such config, or not in that version."""
+
+    code = "RO_CONFIG_NOT_FOUND"
