@@ -31,6 +31,7 @@ _NOUNS = {
     "directive": "Propose what needs a second person; approve, reject and execute.",
     "ledger": "Read, verify and prove the ledger.",
     "web": "Serve the Dagster UI behind its authenticated face.",
+    "explain": "Say what a code of an error or a term means, and what to do next.",
 }
 
 _EXIT_CODES = """\b

@@ -24,6 +24,7 @@ from ro_platform.errors.availability import (
 )
 from ro_platform.errors.base import (
     RunOperateError,
+    all_errors,
     error_for,
 )
 from ro_platform.errors.gates import (
@@ -149,5 +150,6 @@ __all__ = [
     "UnknownWorkloadError",
     "VersionNotPinnedError",
     "VolatileFieldError",
+    "all_errors",
     "error_for",
 ]

@@ -12,12 +12,14 @@ class BackendUnavailableError(RunOperateError):
     code = "RO_BACKEND_UNAVAILABLE"
     exit_code = 8
     retryable = True
+    advice = "See that the store or database is up and reachable, and repeat the call."
 
 
 class StoreNotWritableError(BackendUnavailableError):
     """The store refuses writes: permissions, a read-only or a full file system."""
 
     code = "RO_STORE_NOT_WRITABLE"
+    advice = "Make room, or give the process the right to write there, and repeat the call."
 
 
 class OutcomeUnknownError(RunOperateError):
@@ -25,6 +27,7 @@ class OutcomeUnknownError(RunOperateError):
 
     code = "RO_OUTCOME_UNKNOWN"
     exit_code = 10
+    advice = "Read back whether it happened, or repeat the call with the same keys."
 
 
 class RunFailedError(RunOperateError):
@@ -32,6 +35,10 @@ class RunFailedError(RunOperateError):
 
     code = "RO_RUN_FAILED"
     exit_code = 9
+    advice = (
+        "Read the error of its attempts with `ro attempts show`, correct the cause, and "
+        "run it again."
+    )
 
 
 class AttemptNotRecordedError(RunOperateError):
@@ -39,3 +46,4 @@ class AttemptNotRecordedError(RunOperateError):
 
     code = "RO_ATTEMPT_NOT_RECORDED"
     exit_code = 9
+    advice = "Configure the plane's storage in dagster.yaml: what is not recorded may not publish."

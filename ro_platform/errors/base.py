@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import ClassVar
 
 
 class RunOperateError(Exception):
-    """Root of all errors. ``next_step`` tells a person what to do about it."""
+    """A fault of this program. Every other error derives from it, and has a code of its own.
+
+    ``next_step`` tells a person what to do about the very case, ``advice`` about any of its code.
+    """
 
     code: ClassVar[str] = "RO_INTERNAL"
     exit_code: ClassVar[int] = 1
     retryable: ClassVar[bool] = False
+    advice: ClassVar[str] = "Report it with the trace that was printed: no input should lead to it."
 
     def __init__(
         self,
@@ -27,6 +31,17 @@ class RunOperateError(Exception):
         self.correlation_ids = dict(correlation_ids or {})
         self._diagnostics = diagnostics
 
+    @classmethod
+    def meaning(cls) -> str:
+        """What the code says of any such error, in one sentence: the first of the docstring."""
+        return " ".join((cls.__doc__ or "").split()).split(". ")[0].rstrip(".") + "."
+
+    @classmethod
+    def family(cls) -> type[RunOperateError] | None:
+        """The error of which this is a kind; None for the root of all."""
+        base = cls.__mro__[1]
+        return base if issubclass(base, RunOperateError) else None
+
     def diagnostics(self) -> dict[str, str]:
         """Facts for an operator, as text: what was found, where, and what was expected."""
         facts = {name: str(value) for name, value in self._diagnostics.items() if value is not None}
@@ -37,11 +52,13 @@ class RunOperateError(Exception):
         return f"{self.code}: {self.message}{hint}"
 
 
+def all_errors(kind: type[RunOperateError] = RunOperateError) -> Iterator[type[RunOperateError]]:
+    """Every error, a family before its members."""
+    yield kind
+    for below in kind.__subclasses__():
+        yield from all_errors(below)
+
+
 def error_for(code: str) -> type[RunOperateError] | None:
     """The error class with that code, for those who have only a record of it."""
-    kinds = [RunOperateError]
-    for kind in kinds:
-        if kind.code == code:
-            return kind
-        kinds.extend(kind.__subclasses__())
-    return None
+    return next((kind for kind in all_errors() if kind.code == code), None)

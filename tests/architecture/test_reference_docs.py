@@ -16,26 +16,18 @@ from click.testing import CliRunner
 from ro_platform.cli.main import ro
 from ro_platform.contracts import AdminActionType, EntryKind, JobStatus
 from ro_platform.contracts.schema import PUBLIC
-from ro_platform.errors import RunOperateError
+from ro_platform.errors import RunOperateError, all_errors
 from ro_platform.runs.attempt import check_move
 
 REFERENCE = Path("docs/reference")
 
 
-def all_errors(kind: type[RunOperateError] = RunOperateError) -> Iterator[type[RunOperateError]]:
-    """Every error, a family before its members, in the module's order."""
-    yield kind
-    for below in kind.__subclasses__():
-        yield from all_errors(below)
-
-
 def error_row(kind: type[RunOperateError]) -> str:
     """The line of an error in the table."""
-    base = kind.__mro__[1]
-    family = f"`{base.code}`" if issubclass(base, RunOperateError) else "-"
-    meaning = " ".join((kind.__doc__ or "").split("``")[0].split()).split(". ")[0].rstrip(".")
+    family = kind.family()
+    above = f"`{family.code}`" if family else "-"
     retryable = "yes" if kind.retryable else "no"
-    return f"| `{kind.code}` | {family} | {kind.exit_code} | {retryable} | {meaning}. |"
+    return f"| `{kind.code}` | {above} | {kind.exit_code} | {retryable} | {kind.meaning()} |"
 
 
 def all_commands(
