@@ -20,8 +20,8 @@ from ro_platform.admin.directives import Directives
 from ro_platform.admin.intents import require_free, require_free_key
 from ro_platform.admin.pauses import Pauses
 from ro_platform.admin.service import AdminService
+from ro_platform.artifacts.backends.addresses import blobs_at
 from ro_platform.artifacts.backends.base import BlobBackend
-from ro_platform.artifacts.backends.filesystem import FilesystemBackend
 from ro_platform.artifacts.backends.memory import MemoryBackend
 from ro_platform.artifacts.backends.overlay import OverlayBackend
 from ro_platform.artifacts.store import ArtifactStore
@@ -29,7 +29,7 @@ from ro_platform.checkpoints.keys import trusted_keys
 from ro_platform.checkpoints.service import CheckpointPolicy, Checkpoints
 from ro_platform.config.drafts import draft_facts, require_governed_place
 from ro_platform.config.policies import AccessPolicies, require_publishable
-from ro_platform.config.settings import Settings, is_postgres, path_of
+from ro_platform.config.settings import Settings
 from ro_platform.config.versions import ConfigVersions
 from ro_platform.contracts import Action, AdminActionType, AdminEvent, JsonObject, LedgerEntry
 from ro_platform.contracts.base import contract_error
@@ -43,9 +43,9 @@ from ro_platform.gates.revocation import Revocations
 from ro_platform.kernel.clock import Clock, moment_of, system_clock
 from ro_platform.kernel.identity import admin_event_id
 from ro_platform.kernel.signing import SigningKey
+from ro_platform.ledger.addresses import SqliteLedger, ledger_at
 from ro_platform.ledger.backends.base import LedgerBackend
 from ro_platform.ledger.backends.memory import MemoryLedgerBackend
-from ro_platform.ledger.backends.sqlite import SqliteLedgerBackend
 from ro_platform.ledger.drafted import DraftLedger, require_governed
 from ro_platform.ledger.entry import EntryDraft, body_of
 from ro_platform.ledger.events import admin_event_draft
@@ -135,24 +135,19 @@ class Plane:
         """
         if settings.draft_of is not None:
             return cls._open_draft(settings, shared_plane(settings.draft_of), clock)
-        root = path_of(settings.store_url, scheme="file", setting="RO_STORE_URL")
-        require_governed_place(root, "RO_STORE_URL")
-        log: LedgerBackend
-        if is_postgres(settings.ledger_url):
-            # Imported where it is used: its driver would slow down every command.
-            from ro_platform.ledger.backends.postgres import PostgresLedgerBackend
-
-            log = PostgresLedgerBackend(settings.ledger_url)
-        else:
-            database = path_of(settings.ledger_url, scheme="sqlite", setting="RO_LEDGER_URL")
-            require_governed_place(database, "RO_LEDGER_URL")
-            log = SqliteLedgerBackend(database)
+        blobs = blobs_at(settings.store_url)
+        require_governed_place(blobs.root, "RO_STORE_URL")
+        ledger = ledger_at(settings.ledger_url)
+        if isinstance(ledger, SqliteLedger):
+            require_governed_place(ledger.path, "RO_LEDGER_URL")
+        log = ledger.open()
+        if isinstance(ledger, SqliteLedger):
             require_governed(LedgerReader(log))
         policy = CheckpointPolicy(
             settings.ledger_origin, settings.witnesses, partial(trusted_keys, settings)
         )
         return cls.over(
-            FilesystemBackend(root),
+            blobs,
             log,
             clock=clock,
             checkpoints=policy,
@@ -162,9 +157,8 @@ class Plane:
     @classmethod
     def _open_draft(cls, settings: Settings, governed: Plane, clock: Clock) -> Plane:
         """A draft's own store and ledger, over what is governed."""
-        store = path_of(settings.store_url, scheme="file", setting="RO_STORE_URL")
-        database = path_of(settings.ledger_url, scheme="sqlite", setting="RO_LEDGER_URL")
-        overlay = OverlayBackend(FilesystemBackend(store), governed.store.backend)
+        log = ledger_at(settings.ledger_url).open()
+        overlay = OverlayBackend(blobs_at(settings.store_url), governed.store.backend)
         keys = Credentials.ephemeral()
         own = replace(keys, environment=settings.environment, single_user=settings.actor)
 
@@ -182,7 +176,7 @@ class Plane:
         )
         return cls.over(
             overlay,
-            SqliteLedgerBackend(database),
+            log,
             clock=clock,
             checkpoints=CheckpointPolicy(
                 settings.ledger_origin, (), partial(trusted_keys, settings)

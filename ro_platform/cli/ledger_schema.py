@@ -7,9 +7,10 @@ import click
 from ro_platform.cli.admin_authority import acting
 from ro_platform.cli.declared import asks_within, public
 from ro_platform.cli.output import json_option, out, say_json
-from ro_platform.config.settings import Settings, is_postgres, path_of
+from ro_platform.config.settings import Settings
 from ro_platform.contracts import Action, AdminActionType
 from ro_platform.errors import InvalidInputError, LedgerOutdatedError
+from ro_platform.ledger.addresses import PostgresLedger, ledger_at
 from ro_platform.ledger.names import ledger_grant_event_key, ledger_role_name
 from ro_platform.plane import shared_plane
 
@@ -25,16 +26,7 @@ def migrate(check: bool, as_json: bool) -> None:
     version or the new one; of two at once, one does it. On PostgreSQL, run it as the role that
     owns the schema.
     """
-    # Imported where it is used: Alembic would slow down every command.
-    from ro_platform.ledger.migrations import migrate_postgres, migrate_sqlite
-
-    settings = Settings.load()
-    url = settings.ledger_url
-    if is_postgres(url):
-        done = migrate_postgres(url, check_only=check)
-    else:
-        path = path_of(url, scheme="sqlite", setting="RO_LEDGER_URL")
-        done = migrate_sqlite(path, check_only=check)
+    done = ledger_at(Settings.load().ledger_url).migrate(check_only=check)
     outdated = done.before is not None and done.before < done.after
     if check and outdated:
         raise LedgerOutdatedError(
@@ -65,16 +57,15 @@ def grant(role: str, reason: str, as_json: bool) -> None:
     refuses UPDATE, DELETE, TRUNCATE, DROP and ALTER. Repeat it after a migration.
     """
     settings = Settings.load()
-    if not is_postgres(settings.ledger_url):
+    ledger = ledger_at(settings.ledger_url)
+    if not isinstance(ledger, PostgresLedger):
         raise InvalidInputError(
             "The ledger is an SQLite file, which knows no roles.",
             next_step="Set RO_LEDGER_URL to a postgresql:// URL of the schema's owner.",
         )
-    from ro_platform.ledger.backends.postgres_roles import grant_append_only
-
     plane = shared_plane(settings)
     actor = acting(plane, Action.GRANT_ROLE, ledger_role_name(role))
-    grant_append_only(settings.ledger_url, role)
+    ledger.grant(role)
     entry = plane.record_admin_event(
         AdminActionType.GRANT_ROLE,
         key=ledger_grant_event_key(role, plane.ledger.size()),

@@ -24,6 +24,7 @@ from typing import Any
 from ro_platform.config.settings import Settings
 from ro_platform.errors import ConflictError, DraftError, InvalidInputError, NotFoundError
 from ro_platform.kernel.files import read_text
+from ro_platform.kernel.urls import local_url
 
 MARKER = "draft.json"
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\-]{0,63}")
@@ -41,8 +42,8 @@ def draft_settings(settings: Settings, name: str, actor: str) -> Settings:
     return replace(
         settings,
         home=folder,
-        store_url=(folder / "store").as_uri(),
-        ledger_url=(folder / "ledger.sqlite").as_uri().replace("file:", "sqlite:", 1),
+        store_url=local_url(folder / "store", "file"),
+        ledger_url=local_url(folder / "ledger.sqlite", "sqlite"),
         dagster_url="",
         manifest_inbox=folder / "no-inbox",
         actor=actor,

@@ -13,15 +13,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import quote
 
 from ro_platform.errors import SettingsError
+from ro_platform.kernel.urls import local_url
 
 _MARKERS = ("dagster.yaml", "workspace.yaml")
-_FORMS = {
-    "file": "file:///absolute/path",
-    "sqlite": "sqlite:///absolute/path or postgresql://user@host/database",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +68,8 @@ class Settings:
         return cls(
             root=root,
             home=home,
-            store_url=env.get("RO_STORE_URL") or (home / "store").as_uri(),
-            ledger_url=env.get("RO_LEDGER_URL") or _sqlite_url(home / "ledger.sqlite"),
+            store_url=env.get("RO_STORE_URL") or local_url(home / "store", "file"),
+            ledger_url=env.get("RO_LEDGER_URL") or local_url(home / "ledger.sqlite", "sqlite"),
             dagster_url=env.get("RO_DAGSTER_URL") or "",
             manifest_inbox=_folder(env, "RO_MANIFEST_INBOX", home / "inbox"),
             definitions_module=env.get("RO_DEFINITIONS_MODULE") or "definitions",
@@ -117,24 +114,6 @@ def settings_in_force(settings: Settings) -> Iterator[Settings]:
         yield settings
     finally:
         _in_force.pop()
-
-
-def path_of(url: str, *, scheme: str, setting: str) -> Path:
-    """The local path that a ``file:`` or ``sqlite:`` URL names."""
-    parts = urlsplit(url)
-    path = Path(unquote(parts.path))
-    if parts.scheme != scheme or parts.netloc or not path.is_absolute():
-        raise SettingsError(
-            f"{setting} is {_without_secrets(url)!r}, which this version cannot open.",
-            next_step=f"Use {_FORMS[scheme]}, or leave {setting} unset.",
-            setting=setting,
-        )
-    return path
-
-
-def is_postgres(url: str) -> bool:
-    """Whether the URL names a PostgreSQL database, for those who then open it."""
-    return urlsplit(url).scheme in ("postgresql", "postgres")
 
 
 def dagster_home(settings: Settings) -> Path:
@@ -208,14 +187,6 @@ def _drafts(text: str, environment: str) -> bool:
             setting="RO_DRAFTS",
         )
     return text != "forbid" and not is_production(environment)
-
-
-def _without_secrets(url: str) -> str:
-    return re.sub(r"\?.*", "?...", re.sub(r"//.*@", "//...@", url))
-
-
-def _sqlite_url(path: Path) -> str:
-    return path.as_uri().replace("file:", "sqlite:", 1)
 
 
 def _system_user() -> str:

@@ -10,10 +10,11 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from ro_platform.artifacts.backends.filesystem import FilesystemBackend
-from ro_platform.config.settings import Settings, path_of
+from ro_platform.artifacts.backends.addresses import blobs_at
+from ro_platform.config.settings import Settings
 from ro_platform.contracts import EntryKind, JobStatus, PassRevoked
 from ro_platform.errors import BackendUnavailableError, GateSetShrankError, SettingsError
+from ro_platform.ledger.addresses import SqliteLedger, ledger_at
 from ro_platform.ledger.backends.sqlite import SqliteLedgerBackend
 from ro_platform.ledger.entry import EntryDraft
 from ro_platform.ledger.names import revocation_subject
@@ -72,7 +73,9 @@ DEFS = deployment()
 
 
 def ledger_of(settings: Settings) -> Path:
-    return path_of(settings.ledger_url, scheme="sqlite", setting="RO_LEDGER_URL")
+    ledger = ledger_at(settings.ledger_url)
+    assert isinstance(ledger, SqliteLedger)
+    return ledger.path
 
 
 class Impatient(PlaneResource):
@@ -81,9 +84,8 @@ class Impatient(PlaneResource):
     @property
     def plane(self) -> Plane:
         settings = Settings.load()
-        root = path_of(settings.store_url, scheme="file", setting="RO_STORE_URL")
         ledger = SqliteLedgerBackend(ledger_of(settings), busy_timeout_seconds=0.05)
-        return Plane.over(FilesystemBackend(root), ledger)
+        return Plane.over(blobs_at(settings.store_url), ledger)
 
 
 class Ticks:

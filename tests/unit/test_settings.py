@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from ro_platform.artifacts.backends.addresses import blobs_at
 from ro_platform.config.settings import (
     Settings,
     dagster_home,
-    is_postgres,
-    path_of,
     settings_in_force,
     use_dagster_home,
 )
 from ro_platform.errors import SettingsError
+from ro_platform.ledger.addresses import PostgresLedger, SqliteLedger, ledger_at
 
 
 def deployment(folder: Path) -> Path:
@@ -34,8 +36,8 @@ def test_with_nothing_set_everything_is_below_the_deployments_root(tmp_path: Pat
 
     assert settings.root == root
     assert settings.home == root / ".ro"
-    assert path_of(settings.store_url, scheme="file", setting="x") == root / ".ro" / "store"
-    assert path_of(settings.ledger_url, scheme="sqlite", setting="x") == root / ".ro/ledger.sqlite"
+    assert blobs_at(settings.store_url).root == root / ".ro" / "store"
+    assert ledger_at(settings.ledger_url) == SqliteLedger(root / ".ro/ledger.sqlite")
     assert settings.manifest_inbox == root / ".ro" / "inbox"
     assert settings.dagster_state == root / ".ro" / "dagster"
     assert settings.definitions_module == "definitions"
@@ -91,7 +93,7 @@ def test_a_relative_folder_is_refused(tmp_path: Path, name: str) -> None:
 def test_a_url_that_this_version_cannot_open_is_refused(url: str) -> None:
     """Naming the setting and the form that works."""
     with pytest.raises(SettingsError, match=r"RO_STORE_URL.*file:///absolute/path"):
-        path_of(url, scheme="file", setting="RO_STORE_URL")
+        blobs_at(url)
 
 
 @pytest.mark.parametrize(
@@ -101,12 +103,14 @@ def test_a_url_that_this_version_cannot_open_is_refused(url: str) -> None:
         "postgress://me:hu/sh@hush@host/db",
         "sqlite://hush@host/x",
         "sqlite:x?password=hush",
+        "sqlite://me:hush@[host/x",
+        "postgresql://me:hush@[host/db",
     ],
 )
 def test_a_refused_url_does_not_show_its_password(url: str) -> None:
     """Nor do the settings show the ledger's URL when they are printed."""
     with pytest.raises(SettingsError, match=r"sqlite:///absolute/path or postgresql://") as refused:
-        path_of(url, scheme="sqlite", setting="RO_LEDGER_URL")
+        ledger_at(url)
     assert "hush" not in f"{refused.value} {refused.value.diagnostics()}"
     given = {"RO_LEDGER_URL": url, "RO_DAGSTER_URL": url, "RO_ROOT": "/srv"}
     assert "hush" not in repr(Settings.load(given))
@@ -114,18 +118,25 @@ def test_a_refused_url_does_not_show_its_password(url: str) -> None:
 
 def test_a_postgresql_url_is_told_from_the_others() -> None:
     """By both names that libpq knows."""
-    assert is_postgres("postgresql://host/db")
-    assert is_postgres("postgres://host/db")
-    assert not is_postgres("sqlite:///postgresql://x")
+    for url in ("postgresql://host/db", "postgres://host/db"):
+        assert ledger_at(url) == PostgresLedger(url)
+    assert isinstance(ledger_at("sqlite:///postgresql://x"), SqliteLedger)
+
+
+@pytest.mark.parametrize("open_at", [blobs_at, ledger_at])
+@pytest.mark.parametrize("url", ["", "file://[x/y", "postgresql://[x/y", "sqlite://[", "\0"])
+def test_what_is_no_url_is_refused_as_a_setting(open_at: Callable[[str], Any], url: str) -> None:
+    """It is no fault of the program, whatever stands there."""
+    with pytest.raises(SettingsError, match=r"RO_(STORE|LEDGER)_URL"):
+        open_at(url)
 
 
 def test_a_path_with_spaces_and_percent_signs_survives_its_url(tmp_path: Path) -> None:
     """Escaped on the way in, and back."""
     root = deployment(tmp_path / "a b%20c#d?é")
     settings = Settings.load({}, cwd=root)
-    assert path_of(settings.store_url, scheme="file", setting="x") == root / ".ro" / "store"
-    ledger = path_of(settings.ledger_url, scheme="sqlite", setting="x")
-    assert ledger == root / ".ro" / "ledger.sqlite"
+    assert blobs_at(settings.store_url).root == root / ".ro" / "store"
+    assert ledger_at(settings.ledger_url) == SqliteLedger(root / ".ro" / "ledger.sqlite")
 
 
 def test_the_actor_is_who_the_operating_system_says(tmp_path: Path) -> None:
