@@ -11,7 +11,13 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from ro_platform.artifacts.backends.base import BlobBackend
-from ro_platform.checkpoints.notes import SignedCheckpoint, checked_origin, name_of, size_in
+from ro_platform.checkpoints.notes import (
+    Checkpoint,
+    SignedCheckpoint,
+    checked_origin,
+    name_of,
+    size_in,
+)
 from ro_platform.checkpoints.witnesses.addresses import witness_at
 from ro_platform.checkpoints.witnesses.base import Witness
 from ro_platform.checkpoints.witnesses.command import CommandWitness
@@ -19,7 +25,6 @@ from ro_platform.checkpoints.witnesses.folder import StoreWitness
 from ro_platform.errors import CheckpointRefusedError, InvalidInputError, RunOperateError
 from ro_platform.kernel.clock import Clock, utc_text
 from ro_platform.kernel.signing import SigningKey, VerifierKey
-from ro_platform.ledger.checkpoints import Checkpoint
 from ro_platform.ledger.log import Ledger
 from ro_platform.ledger.verification import Kept
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from ro_platform.artifacts.addressing import blob_name, parse_binding
 from ro_platform.artifacts.store import ArtifactStore
 from ro_platform.artifacts.trees import TREE, member_ref, tree_of
+from ro_platform.checkpoints.notes import Checkpoint
 from ro_platform.config.versions import ConfigVersions
 from ro_platform.contracts import (
     AdminActionType,
@@ -43,7 +44,6 @@ from ro_platform.kernel.canonical import canonical_bytes
 from ro_platform.kernel.digest import sha256_hex
 from ro_platform.kernel.identity import admin_event_id, run_id
 from ro_platform.kernel.signing import SigningKey, open_note, sign_note
-from ro_platform.ledger.checkpoints import Checkpoint
 from ro_platform.ledger.drafted import require_governed
 from ro_platform.ledger.entry import body_of
 from ro_platform.ledger.log import Ledger

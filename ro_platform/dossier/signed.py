@@ -10,6 +10,7 @@ import re
 from collections.abc import Sequence
 from typing import Any, BinaryIO
 
+from ro_platform.checkpoints.notes import Checkpoint
 from ro_platform.contracts import ArtifactTree, LedgerEntry, RunManifest
 from ro_platform.dossier import container
 from ro_platform.dossier.envelope import open_envelope
@@ -20,7 +21,6 @@ from ro_platform.kernel.canonical import canonical_bytes, parse_canonical
 from ro_platform.kernel.digest import sha256_hex
 from ro_platform.kernel.merkle import verify_inclusion
 from ro_platform.kernel.signing import VerifierKey, open_signed
-from ro_platform.ledger.checkpoints import Checkpoint
 
 _HASH = re.compile(r"[0-9a-f]{64}", re.ASCII)
 

@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ro_platform.checkpoints.notes import Checkpoint
 from ro_platform.contracts import BoundRef, RunManifest
-from ro_platform.ledger.checkpoints import Checkpoint
 from ro_platform.ledger.names import config_version_name
 
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from ro_platform.artifacts.addressing import parse_binding
 from ro_platform.artifacts.trees import TREE
+from ro_platform.checkpoints.notes import Checkpoint
 from ro_platform.contracts import (
     ArtifactBound,
     BoundRef,
@@ -43,7 +44,6 @@ from ro_platform.kernel.canonical import canonical_bytes
 from ro_platform.kernel.files import open_file
 from ro_platform.kernel.identity import run_id
 from ro_platform.kernel.signing import VerifierKey
-from ro_platform.ledger.checkpoints import Checkpoint
 from ro_platform.ledger.drafted import draft_of
 from ro_platform.ledger.names import artifact_subject
 

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from ro_platform.checkpoints.notes import Checkpoint
 from ro_platform.dossier import container
 from ro_platform.dossier.envelope import pre_authentication_encoding, sealed_envelope
 from ro_platform.kernel.canonical import canonical_bytes
@@ -20,7 +21,6 @@ from ro_platform.kernel.digest import sha256_hex
 from ro_platform.kernel.identity import run_id
 from ro_platform.kernel.merkle import fold, inclusion_proof, leaf_hash, node_hash
 from ro_platform.kernel.signing import SigningKey, parse_note, sign_note
-from ro_platform.ledger.checkpoints import Checkpoint
 from tests.unit.dossier_world import KEY, OTHER_KEY
 
 Parts = dict[str, bytes]

@@ -13,7 +13,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ro_platform.artifacts.backends.filesystem import FilesystemBackend
-from ro_platform.checkpoints.notes import SignedCheckpoint, checked_origin, name_of, size_in
+from ro_platform.checkpoints.notes import (
+    Checkpoint,
+    SignedCheckpoint,
+    checked_origin,
+    name_of,
+    size_in,
+)
 from ro_platform.checkpoints.service import CheckpointPolicy, Checkpoints
 from ro_platform.checkpoints.witnesses.folder import folder_witness
 from ro_platform.contracts.ledger import EntryKind
@@ -27,7 +33,6 @@ from ro_platform.errors import (
 from ro_platform.kernel.clock import ManualClock
 from ro_platform.kernel.signing import SigningKey, sign_note
 from ro_platform.ledger.backends.sqlite import SqliteLedgerBackend
-from ro_platform.ledger.checkpoints import Checkpoint
 from ro_platform.ledger.entry import EntryDraft
 from ro_platform.ledger.log import Ledger
 

@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ro_platform.checkpoints.notes import Checkpoint
 from ro_platform.errors import CheckpointRefusedError, InvalidInputError, SettingsError
 from ro_platform.kernel.signing import (
     SigningKey,
@@ -27,7 +28,6 @@ from ro_platform.kernel.signing import (
     read_key_file,
     sign_note,
 )
-from ro_platform.ledger.checkpoints import Checkpoint
 
 GO: dict[str, Any] = json.loads(
     Path(__file__).with_name("vectors").joinpath("notes/go-sumdb.json").read_text()
