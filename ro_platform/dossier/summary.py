@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ro_platform.contracts import AdminEvent, EntryKind, LedgerEntry
+from ro_platform.contracts import EntryKind
 from ro_platform.dossier.verify import Dossier
-from ro_platform.ledger.entry import body_of
+from ro_platform.ledger.words import entry_words
 
 Rows = list[list[str]]
 
@@ -164,7 +164,12 @@ def _events(dossier: Dossier) -> Table:
     own = [line for record in dossier.records for line in record.lines]
     lines = sorted((*own, *dossier.context), key=lambda line: line.seq)
     rows = [
-        [str(line.seq), _moment(line.entry.recorded_at_utc), line.entry.actor, _words(line.entry)]
+        [
+            str(line.seq),
+            _moment(line.entry.recorded_at_utc),
+            line.entry.actor,
+            entry_words(line.entry, within_run=True),
+        ]
         for line in lines
         if line.entry.kind not in _ELSEWHERE
     ]
@@ -196,29 +201,6 @@ _ELSEWHERE = frozenset(
         EntryKind.RUN_SEALED,
     }
 )
-
-
-def _words(entry: LedgerEntry) -> str:
-    body = entry.body
-    match entry.kind:
-        case EntryKind.ADMIN_EVENT:
-            event = body_of(entry, AdminEvent)
-            result = "" if event.result == "done" else f" {event.result}"
-            return f"{event.action_type.value}{result}: {event.reason}"
-        case EntryKind.DIRECTIVE_MOVED:
-            return f"{entry.subject} {body['status']}: {body['reason']}"
-        case EntryKind.PASS_REVOKED:
-            return f"revoked the PASS of {body['gate_id']}: {body['reason']}"
-        case EntryKind.ARTIFACT_BLOCKED:
-            return f"{body['asset']} blocked by that"
-        case EntryKind.RUN_REOPENED:
-            return f"record {body['record']} opened: {body['reason']}"
-        case EntryKind.RUN_REGISTERED:
-            return f"manifest registered for {body['workload']}"
-        case EntryKind.CONFIG_PUBLISHED | EntryKind.GATE_SET_DECLARED:
-            return f"{entry.subject}: {entry.kind.value.replace('_', ' ')}"
-        case _:
-            return f"{entry.kind.value.replace('_', ' ')}: {entry.subject}"
 
 
 def _moment(recorded: str) -> str:

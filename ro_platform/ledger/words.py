@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+from ro_platform.contracts.base import JsonObject
 from ro_platform.contracts.ledger import EntryKind, LedgerEntry
 
 
-def entry_words(entry: LedgerEntry) -> str:
-    """One line about an entry."""
+def entry_words(entry: LedgerEntry, *, within_run: bool = False) -> str:
+    """One line about an entry, to stand beside its kind.
+
+    ``within_run``: for a page about one run, which has no column of kinds. The line says what
+    happened, and leaves out what all of the page is about.
+    """
+    return _of_run(entry) if within_run else _beside_kind(entry)
+
+
+def _beside_kind(entry: LedgerEntry) -> str:
     body = entry.body
     match entry.kind:
         case EntryKind.ATTEMPT_TRANSITION:
@@ -39,10 +48,36 @@ def entry_words(entry: LedgerEntry) -> str:
         case EntryKind.TOKEN_ISSUED:
             return f"for {body['holder']} until {body['expires_at_utc']}: {body['reason']}"
         case EntryKind.ADMIN_EVENT:
-            result = "" if body.get("result") == "done" else f" {body.get('result')}"
-            return f"{body['action_type']}{result} {entry.subject}: {body['reason']}"
+            return f"{_action(body)} {entry.subject}: {body['reason']}"
         case _:
             return entry.subject
+
+
+def _of_run(entry: LedgerEntry) -> str:
+    body, kind = entry.body, entry.kind.value.replace("_", " ")
+    match entry.kind:
+        case EntryKind.ADMIN_EVENT:
+            return f"{_action(body)}: {body['reason']}"
+        case EntryKind.DIRECTIVE_MOVED:
+            return f"{entry.subject} {body['status']}: {body['reason']}"
+        case EntryKind.PASS_REVOKED:
+            return f"revoked the PASS of {body['gate_id']}: {body['reason']}"
+        case EntryKind.ARTIFACT_BLOCKED:
+            return f"{body['asset']} blocked by that"
+        case EntryKind.RUN_REOPENED:
+            return f"record {body['record']} opened: {body['reason']}"
+        case EntryKind.RUN_REGISTERED:
+            return f"manifest registered for {body['workload']}"
+        case EntryKind.CONFIG_PUBLISHED | EntryKind.GATE_SET_DECLARED:
+            return f"{entry.subject}: {kind}"
+        case _:
+            return f"{kind}: {entry.subject}"
+
+
+def _action(body: JsonObject) -> str:
+    """The administrative action, and how it ended unless it is done."""
+    result = body.get("result")
+    return f"{body['action_type']}" if result == "done" else f"{body['action_type']} {result}"
 
 
 def _gates(rules: object) -> str:
