@@ -8,7 +8,8 @@ import dagster as dg
 
 from ro_platform.config.settings import Settings, use_dagster_home
 from ro_platform.errors import SettingsError
-from ro_platform.orchestration.storage import RecordingEventLog, RecordingStorage
+from ro_platform.orchestration.storage import RecordingStorage
+from ro_platform.orchestration.storage_recording import RecordingEventLog
 
 Instance = dg.DagsterInstance
 

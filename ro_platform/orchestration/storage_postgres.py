@@ -21,7 +21,7 @@ from sqlalchemy.pool import NullPool
 from ro_platform.errors import BackendUnavailableError
 from ro_platform.ledger.backends.postgres_address import PostgresAddress, postgres_address
 from ro_platform.orchestration.dagster_private import ConfigurableClassData
-from ro_platform.orchestration.storage import RecordingEventLog, RecordingRuns
+from ro_platform.orchestration.storage_recording import RecordingEventLog, RecordingRuns
 
 SETTING = "RO_DAGSTER_URL"
 _CREATORS_LOCK = 0x524F4453

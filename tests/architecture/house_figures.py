@@ -50,7 +50,7 @@ def figures(folder: Path) -> Figures:
     sources = {path: path.read_text() for path in sorted((folder / PACKAGE).rglob("*.py"))}
     trees = {name_of(path, folder): ast.parse(text) for path, text in sources.items()}
     importers = Counter(
-        target for name, tree in trees.items() for target in _used(tree, set(trees)) - {name}
+        target for name, tree in trees.items() for target in modules_used(tree, set(trees)) - {name}
     )
     lines = [line for text in sources.values() for line in text.splitlines()]
     return Figures(
@@ -83,7 +83,7 @@ def _span(node: ast.stmt) -> Iterable[int]:
     return range(node.lineno, (node.end_lineno or node.lineno) + 1)
 
 
-def _used(tree: ast.Module, modules: set[str]) -> set[str]:
+def modules_used(tree: ast.Module, modules: set[str]) -> set[str]:
     """The modules of the library that a module imports. ``from a import b`` is of ``a.b`` where
     that is a module, and of ``a`` otherwise."""
     names = set()

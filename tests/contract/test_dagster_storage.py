@@ -17,11 +17,8 @@ from ro_platform.config.settings import Settings, settings_in_force
 from ro_platform.errors import BackendUnavailableError, SettingsError
 from ro_platform.orchestration import MANIFESTS, govern
 from ro_platform.orchestration.instances import recording_instance
-from ro_platform.orchestration.storage import (
-    RecordingEventLog,
-    RecordingSqliteStorage,
-    RecordingStorage,
-)
+from ro_platform.orchestration.storage import RecordingSqliteStorage, RecordingStorage
+from ro_platform.orchestration.storage_recording import RecordingEventLog
 from ro_platform.plane import shared_plane
 from ro_platform.testing import EphemeralPlane
 from tests.servers import Databases

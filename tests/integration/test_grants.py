@@ -28,7 +28,7 @@ from ro_platform.contracts import (
 )
 from ro_platform.orchestration.launches import ACTOR, GRANT
 from ro_platform.orchestration.operations import DagsterOperations, ReplayProof
-from ro_platform.orchestration.storage import RecordingRuns
+from ro_platform.orchestration.storage_recording import RecordingRuns
 from ro_platform.plane import Plane, shared_plane
 from tests.acceptance.product import Answer, Deployment, small_deployment, small_manifest, stop
 from tests.integration.people import published_roles

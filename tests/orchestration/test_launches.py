@@ -53,7 +53,7 @@ from ro_platform.orchestration.launches import (
     backfill_digest,
     launch_digest,
 )
-from ro_platform.orchestration.storage import RecordingRuns
+from ro_platform.orchestration.storage_recording import RecordingRuns
 from ro_platform.orchestration.workers import WORKER
 from ro_platform.testing import EphemeralPlane
 from tests.orchestration.launch_world import (
