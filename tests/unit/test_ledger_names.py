@@ -23,7 +23,7 @@ from tests.effort import times
 ROOT = Path(__file__).parents[2]
 TABLE = json.loads(Path(__file__).with_name("vectors").joinpath("ledger_names.json").read_text())
 HOMES = sorted((ROOT / "tests/fixtures/homes").glob("*/sqlite.tar.xz"))
-WIDELY = settings(max_examples=5000)
+WIDELY = settings(max_examples=times(5000))
 Form = NameForm[*tuple[Any, ...]]
 FORMS: dict[str, Form] = {
     name: form for name, form in vars(names).items() if isinstance(form, NameForm)

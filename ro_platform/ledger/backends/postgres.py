@@ -47,7 +47,8 @@ from ro_platform.ledger.backends.postgres_statements import (
     FROM,
     LATEST_OF,
     LATEST_OF_ANY,
-    PREPARED,
+    PREPARED_TO_READ,
+    PREPARED_TO_WRITE,
     RECORDED,
     RECORDED_ONE,
     page_of,
@@ -255,13 +256,13 @@ class PostgresLedgerBackend(_PostgresRows, LedgerBackend):
             )
         try:
             try:
-                session, cursor = self._writer.first(BEGIN, None, PREPARED)
+                session, cursor = self._writer.first(BEGIN, None, PREPARED_TO_WRITE)
             except _NO_LEDGER:
                 session = self._writer.get()
                 session.roll_back()
                 session.knows_ledger = False
                 create(session, self.address)
-                session.prepare(PREPARED)
+                session.prepare(PREPARED_TO_WRITE)
                 cursor = session.run(BEGIN)
             ((version, size, leaf),) = cursor.fetchall()
             require_version([(version,)], self.address)
@@ -287,7 +288,7 @@ class PostgresLedgerBackend(_PostgresRows, LedgerBackend):
             if not holds_ledger(self._reader.get(), self.address):
                 return []
             try:
-                session, cursor = self._reader.first(sql, values)
+                session, cursor = self._reader.first(sql, values, PREPARED_TO_READ)
                 # Known, but for a connection that was opened again just now.
                 return list(cursor.fetchall()) if holds_ledger(session, self.address) else []
             except _NO_LEDGER:

@@ -15,34 +15,41 @@ BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE;
 SELECT ro_ledger.take_turn();
 EXECUTE ro_begin
 """
+# What stands under a key, numbered 0, and the newest entry about a subject.
+RECORDED_ONE = "EXECUTE ro_recorded (%s, %s, %s)"
 # The newest entry about each subject, by the number of the question from 1.
-LATEST_OF = f"""
+LATEST_OF = "EXECUTE ro_latest (%s, %s)"
+# The same, and of the subjects between two.
+LATEST_OF_ANY = "EXECUTE ro_latest_any (%s, %s, %s, %s, %s, %s)"
+_LATEST_OF = f"""
 SELECT number, found.*
-FROM unnest(%s::text[], %s::text[]) WITH ORDINALITY AS question (kind, subject, number)
+FROM unnest({{}}::text[], {{}}::text[]) WITH ORDINALITY AS question (kind, subject, number)
 CROSS JOIN LATERAL (
     {FROM} WHERE entry.subject = question.subject AND entry.kind = question.kind
     ORDER BY seq + 0 DESC LIMIT 1
 ) AS found
 """  # noqa: S608
-# The same, and of the subjects between two.
-LATEST_OF_ANY = f"""
-{LATEST_OF} UNION ALL
+# Of many keys and subjects.
+RECORDED = f"""
+SELECT 0, found.* FROM ({FROM} WHERE key = ANY(%s::text[])) AS found
+UNION ALL ({_LATEST_OF.format("%s", "%s")})
+"""  # noqa: S608
+# What every guarded read asks, planned once a session: to plan it takes longer than to answer it.
+PREPARED_TO_READ = {
+    "ro_latest (text[], text[])": _LATEST_OF.format("$1", "$2"),
+    "ro_latest_any (text[], text[], text[], text[], text[], bigint[])": f"""
+{_LATEST_OF.format("$1", "$2")} UNION ALL
 SELECT question.number, found.*
-FROM unnest(%s::text[], %s::text[], %s::text[], %s::bigint[])
-    AS question (kind, first, last, number)
+FROM unnest($3, $4, $5, $6) AS question (kind, first, last, number)
 CROSS JOIN LATERAL (
     {FROM} WHERE entry.subject >= question.first AND entry.subject <= question.last
         AND entry.kind = question.kind
     ORDER BY subject DESC, kind DESC, seq + 0 DESC LIMIT 1
 ) AS found
-"""  # noqa: S608
-# What stands under keys, numbered 0, and the newest entries about subjects.
-RECORDED_ONE = "EXECUTE ro_recorded (%s, %s, %s)"
-RECORDED = f"""
-SELECT 0, found.* FROM ({FROM} WHERE key = ANY(%s::text[])) AS found UNION ALL ({LATEST_OF})
-"""  # noqa: S608
-# What every append asks, planned once a session.
-PREPARED = {
+""",  # noqa: S608
+}
+# And what every append asks.
+PREPARED_TO_WRITE = PREPARED_TO_READ | {
     "ro_begin": """
 SELECT (SELECT max(version) FROM ro_ledger.ledger_schema), tip.*
 FROM (VALUES (0)) AS one LEFT JOIN (
