@@ -9,9 +9,8 @@ from functools import lru_cache, partial
 
 from pydantic import ValidationError
 
-from ro_platform.access.credentials import Credentials
 from ro_platform.access.grants import Grants
-from ro_platform.access.identity import ProcessIdentity
+from ro_platform.access.identity import Credentials, ProcessIdentity
 from ro_platform.access.keys import access_key, launch_key, launch_verifiers
 from ro_platform.access.policy import Access
 from ro_platform.access.tokens import Tokens
@@ -20,11 +19,10 @@ from ro_platform.admin.directives import Directives
 from ro_platform.admin.intents import require_free, require_free_key
 from ro_platform.admin.pauses import Pauses
 from ro_platform.admin.service import AdminService
-from ro_platform.artifacts.backends.addresses import blobs_at
 from ro_platform.artifacts.backends.base import BlobBackend
 from ro_platform.artifacts.backends.memory import MemoryBackend
 from ro_platform.artifacts.backends.overlay import OverlayBackend
-from ro_platform.artifacts.store import ArtifactStore
+from ro_platform.artifacts.store import ArtifactStore, blobs_at
 from ro_platform.checkpoints.keys import trusted_keys
 from ro_platform.checkpoints.service import CheckpointPolicy, Checkpoints
 from ro_platform.config.drafts import draft_facts, require_governed_place
@@ -33,8 +31,7 @@ from ro_platform.config.settings import Settings
 from ro_platform.config.versions import ConfigVersions
 from ro_platform.contracts import Action, AdminActionType, AdminEvent, JsonObject, LedgerEntry
 from ro_platform.contracts.base import contract_error
-from ro_platform.dossier.export import DossierExport, Notes
-from ro_platform.dossier.notes import kept_or_issued
+from ro_platform.dossier.export import DossierExport, Notes, kept_or_issued
 from ro_platform.gates.catalogue import GateCatalogue
 from ro_platform.gates.guard import Guard
 from ro_platform.gates.made import erasure_of
@@ -52,10 +49,8 @@ from ro_platform.ledger.events import admin_event_draft
 from ro_platform.ledger.log import Ledger
 from ro_platform.ledger.names import intent_key
 from ro_platform.ledger.reader import LedgerReader
-from ro_platform.runs.admission import Admission
 from ro_platform.runs.archive import Archive
 from ro_platform.runs.audit import Audit
-from ro_platform.runs.concerned import concerning
 from ro_platform.runs.drafts import (
     DraftCatalogue,
     DraftConfigs,
@@ -69,9 +64,10 @@ from ro_platform.runs.external import ExternalArtifacts
 from ro_platform.runs.history import AttemptHistory
 from ro_platform.runs.holdings import Holdings
 from ro_platform.runs.lookup import Lookup
-from ro_platform.runs.plan import RunPlanner
+from ro_platform.runs.plan import Admission, RunPlanner
 from ro_platform.runs.publication import Publication
 from ro_platform.runs.registry import RunRegistry
+from ro_platform.runs.related import concerning
 from ro_platform.runs.scope import RunScope
 from ro_platform.runs.seals import RunSeals
 from ro_platform.runs.trace import Tracer
@@ -300,7 +296,7 @@ class Plane:
         """Record one administrative action; the same ``key`` is the same event.
 
         ``targets`` (the subject, if none are given) are what it was done to. The runs that the
-        subject or a target belongs to are touched by it (:mod:`ro_platform.runs.concerned`): their
+        subject or a target belongs to are touched by it (:mod:`ro_platform.runs.related`): their
         dossiers and traces show it. Recorded again, the event keeps its first time.
 
         Raises :class:`ContractError` for a blank reason or an actor that is none,

@@ -19,7 +19,7 @@ from ro_platform.errors import (
 from ro_platform.kernel.digest import sha256_hex
 from ro_platform.orchestration import PlaneResource
 from ro_platform.orchestration.launches import pause_words
-from ro_platform.orchestration.registration import register_manifest
+from ro_platform.orchestration.partitions import register_manifest
 from ro_platform.plane import Plane
 from ro_platform.runs.manifest import read_manifest_file
 

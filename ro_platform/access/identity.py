@@ -1,16 +1,74 @@
-"""Who this process is: the CLI, the daemon, a code server.
+"""Who acts: this process, by its token and its keys, and whoever a request was authenticated as.
 
 By its token (``RO_TOKEN``), asked afresh each time, so that a token revoked or expired ends what a
 long-lived process may do. While no access policy was ever published, a process without a token is
 the operating system's user of this deployment.
+
+Who acts in the current request: known to whoever authenticated it, and to nobody else.
+
+A context variable, so it follows a request through ``await`` and through what copies the context
+(``asyncio.to_thread``, the thread pools of Starlette and Dagster's webserver). A bare thread starts
+without it, and then nobody acts: fail closed.
 """
 
 from __future__ import annotations
+
+import functools
+import secrets
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
 
 from ro_platform.access.policy import Access, Target
 from ro_platform.access.tokens import Authenticated, Tokens
 from ro_platform.contracts.access import Action
 from ro_platform.errors import NotAuthenticatedError
+from ro_platform.kernel.signing import SigningKey, VerifierKey
+
+_ACTING: ContextVar[str | None] = ContextVar("ro_acting", default=None)
+
+
+@contextmanager
+def acting_as(actor: str | None) -> Iterator[None]:
+    """Within this block the authenticated actor is that one; None is nobody. Blocks nest."""
+    before = _ACTING.set(actor)
+    try:
+        yield
+    finally:
+        _ACTING.reset(before)
+
+
+def acting() -> str | None:
+    """The actor whose request this is, as authentication said; None outside of any request."""
+    return _ACTING.get()
+
+
+EPHEMERAL_USER = "HUMAN::tester"
+"""The single user of a plane that keeps nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """Where the rooms of access take what is not in the ledger from.
+
+    The keys are asked for when they are needed, so a process that never issues a token or launches
+    makes none.
+    """
+
+    environment: str
+    single_user: str
+    token: str = field(repr=False)
+    access_key: Callable[[], bytes] = field(repr=False)
+    launch_key: Callable[[], SigningKey] = field(repr=False)
+    launch_verifiers: Callable[[], Sequence[VerifierKey]] = field(repr=False)
+
+    @classmethod
+    def ephemeral(cls) -> Credentials:
+        """Keys that live in this object only, and :data:`EPHEMERAL_USER`."""
+        key = secrets.token_bytes(32)
+        signer = functools.cache(lambda: SigningKey.generate("ro-platform/ephemeral"))
+        return cls("local", EPHEMERAL_USER, "", lambda: key, signer, lambda: (signer().verifier,))
 
 
 class ProcessIdentity:

@@ -13,8 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ro_platform.errors import InvalidInputError, RunOperateError, SettingsError
-from ro_platform.kernel.files import read_text
-from ro_platform.kernel.secret_files import create_secret_file, read_secret_file
+from ro_platform.kernel.files import create_secret_file, read_secret_file, read_text
 from ro_platform.kernel.signing import SigningKey, VerifierKey, create_key_file
 
 _PREFIX = "RO+ACCESS+KEY+"

@@ -2,6 +2,10 @@
 
 Pure but for :class:`Access`, which asks for the newest policy each time: a change holds at once,
 for every process.
+
+One role more or less: the policy that follows, as a pure function of the one before.
+
+Why, or why not: a decision with everything that it came from.
 """
 
 from __future__ import annotations
@@ -11,7 +15,38 @@ from dataclasses import dataclass
 
 from ro_platform.access.roles import ALWAYS_FOUR_EYES, actions_of
 from ro_platform.contracts.access import AccessPolicy, Action, RoleBinding, Scope
-from ro_platform.errors import AccessDeniedError, NotAuthenticatedError
+from ro_platform.errors import (
+    AccessDeniedError,
+    ConflictError,
+    NotAuthenticatedError,
+    NotFoundError,
+)
+
+
+def with_binding(policy: AccessPolicy, binding: RoleBinding) -> AccessPolicy:
+    """The policy with one binding more. Raises :class:`ConflictError` if it is there already."""
+    if binding in policy.bindings:
+        raise ConflictError(
+            f"{binding.actor} has that role within that scope already.",
+            next_step="See `ro access show`.",
+            actor=binding.actor,
+            role=binding.role.value,
+        )
+    return policy.model_copy(update={"bindings": (*policy.bindings, binding)})
+
+
+def without_binding(policy: AccessPolicy, binding: RoleBinding) -> AccessPolicy:
+    """The policy with one binding less. Raises :class:`NotFoundError` if it is not there."""
+    if binding not in policy.bindings:
+        raise NotFoundError(
+            f"{binding.actor} does not have the role {binding.role} within exactly that scope.",
+            next_step="See `ro access show`, and name the scope as it stands there.",
+            actor=binding.actor,
+            role=binding.role.value,
+        )
+    left = tuple(one for one in policy.bindings if one != binding)
+    return policy.model_copy(update={"bindings": left})
+
 
 POLICY_CONFIG = "access-policy"
 """The config whose newest version is the policy in force."""
@@ -173,3 +208,59 @@ def said(binding: RoleBinding) -> str:
     """A binding's role and where it holds, in words."""
     scope = ", ".join(f"{key} {value}" for key, value in binding.scope.to_json_value().items())
     return f"{binding.role} in {scope}" if scope else binding.role.value
+
+
+@dataclass(frozen=True, slots=True)
+class Considered:
+    """One binding of the actor: whether it allows the action there, and why."""
+
+    binding: RoleBinding
+    allows: bool
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """A decision, the version of the policy that it names, and each binding of the actor.
+
+    ``approvers`` may give the second pair of eyes, where the action needs one. In the single-user
+    mode there is no version, no binding and no approver.
+    """
+
+    decision: Decision
+    version: int | None
+    considered: tuple[Considered, ...] = ()
+    approvers: tuple[str, ...] = ()
+
+
+def explain(access: Access, actor: str, action: Action, target: Target) -> Explanation:
+    """Why the actor may do that, or why not. Raises what :meth:`Access.decide` raises."""
+    found = access.in_force
+    if found is None:
+        return Explanation(access.decide(actor, action, target), None)
+    return explain_policy(found, actor, action, target)
+
+
+def explain_policy(found: PolicyInForce, actor: str, action: Action, target: Target) -> Explanation:
+    """As :func:`explain`, of one policy. Pure."""
+    decision = decide(found, actor, action, target)
+    considered = tuple(
+        _considered(binding, action, target)
+        for binding in found.policy.bindings
+        if binding.actor == actor
+    )
+    approvers = _approvers(found, actor, target) if decision.needs_second else ()
+    return Explanation(decision, found.version, considered, approvers)
+
+
+def _considered(binding: RoleBinding, action: Action, target: Target) -> Considered:
+    if action not in actions_of(binding.role):
+        return Considered(binding, False, f"{binding.role} does not allow {action}")
+    if not covers(binding.scope, target):
+        return Considered(binding, False, f"{said(binding)} does not reach there")
+    return Considered(binding, True, f"{said(binding)} allows it")
+
+
+def _approvers(found: PolicyInForce, actor: str, target: Target) -> tuple[str, ...]:
+    others = sorted({one.actor for one in found.policy.bindings} - {actor})
+    return tuple(one for one in others if decide(found, one, Action.APPROVE, target).allowed)

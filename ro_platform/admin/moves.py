@@ -16,7 +16,7 @@ from ro_platform.errors import DirectiveRefusedError
 from ro_platform.ledger.entry import EntryDraft, body_of
 from ro_platform.ledger.names import directive_name, move_key
 from ro_platform.ledger.reader import LedgerReader
-from ro_platform.runs.concerned import concerning
+from ro_platform.runs.related import concerning
 
 _MAX_WORDS = 2000
 

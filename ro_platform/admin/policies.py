@@ -5,8 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from typing import Any
 
-from ro_platform.access.changes import with_binding, without_binding
-from ro_platform.access.policy import POLICY_CONFIG
+from ro_platform.access.policy import POLICY_CONFIG, with_binding, without_binding
 from ro_platform.admin.action import AdminAction
 from ro_platform.admin.intents import Intent
 from ro_platform.config.policies import policy_of

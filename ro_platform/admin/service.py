@@ -52,7 +52,7 @@ from ro_platform.ledger.entry import EntryDraft, body_of
 from ro_platform.ledger.log import Ledger
 from ro_platform.ledger.names import INTENTS, intent_key, outcome_key, unnamed_event_key
 from ro_platform.ledger.reader import LedgerReader
-from ro_platform.runs.concerned import concerning
+from ro_platform.runs.related import concerning
 
 Actions = Mapping[AdminActionType, AdminAction[Any]]
 

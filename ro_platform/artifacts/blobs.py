@@ -24,7 +24,7 @@ from ro_platform.artifacts.backends.posix import write_all
 from ro_platform.artifacts.sources import CHUNK, SMALL, Source, open_source
 from ro_platform.artifacts.tombstones import erased_error, find_tombstone
 from ro_platform.contracts.artifact import ArtifactRef, BoundRef
-from ro_platform.contracts.retention import ArtifactErased
+from ro_platform.contracts.ledger import ArtifactErased
 from ro_platform.errors import (
     ArtifactErasedError,
     ArtifactNotFoundError,

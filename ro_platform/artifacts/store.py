@@ -5,6 +5,8 @@ Every byte that leaves the store has been verified against the reference it was 
 Errors are those of :mod:`ro_platform.errors` only; besides the ones named at each method, every
 method may raise :class:`BackendUnavailableError`, and those that write also
 :class:`StoreNotWritableError` and :class:`OutcomeUnknownError` (repeat the call: it is idempotent).
+
+Which backend keeps the bytes: the one place that reads the store's URL.
 """
 
 from __future__ import annotations
@@ -17,15 +19,18 @@ from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO
 
-from ro_platform.artifacts import bindings, receipts, tombstones, trees
+from ro_platform.artifacts import bindings, tombstones, trees
+from ro_platform.artifacts import bindings as receipts
 from ro_platform.artifacts.addressing import blob_name
 from ro_platform.artifacts.backends.base import BlobBackend, Bytes
+from ro_platform.artifacts.backends.filesystem import FilesystemBackend
 from ro_platform.artifacts.backends.posix import fsync_below, fsync_folder
 from ro_platform.artifacts.blobs import BlobSpace, BlobWriter, Decided
 from ro_platform.contracts.artifact import ArtifactRef, BoundRef
 from ro_platform.contracts.gate import GateReceipt
-from ro_platform.contracts.retention import ArtifactErased
+from ro_platform.contracts.ledger import ArtifactErased
 from ro_platform.errors import InvalidInputError
+from ro_platform.kernel.urls import local_path
 
 OCTETS = "application/octet-stream"
 LEASE_SECONDS = 24 * 3600.0
@@ -226,3 +231,15 @@ def _bad_destination(destination: Path, reason: str) -> InvalidInputError:
         next_step="Name a place that does not exist yet, in a folder that can be written.",
         destination=destination,
     )
+
+
+SETTING = "RO_STORE_URL"
+
+
+def blobs_at(url: str) -> FilesystemBackend:
+    """The backend of a store: ``file:///absolute/path`` is a folder. Creates nothing.
+
+    Raises :class:`SettingsError` for a URL that this version cannot open.
+    """
+    forms = "file:///absolute/path"
+    return FilesystemBackend(local_path(url, scheme="file", setting=SETTING, forms=forms))

@@ -19,10 +19,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ro_platform.artifacts import frame_marks
-from ro_platform.artifacts.arrow_frames import frame_of_arrow
+from ro_platform.artifacts.arrow_frames import frame_of_arrow, same_field_metadata, sorted_field
+from ro_platform.artifacts.frame_objects import first_arrow_difference
 from ro_platform.artifacts.frames import frame_of_table, table_of_frame
-from ro_platform.artifacts.sameness import first_arrow_difference
-from ro_platform.artifacts.schemas import same_field_metadata, sorted_field
 from ro_platform.artifacts.store import ArtifactStore
 from ro_platform.artifacts.table_errors import ARROW_ERRORS, short, translated, unfit, unreadable
 from ro_platform.contracts.artifact import BoundRef

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from ro_platform.artifacts.addressing import TOMBSTONES, tombstone_name
 from ro_platform.artifacts.backends.base import BlobBackend
-from ro_platform.contracts.retention import ArtifactErased
+from ro_platform.contracts.ledger import ArtifactErased
 from ro_platform.errors import ArtifactErasedError, ContractError, IntegrityError
 from ro_platform.kernel.canonical import canonical_bytes
 

@@ -20,8 +20,7 @@ from ro_platform.checkpoints.notes import (
 )
 from ro_platform.checkpoints.witnesses.addresses import witness_at
 from ro_platform.checkpoints.witnesses.base import Witness
-from ro_platform.checkpoints.witnesses.command import CommandWitness
-from ro_platform.checkpoints.witnesses.folder import StoreWitness
+from ro_platform.checkpoints.witnesses.local import CommandWitness, StoreWitness
 from ro_platform.errors import CheckpointRefusedError, InvalidInputError, RunOperateError
 from ro_platform.kernel.clock import Clock, utc_text
 from ro_platform.kernel.signing import SigningKey, VerifierKey

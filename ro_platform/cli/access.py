@@ -1,7 +1,13 @@
-"""``ro access``: the access policy, and why somebody may do something or not."""
+"""``ro access``: the access policy, and why somebody may do something or not.
+
+The policy that ``ro access init`` writes: a start that passes its check.
+
+What ``ro access explain`` says: a decision, where it comes from, and who else is needed.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,26 +16,116 @@ from pydantic import TypeAdapter, ValidationError
 from rich.text import Text
 
 from ro_platform.access.check import findings
-from ro_platform.access.explain import explain
-from ro_platform.access.policy import PolicyInForce, Target, said
-from ro_platform.cli.access_explained import explanation_facts, say_explanation, scope_words
-from ro_platform.cli.access_starter import starter_policy, write_starter
+from ro_platform.access.policy import Explanation, PolicyInForce, Target, explain, said
 from ro_platform.cli.declared import Noun, asks, asks_within, public
-from ro_platform.cli.output import (
-    json_option,
-    out,
-    say_json,
-    table,
-)
-from ro_platform.config.files import document_bytes
+from ro_platform.cli.output import fields, json_option, out, say_json, short, table
 from ro_platform.config.policies import policy_of
 from ro_platform.config.settings import Settings
-from ro_platform.contracts import AccessPolicy, Action
+from ro_platform.contracts import AccessPolicy, Action, Role, RoleBinding
 from ro_platform.contracts.base import Actor, contract_error
 from ro_platform.errors import AccessDeniedError, InvalidInputError, NotFoundError
-from ro_platform.kernel.documents import parse_document
+from ro_platform.kernel.documents import document_bytes, parse_document
 from ro_platform.ledger.names import stream_target, workload_target
 from ro_platform.plane import Plane, shared_plane
+
+_HEAD = """\
+# Who may do what. What each role may do: docs/reference/access.md.
+# A binding may be narrowed, for example:  scope: {environment: production, workload: purchases}
+# Check it with `ro access check FILE`, publish it with `ro access publish FILE --reason ...`.
+kind: ro.access_policy.v0
+bindings:
+"""
+
+_TAIL = """\
+# Actions that need a second person, beyond those that always do, such as cancel_run.
+four_eyes: []
+"""
+
+
+def starter_policy(admin: str, approver: str, daemon: str) -> AccessPolicy:
+    """Everything daily for the admin, a second person who approves, and Dagster's daemon."""
+    daily = (Role.ADMIN, Role.OPERATOR, Role.DEPLOYER, Role.SECRET_ADMIN, Role.STREAM_ADMIN)
+    bindings = (
+        *(RoleBinding(actor=admin, role=role) for role in daily),
+        RoleBinding(actor=approver, role=Role.APPROVER),
+        RoleBinding(actor=approver, role=Role.READER),
+        RoleBinding(actor=daemon, role=Role.OPERATOR),
+    )
+    return AccessPolicy(kind="ro.access_policy.v0", bindings=bindings)
+
+
+def write_starter(path: Path, policy: AccessPolicy) -> None:
+    """Write a policy as a YAML file to be edited. Raises :class:`InvalidInputError` where a file is
+    already, or none can be written."""
+    lines = [f'  - {{actor: "{one.actor}", role: {one.role}}}\n' for one in policy.bindings]
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            file.write(_HEAD + "".join(lines) + _TAIL)
+    except OSError as error:
+        raise InvalidInputError(
+            f"{path} cannot be written: {error.strerror or error}.",
+            next_step="Name another file; none is overwritten.",
+        ) from None
+
+
+def say_explanation(found: Explanation) -> None:
+    """Print it for a person: the answer first, then each role that was looked at."""
+    decision = found.decision
+    answer = Text("yes", style="green") if decision.allowed else Text("no", style="red")
+    fields(
+        [
+            ("may", Text.assemble(answer, f": {decision.why}")),
+            ("actor", decision.actor),
+            ("action", decision.action.value),
+            ("target", f"{decision.target.name} ({scope_words(_place(decision.target))})"),
+            ("policy", _version(found)),
+        ]
+    )
+    for one in found.considered:
+        out.print(f"  {'+' if one.allows else '-'} {one.why}", markup=False)
+    if decision.needs_second:
+        out.print(f"needs a second person: {', '.join(found.approvers) or 'there is none'}")
+
+
+def _version(found: Explanation) -> str:
+    if found.version is None:
+        return "none: single-user mode"
+    return f"version {found.version}, sha256:{short(found.decision.policy_digest)}"
+
+
+def explanation_facts(found: Explanation) -> dict[str, Any]:
+    """The same as a JSON object."""
+    decision = found.decision
+    return {
+        "actor": decision.actor,
+        "action": decision.action.value,
+        "target": {"name": decision.target.name, **_place(decision.target)},
+        "allowed": decision.allowed,
+        "why": decision.why,
+        "by": decision.by.to_json_value() if decision.by else None,
+        "policy": {"version": found.version, "digest": decision.policy_digest},
+        "needs_second": decision.needs_second,
+        "approvers": list(found.approvers),
+        "considered": [
+            {"binding": one.binding.to_json_value(), "allows": one.allows, "why": one.why}
+            for one in found.considered
+        ],
+    }
+
+
+def _place(target: Target) -> dict[str, str]:
+    said_of = {
+        "environment": target.environment,
+        "workload": target.workload,
+        "stream": target.stream,
+    }
+    return {key: value for key, value in said_of.items() if value is not None}
+
+
+def scope_words(fields_of: Mapping[str, str]) -> str:
+    """A scope in words."""
+    return ", ".join(f"{key} {value}" for key, value in fields_of.items()) or "everywhere"
+
 
 _FILE = click.Path(path_type=Path)
 _ACTOR: TypeAdapter[str] = TypeAdapter(Actor)

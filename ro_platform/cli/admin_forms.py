@@ -16,11 +16,10 @@ from ro_platform.admin.pausing import TARGETS
 from ro_platform.admin.replay import ReplayBasis
 from ro_platform.cli.admin_authority import about
 from ro_platform.cli.declared import asks_itself
-from ro_platform.config.files import document_bytes
 from ro_platform.config.settings import Settings
 from ro_platform.contracts import Action, AdminActionType, AdminRequest, JsonObject, Role
 from ro_platform.errors import InvalidInputError
-from ro_platform.kernel.documents import parse_document
+from ro_platform.kernel.documents import document_bytes, parse_document
 from ro_platform.plane import Plane, shared_plane
 from ro_platform.runs.lookup import Located
 

@@ -11,11 +11,10 @@ from ro_platform.admin.intents import admin_request
 from ro_platform.cli.admin_forms import publish_parameters
 from ro_platform.cli.declared import Noun, asks, asks_within
 from ro_platform.cli.output import json_option, moment, out, say_json, short, table
-from ro_platform.config.files import document_bytes
 from ro_platform.config.settings import Settings
 from ro_platform.config.versions import PublishedConfig
 from ro_platform.contracts import Action, AdminActionType
-from ro_platform.kernel.documents import parse_document
+from ro_platform.kernel.documents import document_bytes, parse_document
 from ro_platform.plane import shared_plane
 
 

@@ -101,10 +101,9 @@ def register(file: Path, as_json: bool) -> None:
         workload=found.manifest.workload,
     )
     with err.status("loading the deployment ..."):
-        from ro_platform.orchestration.code_location import load_definitions
+        from ro_platform.orchestration.code_location import load_definitions, workload_names
         from ro_platform.orchestration.instances import open_instance
-        from ro_platform.orchestration.registration import register_manifest
-        from ro_platform.orchestration.workloads import workload_names
+        from ro_platform.orchestration.partitions import register_manifest
 
         known = workload_names(load_definitions(settings))
         plane = shared_plane(settings)

@@ -12,7 +12,7 @@ from ro_platform.cli.output import json_option, out, say_json
 from ro_platform.config.settings import Settings
 
 if TYPE_CHECKING:
-    from ro_platform.web.app import OpenFace
+    from ro_platform.web.serving import OpenFace
 
 
 @click.command()

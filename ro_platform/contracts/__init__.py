@@ -17,6 +17,9 @@ from ro_platform.contracts.admin import (
     AdminAuthority,
     AdminEvent,
     AdminRequest,
+    DirectiveMoved,
+    DirectiveRecord,
+    DirectiveStatus,
     Pause,
     SecretRotationEvent,
 )
@@ -39,7 +42,6 @@ from ro_platform.contracts.attempt import (
 )
 from ro_platform.contracts.base import Contract, JsonObject
 from ro_platform.contracts.config import ConfigPublished, ConfigVersionRef, PinnedConfigRef
-from ro_platform.contracts.directive import DirectiveMoved, DirectiveRecord, DirectiveStatus
 from ro_platform.contracts.error import ErrorResponse
 from ro_platform.contracts.gate import (
     GateReceipt,
@@ -51,10 +53,15 @@ from ro_platform.contracts.gate import (
     ReceiptRecorded,
     ResolvedRule,
 )
-from ro_platform.contracts.ledger import EntryKind, LedgerEntry
+from ro_platform.contracts.ledger import (
+    ArtifactErased,
+    EntryKind,
+    LedgerEntry,
+    RunReopened,
+    RunSealed,
+    SegmentArchived,
+)
 from ro_platform.contracts.manifest import CodeRef, ManifestInput, RegisteredManifest, RunManifest
-from ro_platform.contracts.retention import ArtifactErased, SegmentArchived
-from ro_platform.contracts.seal import RunReopened, RunSealed
 
 __all__ = [
     "AccessPolicy",

@@ -1,4 +1,4 @@
-"""Administrative actions and the event that each leaves behind."""
+"""Administrative actions, the event that each leaves behind, and directives that ask for one."""
 
 from __future__ import annotations
 
@@ -110,3 +110,49 @@ class SecretRotationEvent(Contract):
     actor: Actor
     observed_at_utc: UtcTimestamp
     reason: Reason
+
+
+class DirectiveStatus(StrEnum):
+    """The states of a directive. It ends rejected, executed, expired or failed."""
+
+    PROPOSED = "proposed"
+    APPROVED = "approved"
+    REJECTED = "rejected"
+    EXECUTED = "executed"
+    EXPIRED = "expired"
+    FAILED = "failed"
+
+
+class DirectiveMoved(Contract):
+    """The ledger's body for one move of a directive.
+
+    The first one carries what is asked for and until when. A proposal and an approval name, as
+    ``state_digest``, the state on which they were based.
+    """
+
+    directive_id: Hex32
+    status: DirectiveStatus
+    reason: Reason
+    request: AdminRequest | None = None
+    before: JsonObject | None = None
+    state_digest: Hex64 | None = None
+    expires_at_utc: UtcTimestamp | None = None
+    admin_event_id: Hex32 | None = None
+
+
+class DirectiveRecord(Contract):
+    """A directive as it stands: the projection of its moves."""
+
+    directive_id: Hex32
+    status: DirectiveStatus
+    request: AdminRequest
+    proposer: Actor
+    proposed_at_utc: UtcTimestamp
+    expires_at_utc: UtcTimestamp
+    before: JsonObject
+    state_digest: Hex64
+    approver: Actor | None = None
+    approved_digest: Hex64 | None = None
+    ended_by: Actor | None = None
+    words: str | None = None
+    updated_at_utc: UtcTimestamp

@@ -1,14 +1,23 @@
-"""The ledger's entry: who did what when, about which subject, under which run."""
+"""The ledger's entry, the seal that closes a run's record, and where entries were copied to."""
 
 from __future__ import annotations
 
 from enum import StrEnum
 from typing import Annotated
 
-from pydantic import Field, NonNegativeInt, StringConstraints
+from pydantic import Field, NonNegativeInt, PositiveInt, StringConstraints
 
+from ro_platform.contracts.artifact import BoundRef, Locator, MediaType
 from ro_platform.contracts.attempt import CorrelationIds
-from ro_platform.contracts.base import Actor, Contract, JsonObject, UtcTimestamp
+from ro_platform.contracts.base import (
+    Actor,
+    Contract,
+    Hex32,
+    Hex64,
+    JsonObject,
+    Reason,
+    UtcTimestamp,
+)
 
 EntryKey = Annotated[str, StringConstraints(min_length=1, max_length=1024)]
 
@@ -51,3 +60,68 @@ class LedgerEntry(Contract):
     )
     correlation_ids: CorrelationIds = Field(default_factory=CorrelationIds)
     body: JsonObject
+
+
+class RunSealed(Contract):
+    """The ledger's body for the end of a run's record.
+
+    ``root`` is the RFC 9162 root over the leaf hashes of the record's entries in their order: all
+    entries that carry the run's id, from ``first`` up to and without the seal itself. ``touched``
+    counts all entries before the seal that touched the run without being of its record, and
+    ``touched_root`` is the root over theirs: of a run that nothing touched, SHA-256 of no bytes.
+    """
+
+    run_id: Hex32
+    manifest_fingerprint: Hex64
+    record: PositiveInt
+    first: NonNegativeInt
+    count: PositiveInt
+    root: Hex64
+    touched: NonNegativeInt
+    touched_root: Hex64
+    previous: NonNegativeInt | None = None
+
+
+class RunReopened(Contract):
+    """The ledger's body for the first entry of a further record: why, and the seal before it."""
+
+    run_id: Hex32
+    manifest_fingerprint: Hex64
+    record: PositiveInt
+    sealed: NonNegativeInt
+    reason: Reason
+
+
+class ArtifactErased(Contract):
+    """The tombstone of an artifact: the ledger's body, and the same bytes in the store.
+
+    It binds the digest: whatever was bound to it is concerned, and those bytes are taken in no
+    more. ``bindings`` are the locators of all of them, ``inputs`` the fingerprints of the
+    manifests that name the digest as an input; ``members`` counts a tree's files.
+    """
+
+    digest: Hex64
+    size_bytes: NonNegativeInt | None = None
+    media_type: MediaType | None = None
+    bindings: tuple[Locator, ...] = ()
+    inputs: tuple[Hex64, ...] = ()
+    members: NonNegativeInt | None = None
+    reason: Reason
+    actor: Actor
+    admin_event_id: Hex32
+
+
+class SegmentArchived(Contract):
+    """The ledger's body for a range of its own entries that the store holds a copy of.
+
+    ``root`` is the RFC 9162 root of the ``count`` entries (a power of two) from ``first`` (a
+    multiple of it). ``path`` are the sibling hashes from there up to ``log_root``, the root of the
+    log when it had ``first + count`` entries.
+    """
+
+    first: NonNegativeInt
+    count: PositiveInt
+    root: Hex64
+    log_root: Hex64
+    path: tuple[Hex64, ...]
+    segment: BoundRef

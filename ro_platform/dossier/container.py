@@ -1,20 +1,55 @@
-"""The file: an uncompressed POSIX tar (ustar, IEEE 1003.1) that has exactly one form.
+"""The file of a dossier: a tar that has exactly one form, with signed envelopes in it.
 
 Each header follows from a member's name and size, names are sorted, padding is zero, and the end is
 two zero blocks. Any `tar` reads it; this reader takes nothing that this writer would not write, so
 there is no path to trick, no second member of a name, and no byte that means nothing.
+
+DSSE envelopes, protocol 1.0 (https://github.com/secure-systems-lab/dsse), signed with Ed25519.
+
+The signature is over the pre-authentication encoding of the payload type and the payload, so
+nothing has to be parsed before it is verified.
 """
 
 from __future__ import annotations
 
+import base64
+import binascii
 import hashlib
 import re
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
-from ro_platform.dossier.refusal import refused, require
-from ro_platform.errors import InvalidInputError
+from ro_platform.errors import DossierRefusedError, InvalidInputError, RunOperateError
+from ro_platform.kernel.canonical import canonical_bytes, parse_canonical
+from ro_platform.kernel.signing import SigningKey, VerifierKey
+
+
+def refused(reason: str) -> DossierRefusedError:
+    """The refusal, for that reason."""
+    return DossierRefusedError(
+        f"The dossier is refused: {reason}.",
+        next_step="Keep it as evidence, and ask whoever exported it for the dossier again.",
+    )
+
+
+def require(holds: bool, reason: str) -> None:
+    """Raise the refusal unless that holds."""
+    if not holds:
+        raise refused(reason)
+
+
+@contextmanager
+def refusing(what: str) -> Iterator[None]:
+    """Turn the library's other errors about a part of a dossier into its refusal."""
+    try:
+        yield
+    except DossierRefusedError:
+        raise
+    except RunOperateError as error:
+        raise refused(f"{what}: {error.message.removesuffix('.')}") from error
+
 
 BLOCK = 512
 MAX_MEMBER_BYTES = 8**11 - 1
@@ -153,3 +188,66 @@ def _chunks(source: BinaryIO, name: str, size: int) -> Iterator[bytes]:
         require(bool(chunk), f"it is cut off in {name}")
         left -= len(chunk)
         yield chunk
+
+
+IN_TOTO = "application/vnd.in-toto+json"
+
+
+def pre_authentication_encoding(payload_type: str, payload: bytes) -> bytes:
+    """PAE of the protocol: what is signed."""
+    kind = payload_type.encode()
+    return b"DSSEv1 %d %b %d %b" % (len(kind), kind, len(payload), payload)
+
+
+def key_id(key: VerifierKey) -> str:
+    """The hint in an envelope by which a verifier finds the key: its name and note key id."""
+    return f"{key.name}+{key.key_id.hex()}"
+
+
+def sealed_envelope(payload: bytes, key: SigningKey, *, payload_type: str = IN_TOTO) -> bytes:
+    """The envelope with one signature, in canonical JSON."""
+    signature = key.sign(pre_authentication_encoding(payload_type, payload))
+    return canonical_bytes(
+        {
+            "payload": _base64(payload),
+            "payloadType": payload_type,
+            "signatures": [{"keyid": key_id(key.verifier), "sig": _base64(signature)}],
+        }
+    )
+
+
+def open_envelope(data: bytes, key: VerifierKey, *, payload_type: str = IN_TOTO) -> bytes:
+    """The payload, if that key is the one that signed it. Raises :class:`DossierRefusedError`.
+
+    Stricter than the protocol: one signature, canonical JSON, base64 in its one standard form.
+    """
+    with refusing("statement.json"):
+        envelope = parse_canonical(data)
+    match envelope:
+        case {
+            "payload": str(payload),
+            "payloadType": str(kind),
+            "signatures": [{"keyid": str(signer), "sig": str(signature), **more}],
+            **rest,
+        } if not rest and not more:
+            content, signed = _bytes_of(payload), _bytes_of(signature)
+        case _:
+            raise refused("statement.json is not a DSSE envelope with one signature")
+    require(kind == payload_type, f"statement.json has the payload type {kind!r}")
+    require(signer == key_id(key), f"statement.json is signed by {signer!r}, not {key_id(key)!r}")
+    genuine = key.verifies(pre_authentication_encoding(kind, content), signed)
+    require(genuine, "the signature of statement.json is not genuine")
+    return content
+
+
+def _base64(data: bytes) -> str:
+    return base64.b64encode(data).decode("ascii")
+
+
+def _bytes_of(text: Any) -> bytes:
+    try:
+        data = base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        raise refused("statement.json holds what is no base64") from None
+    require(_base64(data) == text, "statement.json holds base64 that is not in its one form")
+    return data

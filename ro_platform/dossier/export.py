@@ -4,12 +4,15 @@ The same state of the ledger and of the store gives the same bytes. What is writ
 before it gets its name, so a dossier that exists verifies; a crash leaves at most a hidden
 neighbour named ``.ro-…``. Artifacts' bytes leave the store through the guard, here as anywhere: one
 that may not be read is named with the reason, and its bytes are withheld.
+
+Where an export gets its checkpoint: the newest one that covers the run, or one signed now.
 """
 
 from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +20,7 @@ from ro_platform.artifacts.addressing import blob_name, parse_binding
 from ro_platform.artifacts.store import ArtifactStore
 from ro_platform.artifacts.trees import TREE, member_ref, tree_of
 from ro_platform.checkpoints.notes import Checkpoint
+from ro_platform.checkpoints.service import Checkpoints
 from ro_platform.config.versions import ConfigVersions
 from ro_platform.contracts import (
     AdminActionType,
@@ -29,15 +33,15 @@ from ro_platform.contracts import (
     RunManifest,
 )
 from ro_platform.dossier import container
-from ro_platform.dossier.container import Content
-from ro_platform.dossier.envelope import sealed_envelope
+from ro_platform.dossier.container import Content, sealed_envelope
 from ro_platform.dossier.records import Line
-from ro_platform.dossier.statement import Facts, statement
+from ro_platform.dossier.signed import Facts, statement
 from ro_platform.dossier.verify import Dossier, receipt_resources, verify_dossier
 from ro_platform.errors import (
     ArtifactErasedError,
     GateRefusedError,
     InvalidInputError,
+    RunOperateError,
 )
 from ro_platform.gates.guard import Guard
 from ro_platform.kernel.canonical import canonical_bytes
@@ -307,3 +311,20 @@ def _bad_target(target: Path, reason: str) -> InvalidInputError:
         next_step="Name a file that does not exist yet, with -o.",
         target=target,
     )
+
+
+def kept_or_issued(checkpoints: Checkpoints, key: SigningKey) -> Notes:
+    """Our newest checkpoint if it is large enough; otherwise one is issued and handed to the
+    witnesses. It carries the signatures that witnesses answered; one that does not answer now
+    delays nothing."""
+
+    def note(least: int) -> bytes:
+        kept = checkpoints.latest((*checkpoints.policy.trusted(), key.verifier))
+        if kept is None or kept.checkpoint.size < least:
+            kept = checkpoints.issue(key)
+            checkpoints.deliver()
+        with suppress(RunOperateError):
+            return checkpoints.cosigned(kept.checkpoint.size)
+        return kept.note
+
+    return note

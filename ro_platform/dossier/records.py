@@ -24,7 +24,7 @@ from ro_platform.contracts import (
     RunReopened,
     RunSealed,
 )
-from ro_platform.dossier.refusal import refusing, require
+from ro_platform.dossier.container import refusing, require
 from ro_platform.kernel.canonical import canonical_bytes
 from ro_platform.kernel.identity import admin_event_id, attempt_id, job_id, parameter_hash
 from ro_platform.kernel.merkle import fold, leaf_hash

@@ -27,6 +27,7 @@ from ro_platform.contracts import (
     RunManifest,
 )
 from ro_platform.dossier import container
+from ro_platform.dossier.container import refusing, require
 from ro_platform.dossier.records import (
     Attempts,
     Line,
@@ -36,9 +37,7 @@ from ro_platform.dossier.records import (
     sealed_records,
     split,
 )
-from ro_platform.dossier.refusal import refusing, require
-from ro_platform.dossier.signed import SignedMembers
-from ro_platform.dossier.statement import Facts, statement
+from ro_platform.dossier.signed import Facts, SignedMembers, statement
 from ro_platform.errors import InvalidInputError
 from ro_platform.kernel.canonical import canonical_bytes
 from ro_platform.kernel.files import open_file

@@ -6,31 +6,11 @@ one of these. A caller can rely on ``code``, ``retryable`` and ``exit_code``; wo
 
 from ro_platform.errors.access import (
     AccessDeniedError,
-    DirectiveRefusedError,
-    DraftForbiddenError,
-    GrantRefusedError,
-    NotAuthenticatedError,
-    PausedError,
-    RequestRefusedError,
-    RetentionError,
-    SecondPersonRequiredError,
-)
-from ro_platform.errors.availability import (
-    AttemptNotRecordedError,
-    BackendUnavailableError,
-    OutcomeUnknownError,
-    RunFailedError,
-    StoreNotWritableError,
-)
-from ro_platform.errors.base import (
-    RunOperateError,
-    all_errors,
-    error_for,
-)
-from ro_platform.errors.gates import (
     ArtifactBlockedError,
     ArtifactErasedError,
     ArtifactUnrecordedError,
+    DirectiveRefusedError,
+    DraftForbiddenError,
     EngineGateFailedError,
     GateAbsentError,
     GateFailedError,
@@ -41,7 +21,23 @@ from ro_platform.errors.gates import (
     GateStaleError,
     GateTakenError,
     GateUndeclaredError,
+    GrantRefusedError,
+    NotAuthenticatedError,
+    PausedError,
     ReceiptUnverifiableError,
+    RequestRefusedError,
+    RetentionError,
+    SecondPersonRequiredError,
+)
+from ro_platform.errors.base import (
+    AttemptNotRecordedError,
+    BackendUnavailableError,
+    OutcomeUnknownError,
+    RunFailedError,
+    RunOperateError,
+    StoreNotWritableError,
+    all_errors,
+    error_for,
 )
 from ro_platform.errors.input import (
     ArtifactNotFoundError,

@@ -55,9 +55,15 @@ from ro_platform.gates.made import (
     erasure_of,
     revisions_between,
 )
-from ro_platform.gates.older_form import OLDER, is_older_form
 from ro_platform.gates.receipts import recorded_in, rule_digest
-from ro_platform.gates.refusals import missing, reached, undeclared, unrecorded
+from ro_platform.gates.refusals import (
+    OLDER,
+    is_older_form,
+    missing,
+    reached,
+    undeclared,
+    unrecorded,
+)
 from ro_platform.ledger.entry import body_of
 from ro_platform.ledger.names import (
     artifact_subject,

@@ -4,23 +4,251 @@ PASS means: the law gives the flag's digest; every member that the index lists e
 ``sha256_hex`` where the index gives one; and a JSON flag names the world of the folder it lies in.
 The law and the member's own digest are computed from one reading of the same bytes, and no file is
 held in memory. What can be neither is a refusal (:class:`BundleRefusedError`), never a PASS.
+
+Why a bundle that was sealed once does not verify now: the likely cause, tried where it can be.
+
+A diagnosis never changes a verdict. It reads the bundle again, and asks of each cause that has been
+seen in practice whether undoing it gives the sealed digest.
 """
 
 from __future__ import annotations
 
 import hashlib
+import itertools
 import os
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
 
 from ro_platform.contracts.gate import GateStatus
-from ro_platform.errors import NotFoundError
+from ro_platform.errors import NotFoundError, RunOperateError
 from ro_platform.interop.bundle import INDEX, Bundle, Member, Place, open_bundle
-from ro_platform.interop.diagnosis import Findings, diagnose
-from ro_platform.interop.laws import Law, LawOptions, law_named
-from ro_platform.interop.verdict import Difference, DifferenceKind, EngineGateVerdict, EngineRule
+from ro_platform.interop.laws import (
+    LAWS,
+    Cause,
+    Chunks,
+    Diagnosis,
+    Difference,
+    DifferenceKind,
+    EngineGateVerdict,
+    EngineRule,
+    Law,
+    LawOptions,
+    law_named,
+)
 from ro_platform.kernel.canonical import canonical_bytes
 from ro_platform.kernel.digest import sha256_hex
+
+_GIT_LOOKS_AT = 8000
+_MAX_GROUPS = 8
+_MAX_TRIAL_BYTES = 1 << 30
+_LINE_ENDS = ((b"\r\n", "CRLF turned into LF"), (b"\n", "LF turned into CRLF"))
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What verification found, for those who explain it."""
+
+    bundle: Bundle
+    law: Law
+    options: LawOptions
+    computed: str | None
+    size_bytes: int
+    differences: tuple[Difference, ...]
+
+    @property
+    def hashed(self) -> tuple[Place, ...]:
+        """The files whose bytes the law hashes."""
+        pieces = self.law.pieces(self.bundle, self.options)
+        return tuple(piece for piece in pieces if isinstance(piece, Place))
+
+    @property
+    def unvouched(self) -> tuple[Place, ...]:
+        """Those of them that have no digest of their own; the index cannot have one."""
+        members = self.bundle.members
+        vouched = {self.bundle.place(path) for path, own in members if own} - {Place(INDEX)}
+        return tuple(place for place in self.hashed if place not in vouched)
+
+    @property
+    def uncovered(self) -> tuple[str, ...]:
+        """The bundle's files that neither the law nor an entry of the index vouches for."""
+        hashed = set(self.hashed)
+        return tuple(name for name in self.bundle.unlisted if Place(name) not in hashed)
+
+    @property
+    def too_large(self) -> bool:
+        """Whether reading everything again, some twenty times, would take too long."""
+        return self.size_bytes > _MAX_TRIAL_BYTES
+
+    def of(self, kind: DifferenceKind) -> list[Difference]:
+        """The differences of that kind."""
+        return [item for item in self.differences if item.kind is kind]
+
+    def gives_sealed_digest(
+        self,
+        *,
+        law: Law | None = None,
+        options: LawOptions | None = None,
+        chunks: Chunks | None = None,
+    ) -> bool:
+        """Whether the flag's digest is what comes out under that law, options or bytes.
+
+        A bundle of more than 1 GiB is not read again: the answer is no.
+        """
+        if self.too_large:
+            return False
+        try:
+            found = (law or self.law).digest(self.bundle, options or self.options, chunks)
+        except RunOperateError:
+            return False
+        return found == self.bundle.flag.digest
+
+
+def diagnose(findings: Findings) -> Diagnosis:
+    """The likely cause of a FAIL, the surest first."""
+    if scope := findings.of(DifferenceKind.FLAG_SCOPE):
+        return _because(Cause.OTHER_FLAG, f"{scope[0]}")
+    if missing := findings.of(DifferenceKind.MEMBER_MISSING):
+        names = _names(item.path for item in missing)
+        return _because(Cause.MEMBER_MISSING, f"listed by the index and not there: {names}")
+    if edited := findings.of(DifferenceKind.MEMBER_DIGEST):
+        return _edited_members(findings, edited)
+    return (
+        _added_members(findings)
+        or _line_ends_of_the_unvouched(findings)
+        or _other_rule(findings)
+        or _unexplained(findings)
+    )
+
+
+def _edited_members(findings: Findings, edited: list[Difference]) -> Diagnosis:
+    names = _names(item.path for item in edited)
+    for end, words in _LINE_ENDS:
+        if all(_matches_with(findings.bundle, item, end) for item in edited):
+            return _because(
+                Cause.LINE_ENDS,
+                f"{words} in {names}: with their line ends restored they match the index. "
+                "Git does this where `* -text` is not set",
+            )
+    hashed = set(findings.hashed)
+    sealed = findings.computed == findings.bundle.flag.digest
+    if sealed and all(findings.bundle.place(str(item.path)) in hashed for item in edited):
+        return _because(
+            Cause.BYTES_MOVED,
+            f"the bytes of all files together are the sealed ones, but not those of {names} each",
+        )
+    return _because(Cause.MEMBER_EDITED, f"not the bytes that the index was written for: {names}")
+
+
+def _matches_with(bundle: Bundle, item: Difference, end: bytes) -> bool:
+    own = hashlib.sha256()
+    for chunk in with_line_ends(bundle.chunks(bundle.place(str(item.path))), end):
+        own.update(chunk)
+    return own.hexdigest() == item.expected
+
+
+def _added_members(findings: Findings) -> Diagnosis | None:
+    """Files that the index does not list, without which the digest is right."""
+    if findings.bundle.index is None:
+        return None
+    added = {Place(name) for name in findings.bundle.unlisted}
+
+    def chunks(place: Place) -> Iterable[bytes]:
+        return () if place in added else findings.bundle.chunks(place)
+
+    if added and findings.gives_sealed_digest(chunks=chunks):
+        names = _names(sorted(place.path for place in added))
+        return _because(Cause.MEMBER_ADDED, f"without {names}, not listed, the digest is right")
+    return None
+
+
+def _line_ends_of_the_unvouched(findings: Findings) -> Diagnosis | None:
+    """Line ends of files without a digest of their own: of all, or of those with one suffix."""
+    files = findings.unvouched
+    by_suffix: dict[str, list[Place]] = {}
+    for place in files:
+        by_suffix.setdefault(PurePosixPath(place.path).suffix, []).append(place)
+    groups = [frozenset(files), frozenset(files) - {Place(INDEX)}]
+    if len(by_suffix) <= _MAX_GROUPS:
+        groups += map(frozenset, by_suffix.values())
+    distinct = filter(None, dict.fromkeys(groups))
+    for group, (end, words) in itertools.product(distinct, _LINE_ENDS):
+        if findings.gives_sealed_digest(chunks=_restored(findings.bundle, group, end)):
+            names = _names(sorted(place.path for place in group))
+            return _because(
+                Cause.LINE_ENDS,
+                f"{words} in {names}: with their line ends restored the digest is right. "
+                "Git does this where `* -text` is not set",
+            )
+    return None
+
+
+def _other_rule(findings: Findings) -> Diagnosis | None:
+    """Another law, or another of its options, under which the flag is right."""
+    for law in LAWS.values():
+        for chosen in _subsets(sorted(law.options)):
+            options = LawOptions(**dict.fromkeys(chosen, True))
+            if findings.gives_sealed_digest(law=law, options=options):
+                named = " with ".join([law.name, *filter(None, [" and ".join(chosen)])])
+                return _because(
+                    Cause.OTHER_RULE,
+                    f"the flag is right under {named}: see which law the bundle's gate declares",
+                )
+    return None
+
+
+def _unexplained(findings: Findings) -> Diagnosis:
+    others = [place.path for place in findings.unvouched if place != Place(INDEX)]
+    if others or findings.bundle.index is None:
+        untried = "; the bundle is too large to try causes out" if findings.too_large else ""
+        return _because(
+            Cause.UNKNOWN,
+            "edited after sealing, or the flag is another bundle's: no digest of their own tells "
+            f"for {_names(others)}{untried}",
+        )
+    return _because(
+        Cause.OTHER_FLAG,
+        f"every member is what the index says: the flag is another bundle's, or {INDEX} was edited",
+    )
+
+
+def with_line_ends(chunks: Iterable[bytes], end: bytes) -> Iterator[bytes]:
+    """Text with every LF or CRLF as ``end``; what git takes for binary stays as it is."""
+    held, binary, first = b"", False, True
+    for chunk in chunks:
+        if first:
+            first, binary = False, b"\0" in chunk[:_GIT_LOOKS_AT]
+        if binary:
+            yield chunk
+            continue
+        data = held + chunk
+        held = b"\r" if data.endswith(b"\r") else b""
+        whole = data.removesuffix(held) if held else data
+        yield whole.replace(b"\r\n", b"\n").replace(b"\n", end)
+    yield held
+
+
+def _restored(bundle: Bundle, group: frozenset[Place], end: bytes) -> Chunks:
+    def chunks(place: Place) -> Iterable[bytes]:
+        found = bundle.chunks(place)
+        return with_line_ends(found, end) if place in group else found
+
+    return chunks
+
+
+def _subsets(names: list[str]) -> Iterator[tuple[str, ...]]:
+    for count in range(len(names) + 1):
+        yield from itertools.combinations(names, count)
+
+
+def _names(paths: Iterable[str | None]) -> str:
+    found = [str(path) for path in paths]
+    return ", ".join(found[:3]) + (f" and {len(found) - 3} more" if len(found) > 3 else "")
+
+
+def _because(cause: Cause, explanation: str) -> Diagnosis:
+    return Diagnosis(cause=cause, explanation=explanation)
+
 
 _WORLD = ("fingerprint=", "manifest_fingerprint=")
 

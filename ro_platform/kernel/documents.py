@@ -3,6 +3,8 @@
 YAML is read by its 1.2 JSON-like core: ``no`` and ``1997-09-30`` are strings, a key stands once,
 and anchors, aliases, merge keys and tags are refused, because JSON cannot express them and an
 alias can be made to explode. A number is read as JSON would read it.
+
+Documents on disk: what a person hands in as a file.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ import json
 import math
 import re
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
@@ -19,6 +22,7 @@ from ruamel.yaml.events import AliasEvent, CollectionEndEvent, CollectionStartEv
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from ro_platform.errors import DocumentSyntaxError
+from ro_platform.kernel.files import read_file
 
 MAX_DOCUMENT_BYTES = 16 * 1024 * 1024
 MAX_YAML_BYTES = 1024 * 1024  # reading YAML takes seconds a megabyte; JSON takes milliseconds
@@ -239,3 +243,14 @@ def _syntax(source: str, problem: str) -> DocumentSyntaxError:
         next_step="Correct the file and try again; nothing was recorded.",
         file=source,
     )
+
+
+def document_bytes(path: Path) -> bytes:
+    """The bytes of a file that was handed in. Raises :class:`DocumentSyntaxError`."""
+    try:
+        return read_file(path, MAX_DOCUMENT_BYTES)
+    except OSError as error:
+        raise DocumentSyntaxError(
+            f"{path} cannot be read: {error.strerror}.",
+            next_step="Name a YAML or JSON file that this user may read.",
+        ) from None

@@ -24,7 +24,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from ro_platform.errors import CheckpointRefusedError, InvalidInputError, SettingsError
-from ro_platform.kernel.secret_files import create_secret_file, read_secret_file, sync_folder
+from ro_platform.kernel.files import create_secret_file, read_secret_file, sync_folder
 
 MAX_NOTE_BYTES = 1 << 20
 MAX_SIGNATURES = 100

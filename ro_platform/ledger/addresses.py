@@ -60,7 +60,7 @@ class PostgresLedger:
 
     def grant(self, role: str) -> None:
         """Let a role of the server read the ledger and append to it, and nothing else."""
-        from ro_platform.ledger.backends.postgres_roles import grant_append_only
+        from ro_platform.ledger.backends.postgres_tables import grant_append_only
 
         grant_append_only(self.url, role)
 

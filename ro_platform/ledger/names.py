@@ -19,9 +19,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Generic, TypeVar, TypeVarTuple, overload
 
-from ro_platform.contracts.admin import AdminActionType
+from ro_platform.contracts.admin import AdminActionType, DirectiveStatus
 from ro_platform.contracts.attempt import JobStatus
-from ro_platform.contracts.directive import DirectiveStatus
 
 A = TypeVar("A")
 B = TypeVar("B")

@@ -15,8 +15,7 @@ from ro_platform.errors import InvalidInputError, LedgerCorruptError, NotFoundEr
 from ro_platform.kernel import merkle
 from ro_platform.ledger.backends.base import Between, LedgerRows, Selection
 from ro_platform.ledger.entry import checked
-from ro_platform.ledger.proofs import ConsistencyProof, InclusionProof
-from ro_platform.ledger.tree import node_reader
+from ro_platform.ledger.tree import ConsistencyProof, InclusionProof, node_reader
 
 _PAGE_ROWS = 500
 

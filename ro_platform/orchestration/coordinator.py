@@ -28,7 +28,7 @@ from ro_platform.orchestration.partitions import unit_of
 from ro_platform.orchestration.refusing import cancel_refused, record_refusal
 from ro_platform.orchestration.shown import shown_refusal
 from ro_platform.plane import Plane, shared_plane
-from ro_platform.runs.admission import Edge, Refusal
+from ro_platform.runs.plan import Edge, Refusal
 
 __all__ = ["REFUSED", "REFUSED_BY", "GovernedRunCoordinator"]
 

@@ -19,12 +19,11 @@ from ro_platform.config.settings import Settings, settings_in_force
 from ro_platform.contracts import Action, JobAttemptRecord, NamedArtifact
 from ro_platform.errors import DraftForbiddenError, GateRefusedError, NotFoundError
 from ro_platform.ledger.names import workload_target
+from ro_platform.orchestration.code_location import find_workload
 from ro_platform.orchestration.dagster_definitions_private import execution_set, parents_in
 from ro_platform.orchestration.execution import GovernedRun, RunOutcome
 from ro_platform.orchestration.instances import recording_instance
-from ro_platform.orchestration.partitions import unit_of
-from ro_platform.orchestration.registration import register_manifest
-from ro_platform.orchestration.workloads import find_workload
+from ro_platform.orchestration.partitions import register_manifest, unit_of
 from ro_platform.plane import Plane, shared_plane
 from ro_platform.runs.changes import changed_assets, maker_of
 from ro_platform.runs.drafts import same_gates

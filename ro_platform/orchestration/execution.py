@@ -22,7 +22,7 @@ from ro_platform.errors import (
     error_for,
 )
 from ro_platform.kernel.identity import run_id
-from ro_platform.orchestration.code_location import load_definitions
+from ro_platform.orchestration.code_location import Workload, find_workload, load_definitions
 from ro_platform.orchestration.dagster_definitions_private import (
     execution_set,
     parents_in_job,
@@ -31,9 +31,7 @@ from ro_platform.orchestration.dagster_definitions_private import (
 from ro_platform.orchestration.instances import open_instance
 from ro_platform.orchestration.launches import REPLAY
 from ro_platform.orchestration.names import gate_id
-from ro_platform.orchestration.partitions import unit_of
-from ro_platform.orchestration.pools import Wait, waiting, waits
-from ro_platform.orchestration.registration import register_manifest
+from ro_platform.orchestration.partitions import register_manifest, unit_of
 from ro_platform.orchestration.run_config import (
     config_digest,
     config_of_part,
@@ -41,12 +39,12 @@ from ro_platform.orchestration.run_config import (
     quiet,
     require_complete,
 )
-from ro_platform.orchestration.workloads import Workload, find_workload
+from ro_platform.orchestration.workers import Wait, waiting, waits
 from ro_platform.plane import Plane, shared_plane
 from ro_platform.runs.attempt import is_skipped
+from ro_platform.runs.changes import keep_packages
 from ro_platform.runs.manifest import ManifestFile
 from ro_platform.runs.plan import AssetStanding
-from ro_platform.runs.runtime import keep_packages
 
 
 @dataclass(frozen=True)

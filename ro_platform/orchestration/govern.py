@@ -17,7 +17,13 @@ from ro_platform.orchestration.dagster_definitions_private import (
     assets_without_value,
     inputs_without_value,
 )
-from ro_platform.orchestration.declarations import Declarations, DeclaredAsset, DeclaredGate
+from ro_platform.orchestration.declarations import (
+    Declarations,
+    DeclaredAsset,
+    DeclaredGate,
+    kept_by,
+    require_values,
+)
 from ro_platform.orchestration.gate import rule_of
 from ro_platform.orchestration.io_manager import ArtifactIOManager
 from ro_platform.orchestration.names import (
@@ -28,7 +34,6 @@ from ro_platform.orchestration.names import (
 from ro_platform.orchestration.partitions import MANIFESTS, unit_of
 from ro_platform.orchestration.resource import PlaneResource
 from ro_platform.orchestration.rules import asset_code
-from ro_platform.orchestration.values import kept_by, require_values
 
 _OURS = "io_manager"
 NO_CODE = "ro/no_code_digest"

@@ -8,15 +8,15 @@ from dataclasses import dataclass
 from ro_platform.config.settings import Settings
 from ro_platform.contracts import Action, GateRule
 from ro_platform.gates.guard import Standing
-from ro_platform.orchestration.code_location import load_definitions
+from ro_platform.orchestration.code_location import (
+    Workload,
+    find_workload,
+    load_definitions,
+    workload_names,
+)
 from ro_platform.orchestration.execution import GovernedRun
 from ro_platform.orchestration.instances import open_instance
 from ro_platform.orchestration.partitions import unit_of
-from ro_platform.orchestration.workloads import (
-    Workload,
-    find_workload,
-    workload_names,
-)
 from ro_platform.plane import shared_plane
 from ro_platform.runs.manifest import ManifestFile
 

@@ -19,8 +19,8 @@ from datetime import timedelta
 
 import dagster as dg
 
-from ro_platform.access.acting import acting
 from ro_platform.access.grants import DEFAULT_LIFETIME
+from ro_platform.access.identity import acting
 from ro_platform.contracts import Action, JobStatus
 from ro_platform.contracts.access import LaunchGrant
 from ro_platform.errors import (

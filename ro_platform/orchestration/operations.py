@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import dagster as dg
 from sqlalchemy.exc import SQLAlchemyError
 
-from ro_platform.access.acting import acting_as
+from ro_platform.access.identity import acting_as
 from ro_platform.admin.orchestrator import ReplayLaunch, RunUnderWay
 from ro_platform.artifacts.addressing import BindingAddress
 from ro_platform.config.settings import Settings

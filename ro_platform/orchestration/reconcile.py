@@ -16,11 +16,10 @@ from ro_platform.config.settings import Settings
 from ro_platform.orchestration.instances import open_instance
 from ro_platform.orchestration.launcher import worker_is_gone
 from ro_platform.orchestration.partitions import is_fingerprint
-from ro_platform.orchestration.pools import free_slots
 from ro_platform.orchestration.resource import PlaneResource
+from ro_platform.orchestration.workers import free_slots
 from ro_platform.plane import Plane, shared_plane
-from ro_platform.runs.reconciliation import Pass, Phase, Reconciliation, RunFacts
-from ro_platform.runs.unsettled import Mark
+from ro_platform.runs.reconciliation import Mark, Pass, Phase, Reconciliation, RunFacts
 
 RECONCILIATION_ACTOR = "SYSTEM::reconciliation"
 _RUNS_A_QUESTION = 200
@@ -112,7 +111,7 @@ def reconciliation_sensor(
     """A sensor that ends the attempts whose end nobody told, and seals the runs that nobody sealed.
     It launches nothing.
 
-    The cursor is a :class:`~ro_platform.runs.unsettled.Mark`, so that a tick reads what is new and
+    The cursor is a :class:`~ro_platform.runs.reconciliation.Mark`, so that a tick reads what is new and
     what is unsettled: losing it costs time only. A tick that fails leaves it where it was.
     """
 

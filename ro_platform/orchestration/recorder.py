@@ -52,9 +52,9 @@ from ro_platform.orchestration.partitions import is_fingerprint, unit_of
 from ro_platform.orchestration.workers import die_with_parent
 from ro_platform.plane import Plane
 from ro_platform.runs.attempt import SKIPPED_CODE, is_open
+from ro_platform.runs.changes import runtime_fingerprint
 from ro_platform.runs.history import StepAttempts
 from ro_platform.runs.reconciliation import LOST_CODE, ended_with_run
-from ro_platform.runs.runtime import runtime_fingerprint
 
 _CODE = re.compile(r"\b(RO_[A-Z_]+): ")
 _MAX_ERROR_CHARS = 2000

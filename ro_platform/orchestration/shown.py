@@ -13,12 +13,11 @@ import pandas as pd
 import pyarrow as pa
 
 from ro_platform.artifacts import frames
-from ro_platform.artifacts.encodings import JSON, preview
-from ro_platform.artifacts.previews import rows_of
+from ro_platform.artifacts.encodings import JSON, preview, rows_of
 from ro_platform.artifacts.store import ArtifactStore
 from ro_platform.config.settings import Settings
 from ro_platform.contracts import BoundRef
-from ro_platform.runs.admission import Refusal
+from ro_platform.runs.plan import Refusal
 
 PREVIEW_ROWS = 10
 _MAX_CELL_CHARS = 60

@@ -9,7 +9,7 @@ from functools import cached_property
 
 import dagster as dg
 
-from ro_platform.access.acting import acting
+from ro_platform.access.identity import acting
 from ro_platform.config.settings import Settings
 from ro_platform.contracts import Action
 from ro_platform.errors import AccessDeniedError, GrantRefusedError, RunConfigError
@@ -24,7 +24,6 @@ from ro_platform.orchestration.dagster_private import (
     executed_nodes,
 )
 from ro_platform.orchestration.launches import Launches
-from ro_platform.orchestration.pools import asked, free_slots
 from ro_platform.orchestration.recorder import AttemptRecorder
 from ro_platform.orchestration.refusing import (
     record_backfill_refusal,
@@ -32,7 +31,7 @@ from ro_platform.orchestration.refusing import (
     record_report_refusal,
 )
 from ro_platform.orchestration.run_config import require_own_config
-from ro_platform.orchestration.workers import sign_on
+from ro_platform.orchestration.workers import asked, free_slots, sign_on
 from ro_platform.plane import Plane, shared_plane
 
 _Event = dg.DagsterEventType

@@ -26,10 +26,8 @@ from ro_platform.artifacts.store import ArtifactStore
 from ro_platform.contracts import ArtifactRef, BoundRef, GateRule, GateStatus
 from ro_platform.contracts.base import contract_error
 from ro_platform.errors import BundleRefusedError, InvalidInputError
-from ro_platform.interop.bundle import FLAG, INDEX, Bundle, Place, open_bundle
-from ro_platform.interop.folder import refused
-from ro_platform.interop.laws import LawOptions, law_named
-from ro_platform.interop.verdict import EngineGateVerdict, EngineRule
+from ro_platform.interop.bundle import FLAG, INDEX, Bundle, Place, open_bundle, refused
+from ro_platform.interop.laws import EngineGateVerdict, EngineRule, LawOptions, law_named
 from ro_platform.interop.verification import verify_bundle
 from ro_platform.kernel.canonical import canonical_bytes
 from ro_platform.kernel.files import open_file

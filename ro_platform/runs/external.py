@@ -50,10 +50,10 @@ from ro_platform.kernel.clock import Clock, utc_text
 from ro_platform.kernel.identity import run_id
 from ro_platform.ledger.log import Ledger
 from ro_platform.ledger.names import revocation_subject
+from ro_platform.runs.changes import runtime_fingerprint
 from ro_platform.runs.history import AttemptHistory
 from ro_platform.runs.publication import Publication, Work
 from ro_platform.runs.registry import RunRegistry
-from ro_platform.runs.runtime import runtime_fingerprint
 from ro_platform.runs.seals import RunSeals
 
 STEP_KEY = "external"

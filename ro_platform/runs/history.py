@@ -17,8 +17,14 @@ from ro_platform.ledger.entry import EntryDraft
 from ro_platform.ledger.log import Ledger
 from ro_platform.ledger.names import attempt_key, job_subject
 from ro_platform.ledger.reader import LedgerReader
-from ro_platform.runs.attempt import BEGINNINGS, check_move, project, transition_of
-from ro_platform.runs.correlation import ids_of_outputs, mentions_of
+from ro_platform.runs.attempt import (
+    BEGINNINGS,
+    check_move,
+    ids_of_outputs,
+    mentions_of,
+    project,
+    transition_of,
+)
 from ro_platform.runs.seals import reopening
 
 _NOTHING_MADE = CorrelationIds()

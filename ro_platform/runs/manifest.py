@@ -15,7 +15,6 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from ro_platform.config.files import document_bytes
 from ro_platform.contracts import RunManifest
 from ro_platform.contracts.base import contract_error
 from ro_platform.errors import (
@@ -25,7 +24,7 @@ from ro_platform.errors import (
     VolatileFieldError,
 )
 from ro_platform.kernel.canonical import canonical_bytes
-from ro_platform.kernel.documents import Document, parse_document
+from ro_platform.kernel.documents import Document, document_bytes, parse_document
 from ro_platform.kernel.identity import manifest_fingerprint
 
 _VOLATILE_NAME = re.compile(

@@ -34,7 +34,7 @@ from ro_platform.ledger.entry import EntryDraft
 from ro_platform.ledger.log import Ledger
 from ro_platform.ledger.names import artifact_subject, bound_key, digest_name, used_mention
 from ro_platform.ledger.reader import LedgerReader
-from ro_platform.runs.correlation import mentions_of
+from ro_platform.runs.attempt import mentions_of
 from ro_platform.runs.history import newest_of
 from ro_platform.runs.registry import RunRegistry
 

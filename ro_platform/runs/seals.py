@@ -24,10 +24,9 @@ from ro_platform.kernel.canonical import canonical_bytes
 from ro_platform.kernel.identity import run_id
 from ro_platform.kernel.merkle import fold, leaf_hash
 from ro_platform.ledger.entry import EntryDraft, body_of
-from ro_platform.ledger.log import Ledger
+from ro_platform.ledger.log import Ledger, standing_seals
 from ro_platform.ledger.names import reopened_key, run_subject, sealed_key, touched_mention
 from ro_platform.ledger.reader import LedgerReader
-from ro_platform.ledger.sealing import standing_seals
 from ro_platform.runs.attempt import is_open
 
 

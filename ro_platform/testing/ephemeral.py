@@ -12,7 +12,7 @@ from ro_platform.contracts import ArtifactRef, CodeRef, ManifestInput, PinnedCon
 from ro_platform.kernel.digest import sha256_hex
 from ro_platform.kernel.identity import manifest_fingerprint
 from ro_platform.orchestration.instances import Instance, recording_instance
-from ro_platform.orchestration.registration import register_manifest
+from ro_platform.orchestration.partitions import register_manifest
 from ro_platform.plane import Plane, shared_plane
 from ro_platform.runs.manifest import ManifestFile
 

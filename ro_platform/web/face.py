@@ -23,10 +23,9 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Mount, Router
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from ro_platform.access.acting import acting_as
+from ro_platform.access.identity import acting_as
 from ro_platform.errors import NotAuthenticatedError, RunOperateError
 from ro_platform.kernel.clock import Clock
-from ro_platform.web.arrivals import Arrival
 from ro_platform.web.calls import (
     Call,
     call_of_body,
@@ -54,12 +53,11 @@ from ro_platform.web.messages import (
 from ro_platform.web.pages import refusal_page
 from ro_platform.web.refusals import FORGED_HEADER, Refusal, Refusals
 from ro_platform.web.refusals import SIGN_IN as SIGN_IN_TRIED
-from ro_platform.web.sessions import Sessions
 from ro_platform.web.settings import WebSettings
 from ro_platform.web.signin import PATH as SIGN_IN
 from ro_platform.web.signin import SignIn, form_fields
 from ro_platform.web.sockets import MAX_SOCKETS, POLICY_VIOLATION, PROTOCOL, GuardedSocket
-from ro_platform.web.visitors import PROXY_SECRET, Visitor, Visitors
+from ro_platform.web.visitors import PROXY_SECRET, Arrival, Sessions, Visitor, Visitors
 
 if TYPE_CHECKING:
     from ro_platform.web.oidc import OpenIdProvider

@@ -11,11 +11,9 @@ from graphql import FieldNode
 from ro_platform.access.policy import Access, Target
 from ro_platform.contracts.access import Action
 from ro_platform.errors import AccessDeniedError
-from ro_platform.web.calls import Call
+from ro_platform.web.calls import Call, names_reserved
 from ro_platform.web.documents import Operation, refused
-from ro_platform.web.mutations import MUTATIONS, SUBSCRIPTIONS, Rule
-from ro_platform.web.tags import names_reserved
-from ro_platform.web.targets import Targets
+from ro_platform.web.mutations import MUTATIONS, SUBSCRIPTIONS, Rule, Targets
 
 _TYPENAME = "__typename"
 

@@ -25,9 +25,8 @@ from ro_platform.errors import NotAuthenticatedError
 from ro_platform.web.documents import refused
 from ro_platform.web.messages import MAX_FORM_BYTES, own_page, read_body
 from ro_platform.web.pages import sign_in_page, sign_out_page
-from ro_platform.web.sessions import Sessions
 from ro_platform.web.settings import WebSettings
-from ro_platform.web.visitors import Visitor, Visitors
+from ro_platform.web.visitors import Sessions, Visitor, Visitors
 
 if TYPE_CHECKING:
     from ro_platform.web.oidc import OpenIdProvider

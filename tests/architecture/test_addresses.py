@@ -11,8 +11,8 @@ from tests.architecture.house_figures import import_statements
 
 OWNERS = {
     "ro_platform.artifacts.backends.filesystem": {
-        "ro_platform/artifacts/backends/addresses.py",
-        "ro_platform/checkpoints/witnesses/folder.py",  # a witness of its own
+        "ro_platform/artifacts/store.py",
+        "ro_platform/checkpoints/witnesses/local.py",  # a witness of its own
     },
     "ro_platform.ledger.backends.sqlite": {"ro_platform/ledger/addresses.py"},
     "ro_platform.ledger.backends.postgres": {"ro_platform/ledger/addresses.py"},

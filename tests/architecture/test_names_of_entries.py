@@ -20,7 +20,7 @@ HEADS = tuple(f"{word}/" for word in WORDS)
 OTHERS = {
     ("ro_platform/artifacts/addressing.py", "erased/sha256/"): "where a store keeps a tombstone",
     ("ro_platform/config/drafts.py", "draft/"): "the origin of a draft's checkpoints",
-    ("ro_platform/dossier/statement.py", "input/"): "a resource of an in-toto statement",
+    ("ro_platform/dossier/signed.py", "input/"): "a resource of an in-toto statement",
 }
 
 

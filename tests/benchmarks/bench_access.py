@@ -22,7 +22,7 @@ from time import perf_counter
 from rich.console import Console
 from rich.table import Table
 
-from ro_platform.access.credentials import EPHEMERAL_USER, Credentials
+from ro_platform.access.identity import EPHEMERAL_USER, Credentials
 from ro_platform.access.policy import POLICY_CONFIG
 from ro_platform.artifacts.backends.memory import MemoryBackend
 from ro_platform.contracts import AccessPolicy, Action, EntryKind, Role, RoleBinding

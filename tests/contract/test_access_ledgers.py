@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from ro_platform.access.credentials import EPHEMERAL_USER, Credentials
+from ro_platform.access.identity import EPHEMERAL_USER, Credentials
 from ro_platform.artifacts.backends.memory import MemoryBackend
 from ro_platform.contracts import AccessPolicy, Action, EntryKind, Role, RoleBinding
 from ro_platform.errors import AccessDeniedError, NotAuthenticatedError

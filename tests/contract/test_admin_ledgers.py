@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from ro_platform.access.credentials import Credentials
+from ro_platform.access.identity import Credentials
 from ro_platform.access.roles import ALWAYS_FOUR_EYES
 from ro_platform.admin.administration import Administration
 from ro_platform.admin.intents import Intent

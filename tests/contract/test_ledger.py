@@ -33,8 +33,8 @@ from ro_platform.ledger.backends.postgres import PostgresLedgerBackend
 from ro_platform.ledger.backends.sqlite import SqliteLedgerBackend
 from ro_platform.ledger.entry import EntryDraft, sealed
 from ro_platform.ledger.log import Ledger
-from ro_platform.ledger.proofs import ConsistencyProof, InclusionProof
 from ro_platform.ledger.reader import LedgerReader
+from ro_platform.ledger.tree import ConsistencyProof, InclusionProof
 from tests.effort import times
 from tests.servers import Databases
 

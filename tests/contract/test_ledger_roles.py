@@ -17,7 +17,7 @@ from ro_platform.contracts.ledger import EntryKind
 from ro_platform.errors import InvalidInputError, StoreNotWritableError
 from ro_platform.kernel.clock import ManualClock
 from ro_platform.ledger.backends.postgres import PostgresLedgerBackend
-from ro_platform.ledger.backends.postgres_roles import grant_append_only
+from ro_platform.ledger.backends.postgres_tables import grant_append_only
 from ro_platform.ledger.entry import EntryDraft
 from ro_platform.ledger.log import Ledger
 from ro_platform.ledger.migrations import migrate_postgres

@@ -12,7 +12,7 @@ import pytest
 from ro_platform.artifacts.backends.filesystem import FilesystemBackend
 from ro_platform.checkpoints.witnesses.addresses import witness_at
 from ro_platform.checkpoints.witnesses.base import Witness
-from ro_platform.checkpoints.witnesses.command import CommandWitness
+from ro_platform.checkpoints.witnesses.local import CommandWitness
 from ro_platform.errors import (
     BackendUnavailableError,
     CheckpointRefusedError,

@@ -19,8 +19,7 @@ from websockets.typing import Subprotocol
 
 from ro_platform.access.tokens import Tokens
 from ro_platform.contracts import EntryKind
-from ro_platform.web.sessions import Sessions
-from ro_platform.web.visitors import Visitors
+from ro_platform.web.visitors import Sessions, Visitors
 from tests.integration.web_world import LAUNCH, PROXY_SECRET, World, form_token, served_world
 
 WIPE = "mutation { wipeAssets(assetPartitionRanges: []) { __typename } }"

@@ -17,9 +17,9 @@ import pytest
 from websockets.sync.client import connect
 from websockets.typing import Subprotocol
 
-from ro_platform.access.acting import acting
+from ro_platform.access.identity import acting
 from ro_platform.errors import SettingsError
-from ro_platform.web.app import face
+from ro_platform.web.serving import face
 from tests.acceptance.product import Deployment
 from tests.integration.web_world import (
     LAUNCH,

@@ -20,7 +20,7 @@ from ro_platform.errors import BackendUnavailableError
 from ro_platform.ledger.log import Ledger
 from ro_platform.web import face as face_module
 from ro_platform.web import messages
-from ro_platform.web.tags import DAGSTERS_OWN, is_reserved
+from ro_platform.web.calls import DAGSTERS_OWN, is_reserved
 from tests.integration.web_world import LAUNCH, World, served_world
 
 RELOAD = "mutation { reloadWorkspace { __typename } }"

@@ -22,11 +22,10 @@ from ro_platform.contracts import AccessPolicy, EntryKind, RunManifest
 from ro_platform.contracts.manifest import CodeRef
 from ro_platform.kernel.identity import manifest_fingerprint
 from ro_platform.orchestration.instances import Instance, open_instance
-from ro_platform.orchestration.registration import register_manifest
+from ro_platform.orchestration.partitions import register_manifest
 from ro_platform.plane import Plane, shared_plane
 from ro_platform.runs.manifest import ManifestFile
-from ro_platform.web.app import OpenFace, OperationsPage, face
-from ro_platform.web.serving import config_of
+from ro_platform.web.serving import OpenFace, OperationsPage, config_of, face
 
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = ROOT / "tests" / "acceptance" / "small_deployment" / "definitions.py"
@@ -64,7 +63,7 @@ load_from:
 NOTING = '''
 """A coordinator that notes whose request it serves, and queues nothing."""
 from dagster._core.run_coordinator.queued_run_coordinator import QueuedRunCoordinator
-from ro_platform.access.acting import acting
+from ro_platform.access.identity import acting
 from ro_platform.config.settings import Settings
 
 

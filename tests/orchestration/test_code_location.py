@@ -9,8 +9,7 @@ import pytest
 
 from ro_platform.config.settings import Settings
 from ro_platform.errors import SettingsError
-from ro_platform.orchestration.code_location import load_definitions
-from ro_platform.orchestration.workloads import workload_names
+from ro_platform.orchestration.code_location import load_definitions, workload_names
 
 HEAD = """
 import dagster as dg

@@ -9,7 +9,7 @@ import pytest
 
 from ro_platform.contracts import EntryKind, GateRule, JobAttemptRecord
 from ro_platform.errors import CodeNotCanonicalError, SettingsError
-from ro_platform.gates.older_form import OLDER_FORM
+from ro_platform.gates.refusals import OLDER_FORM
 from ro_platform.kernel.digest import sha256_hex
 from ro_platform.orchestration import MANIFESTS, PlaneResource, gate, govern
 from ro_platform.orchestration.gate import rule_of

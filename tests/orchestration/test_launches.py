@@ -18,8 +18,8 @@ from dagster._core.remote_origin import (
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ro_platform.access.acting import acting_as
 from ro_platform.access.grants import Grants
+from ro_platform.access.identity import acting_as
 from ro_platform.contracts import (
     AdminActionType,
     EntryKind,

@@ -9,7 +9,7 @@ import pytest
 from dagster._core.remote_origin import RemoteJobOrigin, RemoteRepositoryOrigin
 from dagster._utils.tags import TagConcurrencyLimitsCounter
 
-from ro_platform.access.acting import acting_as
+from ro_platform.access.identity import acting_as
 from ro_platform.contracts import AdminActionType, JobStatus
 from ro_platform.errors import BackendUnavailableError, PausedError
 from ro_platform.orchestration import govern, when_passed

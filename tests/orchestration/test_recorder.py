@@ -16,7 +16,7 @@ from ro_platform.orchestration import MANIFESTS, PlaneResource, gate
 from ro_platform.orchestration.failures import shown_by_dagster
 from ro_platform.orchestration.recorder import AttemptRecorder
 from ro_platform.runs.attempt import transition_of
-from ro_platform.runs.runtime import runtime_fingerprint
+from ro_platform.runs.changes import runtime_fingerprint
 from ro_platform.testing import EphemeralPlane
 
 Materialize = Callable[..., dg.ExecuteInProcessResult]

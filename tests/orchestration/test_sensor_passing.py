@@ -10,7 +10,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from ro_platform.artifacts.backends.addresses import blobs_at
+from ro_platform.artifacts.store import blobs_at
 from ro_platform.config.settings import Settings
 from ro_platform.contracts import EntryKind, JobStatus, PassRevoked
 from ro_platform.errors import BackendUnavailableError, GateSetShrankError, SettingsError

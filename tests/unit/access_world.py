@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from ro_platform.access.credentials import EPHEMERAL_USER
+from ro_platform.access.identity import EPHEMERAL_USER
 from ro_platform.access.policy import PolicyInForce
 from ro_platform.access.tokens import IssuedToken
 from ro_platform.contracts import AccessPolicy, AdminActionType, Role, RoleBinding, Scope

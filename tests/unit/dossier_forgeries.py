@@ -15,7 +15,7 @@ from typing import Any
 
 from ro_platform.checkpoints.notes import Checkpoint
 from ro_platform.dossier import container
-from ro_platform.dossier.envelope import pre_authentication_encoding, sealed_envelope
+from ro_platform.dossier.container import pre_authentication_encoding, sealed_envelope
 from ro_platform.kernel.canonical import canonical_bytes
 from ro_platform.kernel.digest import sha256_hex
 from ro_platform.kernel.identity import run_id

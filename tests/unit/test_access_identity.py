@@ -10,9 +10,7 @@ from datetime import timedelta
 
 import pytest
 
-from ro_platform.access.acting import acting, acting_as
-from ro_platform.access.credentials import Credentials
-from ro_platform.access.identity import ProcessIdentity
+from ro_platform.access.identity import Credentials, ProcessIdentity, acting, acting_as
 from ro_platform.artifacts.backends.memory import MemoryBackend
 from ro_platform.config.settings import Settings
 from ro_platform.contracts import Action, Role

@@ -8,9 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ro_platform.access.changes import with_binding, without_binding
 from ro_platform.access.check import Finding, findings
-from ro_platform.access.explain import explain, explain_policy
 from ro_platform.access.policy import (
     POLICY_CONFIG,
     Access,
@@ -18,7 +16,11 @@ from ro_platform.access.policy import (
     Target,
     covers,
     decide,
+    explain,
+    explain_policy,
     four_eyes_of,
+    with_binding,
+    without_binding,
 )
 from ro_platform.access.roles import ALWAYS_FOUR_EYES, ROLE_ACTIONS
 from ro_platform.contracts import AccessPolicy, Action, AdminActionType, Role, RoleBinding, Scope

@@ -18,7 +18,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ro_platform.access.credentials import Credentials
+from ro_platform.access.identity import Credentials
 from ro_platform.access.keys import access_key
 from ro_platform.access.tokens import MAX_LIFETIME
 from ro_platform.artifacts.backends.memory import MemoryBackend

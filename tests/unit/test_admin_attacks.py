@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ro_platform.access.credentials import EPHEMERAL_USER
+from ro_platform.access.identity import EPHEMERAL_USER
 from ro_platform.access.policy import POLICY_CONFIG
 from ro_platform.admin.pausing import PauseAction
 from ro_platform.contracts import AdminActionType, DirectiveStatus

@@ -13,7 +13,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import invariant, rule
 
-from ro_platform.access.credentials import EPHEMERAL_USER
+from ro_platform.access.identity import EPHEMERAL_USER
 from ro_platform.admin.intents import admin_request
 from ro_platform.artifacts.addressing import BindingAddress, parse_binding
 from ro_platform.contracts import AdminActionType, AdminEvent, BoundRef, EntryKind, JsonObject

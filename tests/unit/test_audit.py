@@ -33,8 +33,8 @@ from ro_platform.ledger.entry import EntryDraft
 from ro_platform.ledger.names import artifact_subject
 from ro_platform.plane import Plane
 from ro_platform.runs.audit import Finding
+from ro_platform.runs.changes import keep_packages, runtime_fingerprint
 from ro_platform.runs.manifest import ManifestFile
-from ro_platform.runs.runtime import keep_packages, runtime_fingerprint
 
 ACTOR = "SYSTEM::test"
 INPUT = b"the input's bytes"

@@ -31,13 +31,15 @@ from ro_platform.runs.changes import (
     changed_files,
     changed_runtime,
     code_of_now,
+    keep_packages,
+    packages_of,
     require_unchanged,
+    runtime_fingerprint,
     under_code,
 )
 from ro_platform.runs.manifest import ManifestFile, read_manifest_file
 from ro_platform.runs.plan import AssetStanding
 from ro_platform.runs.registry import blob_ref
-from ro_platform.runs.runtime import keep_packages, packages_of, runtime_fingerprint
 
 ACTOR = "HUMAN::tester"
 PINNED = b"customer,cents\nann,1200\n"

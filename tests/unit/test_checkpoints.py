@@ -21,7 +21,7 @@ from ro_platform.checkpoints.notes import (
     size_in,
 )
 from ro_platform.checkpoints.service import CheckpointPolicy, Checkpoints
-from ro_platform.checkpoints.witnesses.folder import folder_witness
+from ro_platform.checkpoints.witnesses.local import folder_witness
 from ro_platform.contracts.ledger import EntryKind
 from ro_platform.errors import (
     CheckpointRefusedError,

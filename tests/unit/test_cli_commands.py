@@ -18,7 +18,7 @@ from ro_platform.config.settings import Settings, settings_in_force
 from ro_platform.contracts import ArtifactBound, BoundRef, EntryKind
 from ro_platform.ledger.entry import EntryDraft
 from ro_platform.ledger.names import artifact_subject
-from ro_platform.orchestration.registration import register_manifest
+from ro_platform.orchestration.partitions import register_manifest
 from ro_platform.runs.manifest import read_manifest_file
 from ro_platform.testing import EphemeralPlane, ephemeral_plane
 

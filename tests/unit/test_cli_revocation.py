@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from ro_platform.cli import gate_revocation
+from ro_platform.cli.gate import revocation as gate_revocation
 from ro_platform.cli.main import ro
 from ro_platform.config.settings import Settings, settings_in_force
 from ro_platform.contracts import BoundRef

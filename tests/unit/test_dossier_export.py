@@ -20,8 +20,8 @@ from securesystemslib.signer import (  # type: ignore[attr-defined]
 from ro_platform.artifacts.store import ArtifactStore
 from ro_platform.contracts import EntryKind, JobStatus
 from ro_platform.dossier import container
-from ro_platform.dossier.envelope import IN_TOTO, open_envelope, sealed_envelope
-from ro_platform.dossier.notes import kept_or_issued
+from ro_platform.dossier.container import IN_TOTO, open_envelope, sealed_envelope
+from ro_platform.dossier.export import kept_or_issued
 from ro_platform.dossier.page import page
 from ro_platform.dossier.verify import verify_dossier
 from ro_platform.errors import (

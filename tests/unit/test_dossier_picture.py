@@ -7,8 +7,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ro_platform.dossier.graph import Graph, depths
-from ro_platform.dossier.picture import layout_of, svg
+from ro_platform.dossier.page import Graph, depths, layout_of, svg
 
 
 def graph(edges: set[tuple[str, str]]) -> Graph:

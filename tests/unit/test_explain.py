@@ -17,8 +17,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from ro_platform.cli.explain import explained
-from ro_platform.cli.explain_terms import RECORDED_CODES, Term, all_terms
+from ro_platform.cli.explain import RECORDED_CODES, Term, all_terms, explained
 from ro_platform.cli.main import ro
 from ro_platform.contracts.schema import PUBLIC
 from ro_platform.errors import NotFoundError, RunOperateError, all_errors

@@ -39,8 +39,7 @@ from ro_platform.errors import (
     RunOperateError,
     VersionNotPinnedError,
 )
-from ro_platform.interop.objects import EngineGateReceipt
-from ro_platform.interop.receipts import as_engine_receipt
+from ro_platform.interop.objects import EngineGateReceipt, as_engine_receipt
 from ro_platform.kernel.clock import ManualClock
 from ro_platform.kernel.identity import manifest_fingerprint
 from ro_platform.ledger.backends.base import LedgerTransaction

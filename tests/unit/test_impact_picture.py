@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ro_platform.cli.gate_picture import layers_of, picture
+from ro_platform.cli.gate.picture import layers_of, picture
 from ro_platform.gates.impact import Impact, ImpactedArtifact, Origin
 from tests.unit.small_world import SmallWorld
 

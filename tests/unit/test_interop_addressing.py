@@ -15,17 +15,16 @@ from ro_platform.errors import (
     InvalidInputError,
     RunOperateError,
 )
-from ro_platform.interop.addressing import (
+from ro_platform.interop.locators import (
     KEYS,
     Template,
     check_equal,
+    check_locator,
     check_order,
     hive_path,
     partitions_of,
 )
-from ro_platform.interop.locators import check_locator
-from ro_platform.interop.objects import EngineOutputLocator
-from ro_platform.interop.primitives import Digest
+from ro_platform.interop.objects import Digest, EngineOutputLocator
 
 WORLD, PARAMETERS, RUN = "ab" * 32, "cd" * 32, "ef" * 16
 VALUES = {

@@ -13,11 +13,10 @@ import pytest
 
 from ro_platform.contracts.gate import GateStatus
 from ro_platform.errors import BundleRefusedError, NotFoundError
-from ro_platform.interop import diagnosis
-from ro_platform.interop import folder as reading
-from ro_platform.interop.folder import open_folder
-from ro_platform.interop.laws import LAWS
-from ro_platform.interop.verdict import Cause, DifferenceKind
+from ro_platform.interop import bundle as reading
+from ro_platform.interop import verification as diagnosis
+from ro_platform.interop.bundle import open_folder
+from ro_platform.interop.laws import LAWS, Cause, DifferenceKind
 from ro_platform.interop.verification import verify_bundle
 
 ALL_FILES, LISTED_FILES, MEMBER_DIGESTS = LAWS

@@ -21,8 +21,7 @@ from ro_platform.cli.gate import verify as verify_command
 from ro_platform.contracts.gate import GateStatus
 from ro_platform.errors import BundleRefusedError, EngineGateFailedError
 from ro_platform.interop.bundle import FLAG, INDEX, Place, open_bundle
-from ro_platform.interop.laws import LAWS, LawOptions
-from ro_platform.interop.verdict import EngineGateVerdict
+from ro_platform.interop.laws import LAWS, EngineGateVerdict, LawOptions
 from ro_platform.interop.verification import verify_bundle
 from tests.effort import times
 

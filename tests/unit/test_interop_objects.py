@@ -11,13 +11,14 @@ from ro_platform.errors import InvalidInputError
 from ro_platform.interop.objects import (
     CanonicalEventEnvelope,
     EngineGateReceipt,
+    EngineObject,
     EngineOutputLocator,
     EventBusRef,
     InstanceProofReceipt,
     RunReceipt,
     Scope,
+    is_member_path,
 )
-from ro_platform.interop.primitives import EngineObject, is_member_path
 
 WORLD, PARAMETERS, RUN = "ab" * 32, "cd" * 32, "ef" * 16
 NOW = "2026-01-31T23:59:59.000000Z"

@@ -15,10 +15,10 @@ from ro_platform.contracts.ledger import EntryKind
 from ro_platform.errors import LedgerCorruptError
 from ro_platform.kernel.canonical import canonical_bytes
 from ro_platform.kernel.merkle import leaf_hash
-from ro_platform.ledger import pages
+from ro_platform.ledger import segments as pages
 from ro_platform.ledger.backends.base import Mention, Row
 from ro_platform.ledger.entry import EntryDraft, checked, require_canonical, sealed
-from ro_platform.ledger.pages import sound_leaves
+from ro_platform.ledger.segments import sound_leaves
 
 MOMENT = "2000-01-01T00:00:00.000000Z"
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=6)

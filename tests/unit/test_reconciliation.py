@@ -24,21 +24,22 @@ from ro_platform.kernel.identity import run_id
 from ro_platform.ledger.backends.base import LedgerBackend
 from ro_platform.ledger.backends.memory import MemoryLedgerBackend
 from ro_platform.ledger.entry import EntryDraft
-from ro_platform.ledger.log import Ledger
+from ro_platform.ledger.log import Ledger, standing_seals
 from ro_platform.ledger.names import run_subject
-from ro_platform.ledger.sealing import standing_seals
 from ro_platform.runs.attempt import is_open, transition_of
 from ro_platform.runs.history import AttemptHistory
 from ro_platform.runs.reconciliation import (
     LEASE,
     LOST_CODE,
+    Mark,
+    OpenAttempt,
     Phase,
     Reconciliation,
     RunFacts,
     ended_with_run,
     judge,
+    open_attempts,
 )
-from ro_platform.runs.unsettled import Mark, OpenAttempt, open_attempts
 from tests.effort import times
 
 FP = "a" * 64

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from ro_platform.kernel.digest import sha256_hex
-from ro_platform.runs import runtime
-from ro_platform.runs.runtime import runtime_fingerprint
+from ro_platform.runs import changes as runtime
+from ro_platform.runs.changes import runtime_fingerprint
 
 
 class Package:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from ro_platform.errors import SettingsError
-from ro_platform.kernel.secret_files import create_secret_file, read_secret_file
+from ro_platform.kernel.files import create_secret_file, read_secret_file
 
 
 def test_a_secret_file_is_its_owners_and_says_what_was_put_in(tmp_path: Path) -> None:

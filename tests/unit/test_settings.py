@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from ro_platform.artifacts.backends.addresses import blobs_at
+from ro_platform.artifacts.store import blobs_at
 from ro_platform.config.settings import (
     Settings,
     dagster_home,

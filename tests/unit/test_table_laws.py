@@ -20,7 +20,8 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from ro_platform.artifacts import frame_objects, sameness, tables
+from ro_platform.artifacts import frame_objects, tables
+from ro_platform.artifacts import frame_objects as sameness
 from ro_platform.artifacts.backends.memory import MemoryBackend
 from ro_platform.artifacts.encodings import decode, encode, preview, table_schema
 from ro_platform.artifacts.store import ArtifactStore

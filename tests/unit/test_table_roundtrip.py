@@ -14,7 +14,8 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from ro_platform.artifacts import frame_objects, sameness
+from ro_platform.artifacts import frame_objects
+from ro_platform.artifacts import frame_objects as sameness
 from ro_platform.artifacts.backends.memory import MemoryBackend
 from ro_platform.artifacts.encodings import decode, encode, preview, table_schema
 from ro_platform.artifacts.frame_marks import text_name

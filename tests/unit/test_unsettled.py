@@ -8,10 +8,9 @@ from ro_platform.contracts import EntryKind
 from ro_platform.kernel.clock import ManualClock
 from ro_platform.ledger.backends.base import Row, Selection
 from ro_platform.ledger.backends.memory import MemoryLedgerBackend
-from ro_platform.runs import unsettled
-from ro_platform.runs.reconciliation import LEASE, Phase, Reconciliation, RunFacts
+from ro_platform.runs import reconciliation as unsettled
+from ro_platform.runs.reconciliation import LEASE, Mark, Phase, Reconciliation, RunFacts
 from ro_platform.runs.seals import reopening
-from ro_platform.runs.unsettled import Mark
 from tests.unit.test_reconciliation import ACTOR, FP, NOW, FakeRecords, S, Small
 
 OTHERS = [f"{number:064x}" for number in range(200)]

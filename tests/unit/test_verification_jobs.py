@@ -19,9 +19,8 @@ from ro_platform.ledger.backends.memory import MemoryLedgerBackend
 from ro_platform.ledger.backends.sqlite import SqliteLedgerBackend
 from ro_platform.ledger.entry import EntryDraft
 from ro_platform.ledger.log import Ledger
-from ro_platform.ledger.parallel import Reopen, Workers
 from ro_platform.ledger.segments import CheckedSegment, Segment, check_segment
-from ro_platform.ledger.verification import Kept, Verification, verify
+from ro_platform.ledger.verification import Kept, Reopen, Verification, Workers, verify
 
 SIZE = 600
 LEVEL = 5

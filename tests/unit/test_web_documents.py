@@ -15,9 +15,9 @@ from ro_platform.web.calls import (
     call_of,
     call_of_json,
     call_of_query_string,
+    names_reserved,
 )
 from ro_platform.web.documents import MAX_DEPTH, read_document
-from ro_platform.web.tags import names_reserved
 
 HIDDEN = {
     "plain": "mutation { deleteRun(runId: 1) { x } }",

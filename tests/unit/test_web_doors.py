@@ -26,10 +26,9 @@ from ro_platform.ledger.backends.memory import MemoryLedgerBackend
 from ro_platform.ledger.log import Ledger
 from ro_platform.web.messages import peer_of, require_own_page, require_plain_path
 from ro_platform.web.refusals import Refusal, Refusals
-from ro_platform.web.sessions import Sessions
 from ro_platform.web.settings import WebSettings, is_loopback
 from ro_platform.web.signin import SignIn, local_path
-from ro_platform.web.visitors import Visitors
+from ro_platform.web.visitors import Sessions, Visitors
 
 SECRET = "s" * 32
 START = datetime(2030, 1, 1, 12, 0, 30, tzinfo=UTC)

@@ -19,11 +19,9 @@ from ro_platform.ledger.backends.base import LedgerTransaction
 from ro_platform.ledger.backends.memory import MemoryLedgerBackend
 from ro_platform.ledger.log import Ledger
 from ro_platform.orchestration.launches import STAMPED
-from ro_platform.web.calls import call_of
+from ro_platform.web.calls import DAGSTERS_OWN, call_of, is_reserved
 from ro_platform.web.refusals import Refusal, Refusals
-from ro_platform.web.sessions import Sessions
-from ro_platform.web.tags import DAGSTERS_OWN, is_reserved
-from ro_platform.web.visitors import Visitors
+from ro_platform.web.visitors import Sessions, Visitors
 
 LAUNCH = "mutation($p: ExecutionParams!) { launchRun(executionParams: $p) { __typename } }"
 LIST = "query($f: RunsFilter) { runsOrError(filter: $f) { __typename } }"

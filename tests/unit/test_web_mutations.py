@@ -15,9 +15,7 @@ from ro_platform.errors import AccessDeniedError, RequestRefusedError
 from ro_platform.web.calls import call_of
 from ro_platform.web.dagster_webserver_private import schema_names
 from ro_platform.web.firewall import Firewall, operation_name
-from ro_platform.web.mutations import MUTATIONS, PERMISSIONS, SUBSCRIPTIONS
-from ro_platform.web.permitted import explained
-from ro_platform.web.targets import Targets
+from ro_platform.web.mutations import MUTATIONS, PERMISSIONS, SUBSCRIPTIONS, Targets, explained
 
 LAUNCH = "mutation($p: ExecutionParams!) { launchRun(executionParams: $p) { __typename } }"
 

@@ -17,9 +17,7 @@ from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from ro_platform.artifacts.backends.base import BlobBackend
 from ro_platform.checkpoints.witnesses.base import Witness
-from ro_platform.checkpoints.witnesses.command import CommandWitness
-from ro_platform.checkpoints.witnesses.folder import folder_witness
-from ro_platform.checkpoints.witnesses.git import GitWitness
+from ro_platform.checkpoints.witnesses.local import CommandWitness, GitWitness, folder_witness
 from ro_platform.errors import SettingsError
 
 _S3_OPTIONS = {"endpoint_url", "region"}

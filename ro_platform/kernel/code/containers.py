@@ -1,20 +1,144 @@
-"""The form of what holds other values: containers, partials, bound methods, wrapped functions."""
+"""Values as a listing of code states them: plain ones, annotations, and containers of them."""
 
 from __future__ import annotations
 
 import collections
+import datetime
+import decimal
+import fractions
 import functools
 import inspect
+import ipaddress
+import logging
 import operator
+import pathlib
+import re
 import types
 import typing
-from collections.abc import Collection, Mapping
+import uuid
+import zoneinfo
+from collections.abc import Collection, Iterator, Mapping
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
-from ro_platform.kernel.code.syntax import NotListed
+from ro_platform.kernel.code.syntax import NotListed, constant, text_of
 
 if TYPE_CHECKING:
     from ro_platform.kernel.code.listing import Walk
+
+
+def carried(walk: Walk, item: Any, scope: Mapping[str, Any], what: str) -> dict[str, Any]:
+    """The metadata that the annotations of a function or a class carry, by name.
+
+    An annotation that cannot be evaluated, such as one for a type checker alone, carries none.
+    """
+    annotations = getattr(item, "__annotations__", None) or {}
+    inside = dict(vars(item)) if isinstance(item, type) else {}
+    found = {
+        name: [walk.value(each, f"the annotation {name!r} of {what}") for each in _metadata(hint)]
+        for name in sorted(annotations)
+        if (hint := _evaluated(annotations[name], scope, inside)) is not None
+    }
+    return {name: forms for name, forms in found.items() if forms}
+
+
+def _evaluated(annotation: Any, scope: Mapping[str, Any], inside: Mapping[str, Any]) -> Any:
+    holder = types.SimpleNamespace(__annotations__={"it": annotation})
+    try:
+        return typing.get_type_hints(holder, dict(scope), dict(inside), include_extras=True)["it"]
+    except Exception:  # noqa: BLE001  # whatever evaluating it raises, it is no type for anybody
+        return None
+
+
+def _metadata(hint: Any) -> Iterator[Any]:
+    if typing.get_origin(hint) is typing.Annotated:
+        yield from hint.__metadata__
+    for argument in typing.get_args(hint):
+        if isinstance(argument, list | tuple):
+            for each in argument:
+                yield from _metadata(each)
+        elif typing.get_origin(argument) is not None:
+            yield from _metadata(argument)
+
+
+_BY_TEXT = (
+    decimal.Decimal,
+    fractions.Fraction,
+    uuid.UUID,
+    ipaddress.IPv4Address,
+    ipaddress.IPv6Address,
+    ipaddress.IPv4Network,
+    ipaddress.IPv6Network,
+    zoneinfo.ZoneInfo,
+)
+_LITERAL = (str, int, float, complex, bytes, bool, type(None), type(...))
+_LARGE = 4096
+
+
+def plain(value: Any) -> Any:
+    """The form of a plain value that holds no other; None where it is none, and for None."""
+    kind = type(value)
+    if kind is bytes and len(value) > _LARGE:
+        return {"bytes": {"sha256": sha256(value).hexdigest(), "size": str(len(value))}}
+    if kind in _LITERAL:
+        return constant(value)
+    if kind is decimal.Decimal:
+        return {"Decimal": str(value)}
+    if kind in _BY_TEXT:
+        return {kind.__name__: str(value)}
+    if isinstance(value, datetime.date | datetime.time | datetime.timedelta):
+        return _moment(value)
+    if isinstance(value, datetime.timezone):
+        return {"timezone": repr(value.utcoffset(None).total_seconds())}
+    if isinstance(value, pathlib.PurePath) and kind.__module__.startswith("pathlib"):
+        return {"path": text_of(value.as_posix())}
+    if isinstance(value, re.Pattern):
+        return {"pattern": [constant(value.pattern), {"int": str(value.flags)}]}
+    if isinstance(value, range):
+        return {"range": [str(value.start), str(value.stop), str(value.step)]}
+    if isinstance(value, logging.Logger) and kind.__module__ == "logging":
+        return {"logger": value.name}
+    if kind is bytearray:
+        return {"bytearray": bytes(value).hex()}
+    return _of_numpy(value)
+
+
+def _moment(value: Any) -> Any:
+    kind = type(value)
+    if kind.__module__ != "datetime":
+        return None
+    if kind is datetime.timedelta:
+        return {"timedelta": [str(value.days), str(value.seconds), str(value.microseconds)]}
+    zone = getattr(value, "tzinfo", None)
+    form = {kind.__name__: value.isoformat()}
+    if zone is not None:
+        named = plain(zone)
+        if named is None:
+            return None
+        form["zone"] = named
+    if getattr(value, "fold", 0):
+        form["fold"] = "1"
+    return form
+
+
+def _of_numpy(value: Any) -> Any:
+    """Types, scalars and arrays of numpy, by dtype, shape and bytes; never arrays of objects."""
+    kind = type(value)
+    if kind.__module__ == "numpy.dtypes" and getattr(value, "metadata", None) is None:
+        return {"dtype": str(value) if value.names else value.str}
+    if kind.__module__ != "numpy" or not hasattr(value, "dtype"):
+        return None
+    if kind.__name__ not in {"ndarray"} and getattr(value, "shape", None) != ():
+        return None
+    if value.dtype.hasobject:
+        return None
+    digest = sha256(value.tobytes()).hexdigest()
+    shape = [str(size) for size in value.shape]
+    content = {"value": text_of(str(value.item()))} if shape == [] else {"sha256": digest}
+    # The short form of a structured type leaves out its fields' names.
+    of_type = str(value.dtype) if value.dtype.names else value.dtype.str
+    return {"numpy": {"type": of_type, "shape": shape, "of": kind.__name__, **content}}
+
 
 _SEQUENCES = (list, tuple, collections.deque)
 _SETS = (set, frozenset)

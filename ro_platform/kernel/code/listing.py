@@ -24,17 +24,18 @@ from typing import Any
 
 from ro_platform.kernel.canonical import canonical_bytes
 from ro_platform.kernel.code import containers, objects
-from ro_platform.kernel.code.annotations import carried
-from ro_platform.kernel.code.names import (
+from ro_platform.kernel.code.containers import carried, plain
+from ro_platform.kernel.code.owners import (
+    PYTHON,
     Imported,
     chains,
     global_names,
     local_imports,
+    owner_of,
+    version_of,
     written_names,
 )
-from ro_platform.kernel.code.owners import PYTHON, owner_of, version_of
 from ro_platform.kernel.code.syntax import NotListed, source_of, tree
-from ro_platform.kernel.code.values import plain
 from ro_platform.kernel.digest import sha256_hex
 
 Leaf = Callable[["Walk", Any], Any]

@@ -13,10 +13,8 @@ import types
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from ro_platform.kernel.code.annotations import carried
-from ro_platform.kernel.code.containers import pairs, sorted_forms
+from ro_platform.kernel.code.containers import carried, pairs, plain, sorted_forms
 from ro_platform.kernel.code.syntax import NotListed, class_syntax, tree
-from ro_platform.kernel.code.values import plain
 
 if TYPE_CHECKING:
     from ro_platform.kernel.code.listing import Walk

@@ -37,10 +37,13 @@ from ro_platform.ledger.backends.base import (
     Selection,
     Tip,
 )
-from ro_platform.ledger.backends.postgres_address import PostgresAddress, postgres_address
+from ro_platform.ledger.backends.postgres_address import (
+    PostgresAddress,
+    postgres_address,
+    translated,
+)
 from ro_platform.ledger.backends.postgres_connection import Connection, Session
-from ro_platform.ledger.backends.postgres_errors import translated
-from ro_platform.ledger.backends.postgres_statements import (
+from ro_platform.ledger.backends.postgres_tables import (
     BEGIN,
     CENSUS,
     COLUMNS,
@@ -51,11 +54,9 @@ from ro_platform.ledger.backends.postgres_statements import (
     PREPARED_TO_WRITE,
     RECORDED,
     RECORDED_ONE,
-    page_of,
-)
-from ro_platform.ledger.backends.postgres_tables import (
     create,
     holds_ledger,
+    page_of,
     require_version,
     schema_faults,
 )

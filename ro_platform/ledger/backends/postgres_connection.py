@@ -15,9 +15,12 @@ from typing import Any
 import psycopg2
 from psycopg2 import extensions
 
-from ro_platform.ledger.backends.forking import close_before_forks
-from ro_platform.ledger.backends.postgres_address import PostgresAddress
-from ro_platform.ledger.backends.postgres_errors import SilentServerError, connection_lost
+from ro_platform.ledger.backends.base import close_before_forks
+from ro_platform.ledger.backends.postgres_address import (
+    PostgresAddress,
+    SilentServerError,
+    connection_lost,
+)
 
 _STALLED_WRITER_SECONDS = 300.0
 """How long a writer may hold its turn without a word before the server ends it."""

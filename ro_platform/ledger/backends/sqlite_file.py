@@ -3,6 +3,8 @@
 A new file is built complete beside its place and linked into it, so that no process ever sees half
 a ledger and two creators cannot collide: the second one finds the first one's. A crash while
 creating leaves at most a folder ``.ledger-…`` beside it, which may be deleted.
+
+SQLite's error codes as this library's errors: what happened, where, and what to do next.
 """
 
 from __future__ import annotations
@@ -12,13 +14,132 @@ import os
 import sqlite3
 import tempfile
 import threading
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from ro_platform.errors import BackendUnavailableError, StoreNotWritableError
-from ro_platform.kernel.secret_files import sync_folder
-from ro_platform.ledger.backends.forking import close_before_forks
-from ro_platform.ledger.backends.sqlite_errors import not_a_ledger, outdated, translated
+from ro_platform.errors import (
+    BackendUnavailableError,
+    InvalidInputError,
+    LedgerCorruptError,
+    LedgerOutdatedError,
+    OutcomeUnknownError,
+    RunOperateError,
+    SettingsError,
+    StoreNotWritableError,
+)
+from ro_platform.kernel.files import sync_folder
+from ro_platform.ledger.backends.base import close_before_forks
+
+_PRIMARY_CODE = 0xFF
+_UNWRITABLE = {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_AUTH}
+_DAMAGED = {
+    sqlite3.SQLITE_CORRUPT,
+    sqlite3.SQLITE_CONSTRAINT,
+    sqlite3.SQLITE_MISMATCH,
+    sqlite3.SQLITE_ERROR,  # no such table or column: the schema is not what was opened
+    sqlite3.SQLITE_SCHEMA,
+}
+
+
+@dataclass(slots=True)
+class translated:  # noqa: N801  (it reads as the word it is: ``with translated(path):``)
+    """Let only documented errors out of the block."""
+
+    path: Path
+    writing: bool = False
+    committing: bool = False
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: object
+    ) -> None:
+        if isinstance(error, sqlite3.Error):
+            raise _meaning(
+                error, self.path, writing=self.writing, committing=self.committing
+            ) from None
+        if isinstance(error, UnicodeEncodeError):
+            raise InvalidInputError(
+                "The text asked for holds a lone surrogate, which no entry can contain.",
+                next_step="Correct the argument.",
+            ) from None
+
+
+def _meaning(
+    error: sqlite3.Error, path: Path, *, writing: bool, committing: bool
+) -> RunOperateError:
+    # Errors that the driver raises itself, such as a closed connection, carry no code.
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_INTERNAL) & _PRIMARY_CODE
+    if code == sqlite3.SQLITE_NOTADB:
+        return not_a_ledger(path, "is not an SQLite database (or its header was overwritten)")
+    if code in _DAMAGED:
+        return LedgerCorruptError(
+            f"The ledger {path} is damaged: {error}.",
+            next_step="Keep the file as evidence and restore it from a verified copy.",
+            ledger=path,
+        )
+    if code == sqlite3.SQLITE_FULL:
+        return StoreNotWritableError(
+            f"The ledger {path} cannot grow: the file system is full.",
+            next_step="Nothing was recorded. Make room and try again.",
+            ledger=path,
+        )
+    if code in _UNWRITABLE or (writing and code == sqlite3.SQLITE_CANTOPEN):
+        return StoreNotWritableError(
+            f"The ledger {path} cannot be written: {error}.",
+            next_step="Nothing was recorded. Make the file and its folder writable.",
+            ledger=path,
+        )
+    if committing and code == sqlite3.SQLITE_IOERR:
+        return OutcomeUnknownError(
+            f"The commit to the ledger {path} failed half-way: {error}.",
+            next_step="Check the disk, read back, and repeat the call with the same keys.",
+            ledger=path,
+        )
+    if code == sqlite3.SQLITE_CANTOPEN:
+        return BackendUnavailableError(
+            f"The ledger {path} cannot be opened: {error}.",
+            next_step="Check the permissions of the file and of its folder: SQLite shares state "
+            "between readers and writers in files beside it.",
+            ledger=path,
+        )
+    return BackendUnavailableError(
+        f"The ledger {path} does not answer: {error}.",
+        next_step="Nothing was recorded. Try again; see which process holds the file.",
+        ledger=path,
+    )
+
+
+def not_a_ledger(path: Path, why: str) -> SettingsError:
+    """The place named by the setting holds something else."""
+    return SettingsError(
+        f"The ledger {path} {why}.",
+        next_step="Correct RO_LEDGER_URL; the file was left as it is.",
+        ledger=path,
+    )
+
+
+def outdated(path: Path, found: int, wanted: int) -> LedgerOutdatedError:
+    """A ledger of an older release."""
+    return LedgerOutdatedError(
+        f"The ledger {path} has schema version {found}, and this release works with {wanted}.",
+        next_step="Run `ro ledger migrate`: it touches no entry, and the root stays the same.",
+        ledger=path,
+        found=found,
+    )
+
+
+def altered_before(path: Path, faults: list[str]) -> LedgerCorruptError:
+    """A ledger that a migration would not bring to what its version says."""
+    return LedgerCorruptError(
+        f"The ledger {path} is not what its schema version says: {'; '.join(faults)}.",
+        next_step="Nothing was changed. Keep the file as evidence; restore it from a verified "
+        "copy.",
+        ledger=path,
+    )
+
 
 APPLICATION_ID = 0x524F4C47
 """``ROLG``, in the file's header (SQLite's ``application_id``)."""

@@ -21,8 +21,7 @@ from ro_platform.web.operations.forms import button, choice, field, hidden, post
 from ro_platform.web.operations.html import Html, Node, el
 from ro_platform.web.operations.known import targets_in_use, targets_paused
 from ro_platform.web.operations.layout import BASE, HOME, Page, section
-from ro_platform.web.operations.paging import number_of
-from ro_platform.web.operations.parts import prose
+from ro_platform.web.operations.parts import number_of, prose
 
 Fields = Mapping[str, str]
 NOTHING = "nothing"

@@ -17,8 +17,8 @@ from ro_platform.runs.history import newest_of
 from ro_platform.web.operations.desk import Desk, Visit
 from ro_platform.web.operations.html import Html, Node, el
 from ro_platform.web.operations.layout import BASE, Page, listed, section
-from ro_platform.web.operations.paging import before_of
 from ro_platform.web.operations.parts import (
+    before_of,
     dagster_link,
     error_words,
     link,

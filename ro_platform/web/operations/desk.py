@@ -14,7 +14,7 @@ from ro_platform.contracts import Action, AdminActionType
 from ro_platform.errors import RunOperateError
 from ro_platform.orchestration.operations import orchestrator
 from ro_platform.plane import Plane
-from ro_platform.web.permitted import anywhere
+from ro_platform.web.mutations import anywhere
 from ro_platform.web.visitors import Visitor
 
 _NEEDS_DAGSTER = frozenset({AdminActionType.CANCEL_RUN, AdminActionType.REPLAY_REQUEST})

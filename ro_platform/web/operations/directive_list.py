@@ -13,8 +13,15 @@ from ro_platform.plane import Plane
 from ro_platform.web.operations.desk import Desk, Visit
 from ro_platform.web.operations.html import Html, Node, el
 from ro_platform.web.operations.layout import BASE, Page, listed, section
-from ro_platform.web.operations.paging import before_of
-from ro_platform.web.operations.parts import link, prose, table, targets_links, when, word
+from ro_platform.web.operations.parts import (
+    before_of,
+    link,
+    prose,
+    table,
+    targets_links,
+    when,
+    word,
+)
 
 MOST_LOOKED_AT = 200
 """Moves that one page looks through."""

@@ -21,8 +21,15 @@ from ro_platform.web.operations.directive_list import address_of
 from ro_platform.web.operations.forms import choice, field, search
 from ro_platform.web.operations.html import Html, Node, el
 from ro_platform.web.operations.layout import BASE, Page, section
-from ro_platform.web.operations.paging import before_of
-from ro_platform.web.operations.parts import link, prose, table, targets_links, when, word
+from ro_platform.web.operations.parts import (
+    before_of,
+    link,
+    prose,
+    table,
+    targets_links,
+    when,
+    word,
+)
 
 MOST_LOOKED_AT = 1000
 """Entries that one page looks through."""

@@ -1,12 +1,15 @@
-"""The parts that pages are made of: tables, facts, times, states, words, links."""
+"""The parts that pages are made of: tables, facts, times, states, words, links.
+
+Paging by entry: what is older than an entry does not move while somebody reads.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from urllib.parse import quote, urlencode
 
-from ro_platform.errors import RunOperateError
+from ro_platform.errors import InvalidInputError, RunOperateError
 from ro_platform.ledger.names import asset_name, dagster_run_target, workload_target
 from ro_platform.orchestration.launches import WORKLOAD
 from ro_platform.web.operations.html import Html, Node, el, together
@@ -169,3 +172,22 @@ def _breakable(text: str) -> list[Node]:
 
 def _nameless() -> Html:
     return el("span", "Action", class_="hidden")
+
+
+_MOST_DIGITS = 15
+
+
+def number_of(text: str, name: str) -> int:
+    """A number from an address or a form. Raises :class:`InvalidInputError`."""
+    if not (text.isascii() and text.isdecimal() and len(text) <= _MOST_DIGITS):
+        raise InvalidInputError(
+            f"{name} is no number: {text[:40]!r}.", next_step="Go back, and follow a link."
+        )
+    return int(text)
+
+
+def before_of(query: Mapping[str, str]) -> int | None:
+    """The entry before which a page begins; None for the newest. Raises
+    :class:`InvalidInputError`."""
+    text = query.get("before", "")
+    return number_of(text, "before") if text else None

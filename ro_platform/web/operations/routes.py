@@ -26,14 +26,12 @@ from ro_platform.web.operations.attempts import attempts_page
 from ro_platform.web.operations.desk import Desk, Visit
 from ro_platform.web.operations.directive_list import address_of, directives_page
 from ro_platform.web.operations.directives import decide, directive_page
-from ro_platform.web.operations.dossiers import dossier_download
 from ro_platform.web.operations.events import events_page
 from ro_platform.web.operations.html import el
 from ro_platform.web.operations.layout import HOME, Frame, Page, framed
-from ro_platform.web.operations.overview import overview_page
+from ro_platform.web.operations.overview import overview_page, pauses_page
 from ro_platform.web.operations.parts import refusal
-from ro_platform.web.operations.pauses import pauses_page
-from ro_platform.web.operations.runs import run_page
+from ro_platform.web.operations.runs import dossier_download, run_page
 from ro_platform.web.signin import form_of
 
 MOVES = ("approve", "reject", "execute")

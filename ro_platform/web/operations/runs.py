@@ -1,18 +1,20 @@
-"""One run: its attempts, its gates, its entries, and its dossier to take away."""
+"""One run: its attempts, its gates, its entries, and its dossier to take away.
+
+A run's dossier as a download, for who may audit.
+"""
 
 from __future__ import annotations
 
+import tempfile
 from itertools import islice
+from pathlib import Path
 
-from ro_platform.checkpoints.keys import has_deployment_key
-from ro_platform.contracts import (
-    Action,
-    ArtifactBound,
-    EntryKind,
-    LedgerEntry,
-    RegisteredManifest,
-)
-from ro_platform.errors import NotFoundError
+from starlette.background import BackgroundTask
+from starlette.responses import FileResponse
+
+from ro_platform.checkpoints.keys import deployment_key, has_deployment_key
+from ro_platform.contracts import Action, ArtifactBound, EntryKind, LedgerEntry, RegisteredManifest
+from ro_platform.errors import NotFoundError, RunOperateError
 from ro_platform.ledger.entry import body_of
 from ro_platform.ledger.names import run_subject
 from ro_platform.ledger.words import entry_words
@@ -22,9 +24,9 @@ from ro_platform.web.operations.desk import Desk, Visit
 from ro_platform.web.operations.forms import button, post_form
 from ro_platform.web.operations.html import Html, Node, el
 from ro_platform.web.operations.layout import BASE, Page, section
-from ro_platform.web.operations.paging import before_of
 from ro_platform.web.operations.parts import (
     asset_link,
+    before_of,
     dagster_link,
     error_words,
     facts,
@@ -185,3 +187,35 @@ def _entries(desk: Desk, visit: Visit, run: str) -> Node:
         return shown
     onward = link(f"{BASE}/runs/{run}", "Older ones", before=str(found[-1].seq))
     return [shown, el("p", onward)]
+
+
+def dossier_download(desk: Desk, visit: Visit, run: str) -> FileResponse:
+    """The file, without the artifacts' bytes. The copy that is sent is removed after it.
+
+    Raises :class:`NotFoundError`, :class:`AccessDeniedError` (recorded), :class:`SettingsError`
+    where there is no signing key, and what the export raises, such as while an attempt is open.
+    """
+    plane = desk.plane
+    fingerprint = fingerprint_of(registered(plane, run))
+    workload = plane.runs.manifest(fingerprint).workload
+    target = plane.access.target(f"run {run}", workload=workload)
+    try:
+        plane.access.require(visit.actor, Action.AUDIT, target)
+    except RunOperateError as error:
+        visit.refused(error, "dossier.download")
+        raise
+    key = deployment_key(desk.settings)
+    exporter = plane.dossiers(key)
+    folder = tempfile.TemporaryDirectory(prefix="ro-dossier-")
+    file = Path(folder.name) / f"{run}.dossier"
+    try:
+        exporter.export(fingerprint, file, actor=visit.actor)
+    except BaseException:
+        folder.cleanup()
+        raise
+    return FileResponse(
+        file,
+        media_type="application/octet-stream",
+        filename=file.name,
+        background=BackgroundTask(folder.cleanup),
+    )

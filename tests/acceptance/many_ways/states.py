@@ -25,7 +25,7 @@ from ro_platform.kernel.digest import digests_of
 from ro_platform.orchestration.dagster_definitions_private import subset_of
 from ro_platform.orchestration.draft import drafting
 from ro_platform.orchestration.instances import open_instance
-from ro_platform.orchestration.registration import register_manifest
+from ro_platform.orchestration.partitions import register_manifest
 from ro_platform.plane import shared_plane
 from ro_platform.runs.manifest import read_manifest_file
 from tests.acceptance.many_ways import cells

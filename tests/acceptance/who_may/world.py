@@ -30,11 +30,11 @@ from ro_platform.kernel.identity import manifest_fingerprint
 from ro_platform.kernel.signing import create_key_file
 from ro_platform.ledger.entry import body_of
 from ro_platform.orchestration.instances import Instance, open_instance
-from ro_platform.orchestration.registration import register_manifest
+from ro_platform.orchestration.partitions import register_manifest
 from ro_platform.plane import Plane, shared_plane
 from ro_platform.runs.manifest import ManifestFile
-from ro_platform.web.app import OpenFace, face
 from ro_platform.web.operations.routes import operations
+from ro_platform.web.serving import OpenFace, face
 from tests.acceptance.product import ROOT
 from tests.acceptance.who_may.people import ENVIRONMENT, HANDS, PEOPLE, WORKLOAD, policy
 from tests.integration.web_world import free_port, running
