@@ -111,8 +111,8 @@ def reconciliation_sensor(
     """A sensor that ends the attempts whose end nobody told, and seals the runs that nobody sealed.
     It launches nothing.
 
-    The cursor is a :class:`~ro_platform.runs.reconciliation.Mark`, so that a tick reads what is new and
-    what is unsettled: losing it costs time only. A tick that fails leaves it where it was.
+    The cursor is a :class:`~ro_platform.runs.reconciliation.Mark`, so that a tick reads what is
+    new and what is unsettled: losing it costs time only. A tick that fails leaves it where it was.
     """
 
     @dg.sensor(

@@ -15,9 +15,8 @@ Each end is written only if the attempt still stands as it was judged, so a seco
 who speaks up meanwhile, ends nothing twice. A run is finished when none of its attempts is open and
 the orchestrator has none under way that could begin another; then the orchestrator is told of what
 it still believes in, what the run held is given back, and it is sealed, in that order. So a crash
-anywhere in between leaves a run without a seal, which is what the next pass looks for
-(:mod:`ro_platform.runs.reconciliation`). The orchestrator is asked by the ids of runs, never for "what
-is newer than the last I saw".
+anywhere in between leaves a run without a seal, which is what the next pass looks for. The
+orchestrator is asked by the ids of runs, never for "what is newer than the last I saw".
 
 Which runs are not settled yet: an attempt is open, or all have ended and no seal says so.
 

@@ -157,7 +157,7 @@ def serve(
 ) -> None:
     """Serve until SIGINT or SIGTERM. ``say`` is called when the face is ready to be served.
 
-    Raises what :func:`ro_platform.web.serving.face` raises, and :class:`RunFailedError` when the daemon
+    Raises what :func:`face` raises, and :class:`RunFailedError` when the daemon
     ended by itself.
     """
     # The daemon first: to fork is safe only while no other threads run here.

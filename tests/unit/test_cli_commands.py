@@ -86,9 +86,11 @@ def _bound(ephemeral: EphemeralPlane, fingerprint: str) -> BoundRef:
 
 
 def test_the_nouns_are_those_of_the_plane() -> None:
-    """Nothing is offered that does not exist yet, and every module has its noun (``gate_law`` is
-    part of ``gate``)."""
-    modules = {path.stem for path in Path(__file__).parents[2].glob("ro_platform/cli/*.py")}
+    """Nothing is offered that does not exist yet, and every module or package has its noun."""
+    cli = Path(__file__).parents[2] / "ro_platform/cli"
+    modules = {path.stem for path in cli.glob("*.py")} | {
+        path.parent.name for path in cli.glob("*/__init__.py")
+    }
     nouns = {name.partition("_")[0] for name in modules} - {"", "declared", "main", "output"}
     assert {command[0] for command in COMMANDS} == nouns
 
