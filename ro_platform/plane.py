@@ -228,7 +228,7 @@ class Plane:
         publish = DraftPublication if draft else Publication
         publication = publish(store, ledger, guard, runs)
         holdings = Holdings(store, configs, runs)
-        revocations = Revocations(ledger, clock)
+        revocations = Revocations(ledger)
         erasures = Erasures(store, ledger, holdings, runs, clock)
         rooms = Rooms(store, ledger, configs, guard, revocations, runs, erasures, access, clock)
         return cls(

@@ -62,11 +62,9 @@ class RevokePassAction(AdminAction[RevokeParameters]):
 
     def act(self, intent: Intent, request: AdminRequest) -> None:
         """Withdraw it."""
-        asked, event = self.asked(request), intent.event
+        asked = self.asked(request)
         ref = self._artifacts.named(asked.ref).ref
-        self._revocations.revoke(
-            asked.gate_id, ref, reason=event.reason, actor=event.actor, commission=intent
-        )
+        self._revocations.revoke(asked.gate_id, ref, intent)
 
     def _find(self, request: AdminRequest, log: LedgerReader) -> tuple[str, bool]:
         asked = self.asked(request)
@@ -124,11 +122,5 @@ class EraseArtifactAction(AdminAction[EraseParameters]):
 
     def act(self, intent: Intent, request: AdminRequest) -> None:
         """Erase, or complete what a crash left."""
-        asked, event = self.asked(request), intent.event
-        self._erasures.erase(
-            asked.digest,
-            reason=event.reason,
-            actor=event.actor,
-            all_bindings=asked.all_bindings,
-            commission=intent,
-        )
+        asked = self.asked(request)
+        self._erasures.erase(asked.digest, intent, all_bindings=asked.all_bindings)

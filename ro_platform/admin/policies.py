@@ -92,14 +92,8 @@ class PublishConfigAction(AdminAction[ConfigParameters]):
 
     def act(self, intent: Intent, request: AdminRequest) -> None:
         """Publish."""
-        asked, event = self.asked(request), intent.event
-        self._configs.publish(
-            asked.name,
-            self._configs.kept(asked.digest),
-            reason=event.reason,
-            actor=event.actor,
-            commission=intent,
-        )
+        asked = self.asked(request)
+        self._configs.publish(asked.name, self._configs.kept(asked.digest), intent)
 
 
 class _Binding(AdminAction[RoleBinding]):
@@ -141,13 +135,7 @@ class _Binding(AdminAction[RoleBinding]):
         """Publish the policy that follows the one that was in force at the intent."""
         upon = str((intent.event.before or {}).get("digest"))
         changed = self.changed(policy_of(self._configs.kept(upon)), self.asked(request))
-        self._configs.publish(
-            POLICY_CONFIG,
-            changed.to_json_value(),
-            reason=intent.event.reason,
-            actor=intent.event.actor,
-            commission=intent,
-        )
+        self._configs.publish(POLICY_CONFIG, changed.to_json_value(), intent)
 
     def _in_force(self, log: LedgerReader) -> PinnedConfigRef:
         pin = self._configs.newest_pin(POLICY_CONFIG, log)

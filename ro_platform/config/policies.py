@@ -66,7 +66,7 @@ class AccessPolicies:
                 actor=actor,
             )
         self._require_a_way_in(policy)
-        published = self._configs.publish(
+        published = self._configs.publish_first(
             POLICY_CONFIG, policy.to_json_value(), reason=reason, actor=actor, founding=True
         )
         return self._content(published.version)

@@ -17,6 +17,7 @@ from ro_platform.artifacts.store import ArtifactStore
 from ro_platform.contracts import (
     AdminActionType,
     ArtifactRef,
+    BoundRef,
     ConfigPublished,
     EntryKind,
     JsonObject,
@@ -26,7 +27,9 @@ from ro_platform.contracts import (
 from ro_platform.errors import (
     AccessDeniedError,
     ConfigNotFoundError,
+    ConflictError,
     ContractError,
+    RunOperateError,
     VersionNotPinnedError,
 )
 from ro_platform.kernel.canonical import canonical_bytes, parse_canonical
@@ -43,13 +46,12 @@ CONFIG_MEDIA_TYPE = "application/json"
 
 @dataclass(frozen=True, slots=True)
 class PublishedConfig:
-    """A version as the ledger has it, and whether this call is what published it."""
+    """A version as the ledger has it."""
 
     version: PinnedConfigRef
     reason: str
     actor: str
     published_at_utc: str
-    new: bool = False
 
 
 class ConfigVersions:
@@ -63,66 +65,63 @@ class ConfigVersions:
         self._clock = clock
         self._policy_rule = policy_rule
 
-    def publish(
-        self,
-        name: str,
-        content: Any,
-        *,
-        reason: str,
-        actor: str,
-        commission: Commission | None = None,
-        founding: bool = False,
-    ) -> PublishedConfig:
-        """Publish content (any JSON value) as the next version of a config.
+    def publish(self, name: str, content: Any, commission: Commission) -> None:
+        """Publish content (any JSON value) as the next version of a config, in one commit with the
+        outcome of the action, which the ``commission`` drafts.
 
-        Content equal to the newest version's is that version: nothing is recorded. A crash leaves
-        either the whole version or, at worst, a blob that no entry names. Of an administrative
-        action the ``commission`` drafts the event, in the same commit, and raises where the newest
-        version is not the one that it was decided on.
+        Content equal to the newest version's is that version: only the outcome is recorded. A crash
+        leaves either the whole version or, at worst, a blob that no entry names. Raises where the
+        newest version is not the one that the action was decided on.
 
-        The access policy (:data:`POLICY_CONFIG`) is published by a ``commission`` only, but for its
-        first version, which is ``founding``; otherwise this raises :class:`AccessDeniedError`. One
-        that fails its check is refused by whatever way it comes.
+        Of the access policy (:data:`POLICY_CONFIG`) these are the later versions: where there is
+        none yet this raises :class:`AccessDeniedError`, and for one that fails its check what
+        :meth:`require_sound` raises.
         """
         if name == POLICY_CONFIG:
-            is_next = commission is not None and self.newest_pin(name) is not None
-            if not (founding or is_next):
+            if self.newest_pin(name) is None:
                 raise _not_like_others()
             self.require_sound(content)
-        data = canonical_bytes(content)
-        digest = sha256_hex(data)
-        _checked(name, digest, reason, actor, self._clock())
-        newest = self._newest(self._ledger, name)
-        if newest and newest.version.digest == digest and commission is None:
-            return newest
-        ref = self._store.put_bytes(data, media_type=CONFIG_MEDIA_TYPE).ref
+        ref, event = self._stored(content), commission.event
 
         def build(log: LedgerReader) -> Sequence[EntryDraft]:
             previous = self._newest(log, name)
-            if commission and not commission.may_begin(log):
+            if not commission.may_begin(log):
                 return []
-            if founding and previous and previous.version.digest != digest:
-                raise _founded(name, previous)
-            if previous and previous.version.digest == digest:
-                return [commission.outcome(_after(previous.version))] if commission else []
-            number = previous.version.config_version + 1 if previous else 1
-            body = ConfigPublished(
-                version=PinnedConfigRef(
-                    config_name=name, config_version=number, digest=digest, ref=ref
-                ),
-                previous_digest=previous.version.digest if previous else None,
-                reason=reason,
-            )
-            event = (
-                commission.outcome(_after(body.version))
-                if commission
-                else _admin_draft(body, actor, self._clock())
-            )
-            return [_draft(body, actor), event]
+            if previous and previous.version.digest == ref.digest:
+                return [commission.outcome(_after(previous.version))]
+            body = _next_version(name, ref, previous, event.reason)
+            return [_draft(body, event.actor), commission.outcome(_after(body.version))]
+
+        self._ledger.append_with(build)
+
+    def publish_first(
+        self, name: str, content: Any, *, reason: str, actor: str, founding: bool = False
+    ) -> PublishedConfig:
+        """Publish content (any JSON value) as the first version of a config: one that comes with
+        its manifest, whose registration was asked for, or the policy that is ``founding``.
+
+        It is recorded in one commit with an event of its own. Again it changes nothing. Raises
+        :class:`ConflictError` where another version is published already, and
+        :class:`AccessDeniedError` for the access policy unless it is ``founding``.
+        """
+        if name == POLICY_CONFIG:
+            if not founding:
+                raise _not_like_others()
+            self.require_sound(content)
+        _checked(name, sha256_hex(canonical_bytes(content)), reason, actor, self._clock())
+        ref = self._stored(content)
+
+        def build(log: LedgerReader) -> Sequence[EntryDraft]:
+            previous = self._newest(log, name)
+            if previous is None:
+                body = _next_version(name, ref, None, reason)
+                return [_draft(body, actor), _admin_draft(body, actor, self._clock())]
+            if previous.version.digest != ref.digest:
+                raise _not_the_first(name, previous)
+            return []
 
         entries = self._ledger.append_with(build)
-        published = [item for item in entries if item.kind is EntryKind.CONFIG_PUBLISHED]
-        return _published(published[0], new=True) if published else self.find(name)
+        return _published(entries[0]) if entries else self.find(name)
 
     def newest_pin(self, name: str, log: LedgerReader | None = None) -> PinnedConfigRef | None:
         """The newest version of a config; None where none was published. One indexed read."""
@@ -131,7 +130,7 @@ class ConfigVersions:
 
     def keep(self, content: Any) -> str:
         """Keep content (any JSON value) that may be published later; answers its SHA-256."""
-        return self._store.put_bytes(canonical_bytes(content), media_type=CONFIG_MEDIA_TYPE).digest
+        return self._stored(content).digest
 
     def kept(self, digest: str) -> Any:
         """Content that was kept or published, verified.
@@ -191,6 +190,9 @@ class ConfigVersions:
         :class:`InvalidInputError` for one that fails its check."""
         self._policy_rule(content)
 
+    def _stored(self, content: Any) -> BoundRef:
+        return self._store.put_bytes(canonical_bytes(content), media_type=CONFIG_MEDIA_TYPE)
+
     @staticmethod
     def _newest(log: LedgerReader, name: str) -> PublishedConfig | None:
         entry = log.latest(EntryKind.CONFIG_PUBLISHED, config_subject(name))
@@ -223,11 +225,32 @@ def _not_like_others() -> AccessDeniedError:
     )
 
 
-def _founded(name: str, newest: PublishedConfig) -> AccessDeniedError:
-    return AccessDeniedError(
-        f"config {name!r} is published already: version {newest.version.config_version}.",
-        next_step="Change it by roles: `ro directive propose grant_role ...`.",
-        config_name=name,
+def _not_the_first(name: str, newest: PublishedConfig) -> RunOperateError:
+    words = f"config {name!r} is published already: version {newest.version.config_version}."
+    if name == POLICY_CONFIG:
+        return AccessDeniedError(
+            words,
+            next_step="Change it by roles: `ro directive propose grant-role ...`.",
+            config_name=name,
+        )
+    return ConflictError(
+        words, next_step=f"See `ro config show {name}`, and pin what it prints.", config_name=name
+    )
+
+
+def _next_version(
+    name: str, ref: BoundRef, previous: PublishedConfig | None, reason: str
+) -> ConfigPublished:
+    before = previous.version if previous else None
+    return ConfigPublished(
+        version=PinnedConfigRef(
+            config_name=name,
+            config_version=before.config_version + 1 if before else 1,
+            digest=ref.digest,
+            ref=ref.ref,
+        ),
+        previous_digest=before.digest if before else None,
+        reason=reason,
     )
 
 
@@ -258,6 +281,6 @@ def _admin_draft(body: ConfigPublished, actor: str, moment: datetime) -> EntryDr
     )
 
 
-def _published(entry: LedgerEntry, *, new: bool = False) -> PublishedConfig:
+def _published(entry: LedgerEntry) -> PublishedConfig:
     body = body_of(entry, ConfigPublished)
-    return PublishedConfig(body.version, body.reason, entry.actor, entry.recorded_at_utc, new)
+    return PublishedConfig(body.version, body.reason, entry.actor, entry.recorded_at_utc)

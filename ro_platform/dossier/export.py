@@ -65,6 +65,8 @@ Notes = Callable[[int], bytes]
 """Gives a signed checkpoint of the log at some size, at least the one asked for."""
 
 _CHUNK = 1 << 20
+_EXPLAINING = (EntryKind.ADMIN_EVENT, EntryKind.PASS_REVOKED)
+"""Of an action that touched the run: its events, and what it decided about another run's."""
 Member = tuple[str, int, Content]
 
 
@@ -156,6 +158,9 @@ class DossierExport:
         touching = list(self._ledger.scan(mention=touched_mention(run), end=size))
         found = {entry.seq: entry for entry in touching}
         events = [str(e.body["admin_event_id"]) for e in touching if "admin_event_id" in e.body]
+        for event in dict.fromkeys(events):
+            decided = self._ledger.scan(mention=intent_key(event), end=size)
+            found |= {e.seq: e for e in decided if e.kind in _EXPLAINING and not _is_of_a_run(e)}
         keys = [*map(intent_key, events)]
         for pin in manifest.config_versions:
             name = config_version_name(pin.config_name, pin.config_version)
@@ -163,10 +168,10 @@ class DossierExport:
             keys += [name, intent_key(event)]
         for key in dict.fromkeys(keys):
             entry = self._ledger.find(key)
-            if entry is not None and entry.correlation_ids.run_id is None:
+            if entry is not None and not _is_of_a_run(entry):
                 found[entry.seq] = entry
-                decided = self._ledger.find(revoked_key(entry.subject))
-                found |= {decided.seq: decided} if decided else {}
+                older = self._ledger.find(revoked_key(entry.subject))
+                found |= {older.seq: older} if older else {}
         for asset in {str(e.body["asset"]) for e in own if e.kind is EntryKind.ARTIFACT_BOUND}:
             declared = self._ledger.scan(
                 kind=EntryKind.GATE_SET_DECLARED, subject=asset_name(asset), end=own[-1].seq
@@ -311,6 +316,11 @@ def _bad_target(target: Path, reason: str) -> InvalidInputError:
         next_step="Name a file that does not exist yet, with -o.",
         target=target,
     )
+
+
+def _is_of_a_run(entry: LedgerEntry) -> bool:
+    """Whether it is part of a run's own record."""
+    return entry.correlation_ids.run_id is not None
 
 
 def kept_or_issued(checkpoints: Checkpoints, key: SigningKey) -> Notes:

@@ -232,7 +232,9 @@ class Exploration:
 
 
 def explore(
-    log: LedgerReader, find_origin: Callable[[], Origin], progress: Progress
+    log: LedgerReader,
+    find_origin: Callable[[], Origin],
+    progress: Progress = lambda _count: None,
 ) -> tuple[Exploration, Impact]:
     """The radius of an origin as of one moment during the call, and the means to bring it up to
     date later."""

@@ -15,13 +15,10 @@ only the newest block with the newest making, so a second block adds nothing to 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
-
-from pydantic import ValidationError
+from dataclasses import dataclass
 
 from ro_platform.artifacts.addressing import BindingAddress, parse_binding
 from ro_platform.contracts import (
-    AdminActionType,
     ArtifactBlocked,
     BoundRef,
     CorrelationIds,
@@ -33,15 +30,13 @@ from ro_platform.contracts import (
     ReceiptRecorded,
     UsedArtifact,
 )
-from ro_platform.contracts.base import contract_error
 from ro_platform.errors import NotFoundError
 from ro_platform.gates.impact import Impact, Origin, Progress, explore
 from ro_platform.gates.made import earlier_revisions, made_ids
 from ro_platform.gates.receipts import recorded_in
-from ro_platform.kernel.clock import Clock
-from ro_platform.kernel.identity import admin_event_id, run_id
+from ro_platform.kernel.identity import run_id
 from ro_platform.ledger.entry import EntryDraft, body_of
-from ro_platform.ledger.events import Commission, admin_event_draft
+from ro_platform.ledger.events import Commission
 from ro_platform.ledger.log import Ledger
 from ro_platform.ledger.names import (
     artifact_subject,
@@ -56,29 +51,19 @@ from ro_platform.ledger.reader import LedgerReader
 
 @dataclass(frozen=True, slots=True)
 class Revoked:
-    """A revocation on record. ``impact`` is what it blocked, if this call recorded it; None if the
-    PASS had been revoked before, and nothing was done."""
+    """A revocation on record: its entry, and what that says."""
 
     entry: LedgerEntry
     body: PassRevoked
-    impact: Impact | None
 
 
 @dataclass(frozen=True, slots=True)
-class _Request:
-    """Whose PASS on what is to be revoked, by whom, and why."""
+class _Judged:
+    """What a gate judged: an artifact, and where it is bound."""
 
     gate_id: str
     ref: BoundRef
     address: BindingAddress
-    actor: str
-    reason: str
-    made: CorrelationIds = field(default_factory=CorrelationIds)
-    commission: Commission | None = None
-
-    def event_id(self, subject: str) -> str:
-        """The administrative event that the revocation is."""
-        return self.commission.event_id if self.commission else _event_id(subject)
 
     def newest_pass(self, log: LedgerReader) -> ReceiptRecorded:
         """The newest PASS, whatever was said after it: somebody may have read under it.
@@ -108,9 +93,8 @@ class _Request:
 class Revocations:
     """What was made from an artifact, and the withdrawal of a PASS on it."""
 
-    def __init__(self, ledger: Ledger, clock: Clock) -> None:
+    def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
-        self._clock = clock
 
     def impact(self, ref: BoundRef, progress: Progress = lambda _count: None) -> Impact:
         """Every artifact made, directly or through others, from the one bound there.
@@ -127,65 +111,49 @@ class Revocations:
 
         Raises :class:`NotFoundError` where the gate never said PASS to it.
         """
-        request = _Request(gate_id, ref, _address(ref), "", "")
-        recorded = request.newest_pass(log or self._ledger)
-        subject = request.subject(recorded)
+        judged = _Judged(gate_id, ref, _address(ref))
+        recorded = judged.newest_pass(log or self._ledger)
+        subject = judged.subject(recorded)
         entry = (log or self._ledger).latest(EntryKind.PASS_REVOKED, subject)
         return recorded, body_of(entry, PassRevoked) if entry else None
 
     def revoked(self, gate_id: str, ref: BoundRef) -> Revoked:
         """The revocation on record of a gate's newest PASS. Raises :class:`NotFoundError`."""
-        request = _Request(gate_id, ref, _address(ref), "", "")
-        subject = request.subject(request.newest_pass(self._ledger))
+        judged = _Judged(gate_id, ref, _address(ref))
+        subject = judged.subject(judged.newest_pass(self._ledger))
         if found := self._ledger.latest(EntryKind.PASS_REVOKED, subject):
-            return Revoked(found, body_of(found, PassRevoked), None)
+            return Revoked(found, body_of(found, PassRevoked))
         raise NotFoundError(f"the PASS of gate {gate_id!r} stands.", gate=gate_id)
 
-    def revoke(
-        self,
-        gate_id: str,
-        ref: BoundRef,
-        *,
-        reason: str,
-        actor: str,
-        progress: Progress = lambda _count: None,
-        commission: Commission | None = None,
-    ) -> Revoked:
+    def revoke(self, gate_id: str, ref: BoundRef, commission: Commission) -> None:
         """Withdraw a gate's PASS on a bound artifact, and block all that was made from it.
 
-        In one commit, all or nothing; revoking the same PASS again answers what is on record. Of
-        an administrative action the ``commission`` drafts the event, in the same commit.
-        Raises :class:`NotFoundError` where the gate never said PASS to it, and
-        :class:`ContractError` for a blank reason or an actor that is none.
+        In one commit with the action's outcome, which the ``commission`` drafts: all or nothing.
+        Of a PASS that was revoked before, only the outcome is recorded, and says what is so.
+        Raises :class:`NotFoundError` where the gate never said PASS to it.
         """
-        address, made = _address(ref), made_ids(self._ledger, [ref.ref])
-        request = _Request(gate_id, ref, address, actor, reason, made, commission)
-        recorded = request.newest_pass(self._ledger)
-        found = self._ledger.latest(EntryKind.PASS_REVOKED, request.subject(recorded))
-        if found and commission is None:
-            return Revoked(found, body_of(found, PassRevoked), None)
+        judged = _Judged(gate_id, ref, _address(ref))
+        made = made_ids(self._ledger, [ref.ref])
+        recorded = judged.newest_pass(self._ledger)
         exploration, impact = explore(
-            self._ledger, lambda: self._origin(request.address, ref.digest), progress
+            self._ledger, lambda: self._origin(judged.address, ref.digest)
         )
-        drafts = self._drafts(request, recorded, impact)
+        drafts = _drafts(judged, made, commission, recorded, impact)
 
         def build(log: LedgerReader) -> Sequence[EntryDraft]:
-            nonlocal recorded, impact, drafts
-            if commission and not commission.may_begin(log):
+            nonlocal recorded, drafts
+            if not commission.may_begin(log):
                 return []
-            now = request.newest_pass(log)
+            now = judged.newest_pass(log)
             if exploration.catch_up(log) or now != recorded:
                 recorded, impact = now, exploration.impact(log)
-                drafts = self._drafts(request, recorded, impact)
-            before = log.latest(EntryKind.PASS_REVOKED, request.subject(now))
-            if before and commission:
+                drafts = _drafts(judged, made, commission, recorded, impact)
+            before = log.latest(EntryKind.PASS_REVOKED, judged.subject(now))
+            if before:
                 return [commission.outcome(_after(body_of(before, PassRevoked)))]
-            return [] if before else drafts
+            return drafts
 
-        entries = self._ledger.append_with(build)
-        if entries and entries[0].kind is EntryKind.PASS_REVOKED:
-            return Revoked(entries[0], body_of(entries[0], PassRevoked), impact)
-        return self.revoked(gate_id, ref)  # somebody else was faster by a moment
+        self._ledger.append_with(build)
 
     def _origin(self, address: BindingAddress, digest: str) -> Origin:
         """All revisions that hold those bytes: a verdict speaks of bytes, not of revisions."""
@@ -194,66 +162,47 @@ class Revocations:
         same = {made.ref for made in revisions if made.digest == digest}
         return Origin(asset, fingerprint, digest, tuple(sorted(same | {address.name})))
 
-    def _drafts(
-        self, request: _Request, recorded: ReceiptRecorded, impact: Impact
-    ) -> list[EntryDraft]:
-        try:
-            return [*self._decision(request, recorded, impact), *_blocks(request, recorded, impact)]
-        except ValidationError as error:
-            raise contract_error(error, kind="PassRevoked", where="gate revoke") from None
 
-    def _decision(
-        self, request: _Request, recorded: ReceiptRecorded, impact: Impact
-    ) -> list[EntryDraft]:
-        """The revocation itself, and the administrative event that it is."""
-        subject = request.subject(recorded)
-        body = PassRevoked(
-            asset=request.address.asset,
-            manifest_fingerprint=request.address.fingerprint,
-            gate_id=request.gate_id,
-            subject_digest=request.ref.digest,
-            rule_digest=recorded.rule_digest,
-            receipt=recorded.receipt,
-            reason=request.reason,
-            blocked=len(impact.artifacts),
-            admin_event_id=request.event_id(subject),
-        )
-        touched = (touched_mention(run_id(request.address.fingerprint)),)
-        by = (intent_key(request.commission.event_id),) if request.commission else ()
-        draft = EntryDraft(
-            kind=EntryKind.PASS_REVOKED,
-            subject=subject,
-            key=revoked_key(subject),
-            actor=request.actor,
-            correlation_ids=request.made,
-            mentions=(*touched, *by),
-            body=body,
-        )
-        if request.commission:
-            return [draft, request.commission.outcome(_after(body))]
-        event = admin_event_draft(
-            AdminActionType.REVOKE_PASS,
-            key=subject,
-            subject=subject,
-            actor=request.actor,
-            reason=request.reason,
-            moment=self._clock(),
-            targets=(request.gate_id, request.ref.ref),
-            before={"verdict": "PASS", "receipt": recorded.receipt.ref},
-            after=_after(body),
-        )
-        return [draft, replace(event, correlation_ids=request.made, mentions=touched)]
+def _drafts(
+    judged: _Judged,
+    made: CorrelationIds,
+    commission: Commission,
+    recorded: ReceiptRecorded,
+    impact: Impact,
+) -> list[EntryDraft]:
+    """The revocation, the outcome of the action that it is, and what is blocked by it."""
+    subject, fingerprint = judged.subject(recorded), judged.address.fingerprint
+    body = PassRevoked(
+        asset=judged.address.asset,
+        manifest_fingerprint=fingerprint,
+        gate_id=judged.gate_id,
+        subject_digest=judged.ref.digest,
+        rule_digest=recorded.rule_digest,
+        receipt=recorded.receipt,
+        reason=commission.event.reason,
+        blocked=len(impact.artifacts),
+        admin_event_id=commission.event_id,
+    )
+    draft = EntryDraft(
+        kind=EntryKind.PASS_REVOKED,
+        subject=subject,
+        key=revoked_key(subject),
+        actor=commission.event.actor,
+        correlation_ids=made,
+        mentions=(touched_mention(run_id(fingerprint)), intent_key(commission.event_id)),
+        body=body,
+    )
+    return [draft, commission.outcome(_after(body)), *_blocks(commission, impact)]
 
 
-def _blocks(request: _Request, recorded: ReceiptRecorded, impact: Impact) -> list[EntryDraft]:
+def _blocks(commission: Commission, impact: Impact) -> list[EntryDraft]:
     """One entry for each artifact in the radius."""
-    event = request.event_id(request.subject(recorded))
     runs = {print_: run_id(print_) for print_ in {item.fingerprint for item in impact.artifacts}}
     return [
         EntryDraft(
             kind=EntryKind.ARTIFACT_BLOCKED,
             subject=artifact_subject(item.ref),
-            actor=request.actor,
+            actor=commission.event.actor,
             correlation_ids=CorrelationIds(
                 train_run_id=item.train_run_id, bundle_id=item.digest if item.bundle else None
             ),
@@ -263,7 +212,7 @@ def _blocks(request: _Request, recorded: ReceiptRecorded, impact: Impact) -> lis
                 manifest_fingerprint=item.fingerprint,
                 artifact=UsedArtifact(ref=item.ref, digest=item.digest),
                 because=item.because,
-                admin_event_id=event,
+                admin_event_id=commission.event_id,
             ),
         )
         for item in impact.artifacts
@@ -272,10 +221,6 @@ def _blocks(request: _Request, recorded: ReceiptRecorded, impact: Impact) -> lis
 
 def _after(body: PassRevoked) -> JsonObject:
     return {"verdict": "REVOKED", "blocked": body.blocked}
-
-
-def _event_id(subject: str) -> str:
-    return admin_event_id(AdminActionType.REVOKE_PASS.value, subject)
 
 
 def _address(ref: BoundRef) -> BindingAddress:

@@ -52,9 +52,14 @@ def admin_event_draft(
 class Commission(Protocol):
     """An administrative action whose intent is on record, given to whoever does it.
 
-    It drafts the outcome, which goes into the last commit of what is done: so the action and its
-    outcome are one, and whoever does it records no event of its own.
+    Only the administrative service makes one, after it has asked who may: so nothing that takes one
+    is done by anybody unasked. It drafts the outcome, which goes into the last commit of what is
+    done: so the action and its outcome are one, and whoever does it records no event of its own.
     """
+
+    @property
+    def event(self) -> AdminEvent:
+        """The intent: who wants what, and why."""
 
     @property
     def event_id(self) -> str:

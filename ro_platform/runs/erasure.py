@@ -1,11 +1,14 @@
 """Erasure: bytes that must not be kept any longer go, and their history stays.
 
-First the decision is on record: a tombstone (``artifact_erased``) and the administrative event, in
-one commit, which names every binding and every manifest input with that digest. From then on the
-guard refuses them. Then the store gets the tombstone, too, and the blobs go: the digest's own, and
-of a tree each file that nothing un-erased holds. Then the outcome is recorded. A crash at any
-instruction leaves a tombstone without an outcome, and erasing again, or :meth:`Erasures.resume`,
-completes it.
+The intent of the action is on record first. Then its decision is: a tombstone
+(``artifact_erased``), which names every binding and every manifest input with that digest. From
+then on the guard refuses them. Then the store gets the tombstone, too, and the blobs go: the
+digest's own, and of a tree each file that nothing un-erased holds. Then the outcome is recorded. A
+crash at any instruction leaves an intent without an outcome, which the same request again, or
+whoever reconciles the actions, completes.
+
+An older release began erasures without an intent: such a tombstone names an event of its own. Its
+outcome is recorded by :meth:`Erasures.resume`, or by erasing those bytes again.
 
 What goes is decided inside the ledger's transaction: whoever published before it is seen to hold
 what it holds, and whoever publishes after it finds the file gone and is refused, and repeats.
@@ -13,11 +16,8 @@ what it holds, and whoever publishes after it finds the file gone and is refused
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-
-from pydantic import ValidationError
 
 from ro_platform.artifacts.addressing import blob_name, parse_binding
 from ro_platform.artifacts.store import ArtifactStore
@@ -32,7 +32,6 @@ from ro_platform.contracts import (
     JsonObject,
     LedgerEntry,
 )
-from ro_platform.contracts.base import contract_error
 from ro_platform.errors import (
     ArtifactErasedError,
     ArtifactNotFoundError,
@@ -99,48 +98,35 @@ class Erasures:
         """The tombstone of that digest (64 hex), if it was erased."""
         return self._ledger.latest(EntryKind.ARTIFACT_ERASED, digest_name(digest))
 
-    def erase(
-        self,
-        digest: str,
-        *,
-        reason: str,
-        actor: str,
-        all_bindings: bool = False,
-        commission: Commission | None = None,
-    ) -> Erasure:
+    def erase(self, digest: str, commission: Commission, *, all_bindings: bool = False) -> None:
         """Erase the bytes with that SHA-256, of whatever they are bound to or an input of.
 
-        Erasing them again completes what a crash left, and answers what is on record. Of an
-        administrative action the ``commission`` drafts the outcome, and raises, within the commit
-        that decides it, if it must not be. Raises
+        Erasing them again completes what a crash left. The ``commission`` drafts the outcome, and
+        raises, within the commit that decides it, if it must not be. Raises
         :class:`ArtifactNotFoundError` where nothing is bound to them and no manifest names them,
-        :class:`InvalidInputError` where several do and not ``all_bindings`` are meant, and
-        :class:`ContractError` for a blank reason or an actor that is none: all of it before
+        and :class:`InvalidInputError` where several do and not ``all_bindings`` are meant, before
         anything is written.
         """
-        if not re.fullmatch(r"[a-f0-9]{64}", digest):
-            raise InvalidInputError(f"{digest!r} is not a SHA-256: 64 lowercase hex digits.")
-        found = self.find(digest)
-        if found is None:
-            inputs = tuple(self._runs_with_input(digest))
-            members = self._count_members(digest)
+        found = self.find(digest) or self._decide(digest, commission, all_bindings=all_bindings)
+        self._act(found, commission=commission)
 
-            def build(log: LedgerReader) -> Sequence[EntryDraft]:
-                if log.latest(EntryKind.ARTIFACT_ERASED, digest_name(digest)):
-                    return []  # somebody else was faster by a moment
-                if commission and not commission.may_begin(log):
-                    return []
-                bound = _bindings(log, digest)
-                _require_meant(digest, [*bound, *inputs], all_bindings=all_bindings)
-                drafts = self._decision(digest, bound, inputs, members, reason, actor, commission)
-                ids = made_ids(log, list(bound))
-                drafts = [replace(draft, correlation_ids=ids) for draft in drafts]
-                return drafts[:1] if commission else drafts
+    def _decide(self, digest: str, commission: Commission, *, all_bindings: bool) -> LedgerEntry:
+        """The tombstone on record."""
+        inputs = tuple(self._runs_with_input(digest))
+        members = self._count_members(digest)
 
-            entries = self._ledger.append_with(build)
-            found = entries[0] if entries else self.on_record(digest).entry
-            return self._act(found, actor, new=bool(entries), commission=commission)
-        return self._act(found, actor, new=False, commission=commission)
+        def build(log: LedgerReader) -> Sequence[EntryDraft]:
+            if log.latest(EntryKind.ARTIFACT_ERASED, digest_name(digest)):
+                return []  # somebody else was faster by a moment
+            if not commission.may_begin(log):
+                return []
+            bound = _bindings(log, digest)
+            _require_meant(digest, [*bound, *inputs], all_bindings=all_bindings)
+            draft = _tombstone(digest, bound, inputs, members, commission)
+            return [replace(draft, correlation_ids=made_ids(log, list(bound)))]
+
+        entries = self._ledger.append_with(build)
+        return entries[0] if entries else self.on_record(digest).entry
 
     def bindings(self, digest: str) -> tuple[str, ...]:
         """The locators of everything on record with those bytes."""
@@ -178,14 +164,14 @@ class Erasures:
         return body if body and self.is_complete(body) else None
 
     def resume(self, *, actor: str) -> Iterator[Erasure]:
-        """Complete every erasure whose outcome is not on record.
+        """Remove the bytes of every erasure that is not complete.
 
-        Of one that an administrative action decided, the bytes go; its outcome is left to
-        whoever reconciles the actions.
+        The outcome of an action is left to whoever reconciles the actions. Of an erasure that an
+        older release began without one, the outcome is recorded here, as the actor's.
         """
         for entry in self._ledger.scan(kind=EntryKind.ARTIFACT_ERASED):
             if not self.is_complete(body_of(entry, ArtifactErased)):
-                yield self._act(entry, actor, new=False)
+                yield self._act(entry, actor=actor)
 
     def is_complete(self, body: ArtifactErased) -> bool:
         """Whether the outcome is on record, and no byte is left that only this artifact held."""
@@ -196,9 +182,10 @@ class Erasures:
         return bool(self._holdings.of({body.digest}, self._ledger))
 
     def _act(
-        self, entry: LedgerEntry, actor: str, *, new: bool, commission: Commission | None = None
+        self, entry: LedgerEntry, *, commission: Commission | None = None, actor: str = ""
     ) -> Erasure:
-        """Remove what nothing else holds, files first and what lists them last."""
+        """Remove what nothing else holds, files first and what lists them last. What is recorded
+        with the last of it is the commission's outcome, and that of an older release's erasure."""
         body = body_of(entry, ArtifactErased)
         candidates = [*self._members(body), body.digest]
         seen = self._ledger.size()
@@ -218,15 +205,31 @@ class Erasures:
                 after: JsonObject = {"blobs": blobs, "bytes": size_bytes, "kept": len(held)}
                 if not last:
                     return []
-                if commission:
-                    return [] if commission.is_closed(log) else [commission.outcome(after)]
-                if _is_commissioned(body) or _has_outcome(body, log):
-                    return []
-                event = self._event(body, actor, "done", after, log)
-                return [replace(event, correlation_ids=made_ids(log, body.bindings))]
+                drafts = [] if commission is None else _outcome_of(commission, after, log)
+                if _is_an_older_releases(body) and not _has_outcome(body, log):
+                    by = commission.event.actor if commission else actor
+                    drafts.append(self._older_outcome(body, by, after, log))
+                return drafts
 
             self._ledger.append_with(build)
-        return Erasure(entry, body, new, blobs, size_bytes, held)
+        return Erasure(entry, body, False, blobs, size_bytes, held)
+
+    def _older_outcome(
+        self, body: ArtifactErased, actor: str, after: JsonObject, log: LedgerReader
+    ) -> EntryDraft:
+        """The event by which an erasure ends that an older release began."""
+        draft = admin_event_draft(
+            AdminActionType.ERASE_ARTIFACT,
+            key=erasure_outcome_event_key(body.digest),
+            subject=digest_name(body.digest),
+            actor=actor,
+            reason=body.reason,
+            moment=self._clock(),
+            targets=(*body.bindings, *body.inputs),
+            after=after,
+        )
+        ids = made_ids(log, body.bindings)
+        return replace(draft, mentions=_touched(body), correlation_ids=ids)
 
     def _members(self, body: ArtifactErased) -> list[str]:
         """The files of an erased tree, while the list of them is still there."""
@@ -250,65 +253,35 @@ class Erasures:
             if any(item.ref.digest == digest for item in inputs):
                 yield fingerprint
 
-    def _decision(
-        self,
-        digest: str,
-        bound: dict[str, BoundRef],
-        inputs: tuple[str, ...],
-        members: int | None,
-        reason: str,
-        actor: str,
-        commission: Commission | None,
-    ) -> list[EntryDraft]:
-        """The tombstone, and the event of an erasure that is no administrative action's."""
-        own = admin_event_id(AdminActionType.ERASE_ARTIFACT.value, erasure_event_key(digest))
-        first = next(iter(bound.values()), None)
-        try:
-            body = ArtifactErased(
-                digest=digest,
-                size_bytes=first.size_bytes if first else None,
-                media_type=first.media_type if first else None,
-                bindings=tuple(bound),
-                inputs=inputs,
-                members=members,
-                reason=reason,
-                actor=actor,
-                admin_event_id=commission.event_id if commission else own,
-            )
-            event = self._event(body, actor, "intended", {"erased": digest}, None)
-        except ValidationError as error:
-            raise contract_error(error, kind="ArtifactErased", where="artifact erase") from None
-        tombstone = EntryDraft(
-            kind=EntryKind.ARTIFACT_ERASED,
-            subject=digest_name(digest),
-            key=erased_key(digest),
-            actor=actor,
-            mentions=(*_touched(body), intent_key(body.admin_event_id)),
-            body=body,
-        )
-        return [tombstone, event]
 
-    def _event(
-        self,
-        body: ArtifactErased,
-        actor: str,
-        result: str,
-        after: JsonObject,
-        log: LedgerReader | None,
-    ) -> EntryDraft:
-        key_of = erasure_event_key if log is None else erasure_outcome_event_key
-        draft = admin_event_draft(
-            AdminActionType.ERASE_ARTIFACT,
-            key=key_of(body.digest),
-            subject=digest_name(body.digest),
-            actor=actor,
-            reason=body.reason,
-            moment=self._clock(),
-            targets=(*body.bindings, *body.inputs),
-            after=after,
-            result=result,
-        )
-        return replace(draft, mentions=_touched(body))
+def _tombstone(
+    digest: str,
+    bound: dict[str, BoundRef],
+    inputs: tuple[str, ...],
+    members: int | None,
+    commission: Commission,
+) -> EntryDraft:
+    """The entry that decides an erasure."""
+    first = next(iter(bound.values()), None)
+    body = ArtifactErased(
+        digest=digest,
+        size_bytes=first.size_bytes if first else None,
+        media_type=first.media_type if first else None,
+        bindings=tuple(bound),
+        inputs=inputs,
+        members=members,
+        reason=commission.event.reason,
+        actor=commission.event.actor,
+        admin_event_id=commission.event_id,
+    )
+    return EntryDraft(
+        kind=EntryKind.ARTIFACT_ERASED,
+        subject=digest_name(digest),
+        key=erased_key(digest),
+        actor=body.actor,
+        mentions=(*_touched(body), intent_key(body.admin_event_id)),
+        body=body,
+    )
 
 
 def _bindings(log: LedgerReader, digest: str) -> dict[str, BoundRef]:
@@ -344,16 +317,21 @@ def _touched(body: ArtifactErased) -> tuple[str, ...]:
     return tuple(sorted(touched_mention(run_id(print_)) for print_ in fingerprints))
 
 
-def _is_commissioned(body: ArtifactErased) -> bool:
-    """Whether an administrative action decided it, whose outcome is recorded under its own id."""
+def _is_an_older_releases(body: ArtifactErased) -> bool:
+    """Whether it was begun without an intent: by an event whose id follows from the digest."""
     own = admin_event_id(AdminActionType.ERASE_ARTIFACT.value, erasure_event_key(body.digest))
-    return body.admin_event_id != own
+    return body.admin_event_id == own
 
 
 def _has_outcome(body: ArtifactErased, log: LedgerReader) -> bool:
-    if _is_commissioned(body):
-        return log.find(outcome_key(body.admin_event_id)) is not None
-    return log.find(intent_key(_outcome_id(body.digest))) is not None
+    if _is_an_older_releases(body):
+        return log.find(intent_key(_outcome_id(body.digest))) is not None
+    return log.find(outcome_key(body.admin_event_id)) is not None
+
+
+def _outcome_of(commission: Commission, after: JsonObject, log: LedgerReader) -> list[EntryDraft]:
+    """The outcome of the action, unless it is on record."""
+    return [] if commission.is_closed(log) else [commission.outcome(after)]
 
 
 def _tree(body: ArtifactErased) -> ArtifactRef:

@@ -95,7 +95,7 @@ class RunRegistry:
             return False
         for pin, content in unpublished:
             reason = f"first version, published with manifest {fingerprint}"
-            self._configs.publish(pin.config_name, content, reason=reason, actor=actor)
+            self._configs.publish_first(pin.config_name, content, reason=reason, actor=actor)
         for item, path in missing:
             self._import(item, path)
         data = canonical_bytes(manifest)

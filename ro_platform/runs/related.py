@@ -35,6 +35,7 @@ from ro_platform.ledger.names import (
     input_mention,
     intent_key,
     job_subject,
+    outcome_key,
     revocation_subject,
     run_key,
     run_subject,
@@ -217,8 +218,7 @@ class Gathering:
                 rules.add(recorded_in(entry).rule_digest)
             for rule in rules:
                 revoked = revocation_subject(gate, fingerprint, digest, rule)
-                for kind in (EntryKind.PASS_REVOKED, EntryKind.ADMIN_EVENT):
-                    self._add_all(self._log.scan(kind=kind, subject=revoked))
+                self._decisions(EntryKind.PASS_REVOKED, revoked)
 
     def _bytes(self, digest: str) -> None:
         """The erasure of those bytes, and the manifests that name them as an input."""
@@ -227,10 +227,19 @@ class Gathering:
             return
         self._known.add(about)
         self._targeted(digest)
-        for kind in (EntryKind.ARTIFACT_ERASED, EntryKind.ADMIN_EVENT):
-            self._add_all(self._log.scan(kind=kind, subject=about))
+        self._decisions(EntryKind.ARTIFACT_ERASED, about)
         for run in self._log.scan(mention=input_mention(digest)):
             self._add(run, Relation.USED)
+
+    def _decisions(self, kind: EntryKind, subject: str) -> None:
+        """What was decided about it, and the events of the actions that decided; those of an older
+        release have the decision's subject."""
+        for entry in self._log.scan(kind=kind, subject=subject):
+            self._add(entry)
+            event = str(entry.body["admin_event_id"])
+            named = map(self._log.find, (intent_key(event), outcome_key(event)))
+            self._add_all(filter(None, named))
+        self._add_all(self._log.scan(kind=EntryKind.ADMIN_EVENT, subject=subject))
 
     def _gates_of(self, asset: str) -> frozenset[str]:
         if asset not in self._gates:

@@ -7,8 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ro_platform.admin.intents import admin_request
 from ro_platform.config.settings import Settings, settings_in_force
-from ro_platform.contracts import ArtifactRef, CodeRef, ManifestInput, PinnedConfigRef, RunManifest
+from ro_platform.contracts import (
+    AdminActionType,
+    ArtifactRef,
+    CodeRef,
+    ManifestInput,
+    PinnedConfigRef,
+    RunManifest,
+)
 from ro_platform.kernel.digest import sha256_hex
 from ro_platform.kernel.identity import manifest_fingerprint
 from ro_platform.orchestration.instances import Instance, recording_instance
@@ -64,10 +72,15 @@ class EphemeralPlane:
         return ManifestInput(name=name, ref=ArtifactRef(ref=digest, digest=digest))
 
     def publish(self, name: str, content: dict[str, Any]) -> PinnedConfigRef:
-        """Publish the next version of a config, and pin it."""
-        return self.plane.configs.publish(
-            name, content, reason="for a test", actor=TEST_ACTOR
-        ).version
+        """Publish the next version of a config as the single user, and pin it."""
+        request = admin_request(
+            AdminActionType.PUBLISH_CONFIG,
+            reason="for a test",
+            parameters={"name": name, "digest": self.plane.configs.keep(content)},
+        )
+        admin = self.plane.admin
+        admin.perform(request, actor=self.settings.actor, key=admin.key_for(request))
+        return self.plane.configs.find(name).version
 
 
 @contextmanager

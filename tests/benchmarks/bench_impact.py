@@ -11,30 +11,36 @@ import argparse
 import random
 import tempfile
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from time import perf_counter
 
 from rich.console import Console
 from rich.table import Table
 
+from ro_platform.admin.intents import admin_request
 from ro_platform.artifacts.backends.memory import MemoryBackend
 from ro_platform.contracts import (
+    AdminActionType,
     ArtifactBound,
     BoundRef,
+    CodeRef,
     CorrelationIds,
     EntryKind,
     GateReceipt,
     GateScope,
     GateStatus,
+    RunManifest,
     UsedArtifact,
 )
 from ro_platform.kernel.clock import system_clock, utc_text
 from ro_platform.kernel.digest import sha256_hex
-from ro_platform.kernel.identity import run_id
+from ro_platform.kernel.identity import manifest_fingerprint, run_id
 from ro_platform.ledger.backends.sqlite import SqliteLedgerBackend
 from ro_platform.ledger.entry import EntryDraft
 from ro_platform.ledger.names import artifact_subject, digest_name, used_mention
 from ro_platform.plane import Plane
+from ro_platform.runs.manifest import ManifestFile
 
 ARTIFACTS = 100_000
 ASSETS = 20
@@ -43,9 +49,17 @@ BATCH = 10_000
 ACTOR = "SYSTEM::bench"
 
 
+@cache
+def manifest(number: int) -> ManifestFile:
+    """The manifest of that number."""
+    code = CodeRef(version=str(number))
+    found = RunManifest(kind="ro.run_manifest.v0", workload="bench", code=code)
+    return ManifestFile(found, manifest_fingerprint(found), None)
+
+
 def artifact(number: int) -> BoundRef:
     """The artifact of that number: 20 assets under each manifest."""
-    fingerprint = sha256_hex(f"manifest {number // ASSETS}".encode())
+    fingerprint = manifest(number // ASSETS).fingerprint
     digest = sha256_hex(f"bytes {number}".encode())
     return BoundRef(
         ref=f"refs/asset_{number % ASSETS:02}/fingerprint={fingerprint}/rev=000001.json",
@@ -130,9 +144,14 @@ def main() -> None:
         scan, _ = timed(lambda: sum(1 for _ in plane.ledger.scan()))
         small, little = timed(lambda: len(plane.revocations.impact(late).artifacts))
         whole, reached = timed(lambda: len(plane.revocations.impact(first).artifacts))
-        revoke, _ = timed(
-            lambda: plane.revocations.revoke("asset.good", first, reason="r", actor=ACTOR)
+        plane.runs.register(manifest(0), actor=ACTOR)
+        request = admin_request(
+            AdminActionType.REVOKE_PASS,
+            reason="r",
+            parameters={"gate_id": "asset.good", "ref": first.ref},
         )
+        user = plane.access.single_user
+        revoke, _ = timed(lambda: plane.admin.perform(request, actor=user, key="bench"))
     table = Table(title=f"{count:,} artifacts, {edges:,} edges")
     for column in ("what", "artifacts reached", "seconds", "ratio to one scan"):
         table.add_column(column, justify="left" if column == "what" else "right")

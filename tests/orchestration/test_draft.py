@@ -50,6 +50,7 @@ from ro_platform.orchestration.resource import PlaneResource
 from ro_platform.plane import Plane, shared_plane
 from ro_platform.runs.manifest import ManifestFile
 from ro_platform.testing import EphemeralPlane
+from tests.acting import revoke_pass
 from tests.orchestration.conftest import QUIET
 
 ORDERS = b"ann,1200\nbob,300\nann,800\n"
@@ -227,7 +228,7 @@ def test_what_does_not_stand_where_it_is_governed_is_refused_to_a_draft(world: S
     alone = shop(selection=REPORT, report_code="2")
     assert world.results(alone) == {"report": "computed"}
     ref = world.plane.guard.require("totals", world.file.manifest, world.fingerprint)
-    world.plane.revocations.revoke("totals.enough", ref, reason="r", actor="HUMAN::boss")
+    revoke_pass(world.plane, "totals.enough", ref, reason="r")
     assert isinstance(world.draft(alone, "later")[1].error, GateRevokedError)
     assert world.drafted("later").store.binding("report", world.fingerprint) is None
 
@@ -241,7 +242,7 @@ def test_what_was_revoked_where_a_draft_read_it_is_not_kept_in_the_draft(world: 
     assert world.results(edited) == {"report": "computed"}
     assert world.results(edited) == {"report": "kept"}
     ref = world.plane.guard.require("totals", world.file.manifest, world.fingerprint)
-    world.plane.revocations.revoke("totals.enough", ref, reason="r", actor="HUMAN::boss")
+    revoke_pass(world.plane, "totals.enough", ref, reason="r")
     assert isinstance(world.refusal(edited), GateRevokedError)
 
 

@@ -10,6 +10,7 @@ from ro_platform.contracts import GateRule, GateStatus, JobAttemptRecord, JobSta
 from ro_platform.orchestration import MANIFESTS, gate
 from ro_platform.runs.external import Verdict
 from ro_platform.testing import EphemeralPlane
+from tests.acting import revoke_pass
 
 Materialize = Callable[..., dg.ExecuteInProcessResult]
 Attempts = Callable[..., dict[str, JobAttemptRecord]]
@@ -124,7 +125,7 @@ def test_what_was_made_from_it_is_blocked_when_its_pass_is_revoked(
     plane = governed.plane
     ref = plane.store.binding("outside", fingerprint)
     assert ref is not None
-    plane.revocations.revoke(RULE.gate_id, ref, reason="withdrawn", actor="HUMAN::boss")
+    revoke_pass(plane, RULE.gate_id, ref, reason="withdrawn")
     made = plane.lookup.find(f"reads@{fingerprint}")[0]
     assert [item.word for item in plane.lookup.standings(made)] == ["BLOCKED"]
     assert not materialize([outside, reads], fingerprint).success

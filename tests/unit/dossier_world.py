@@ -39,7 +39,7 @@ class DossierWorld(SmallWorld):
         """A run with a config, a retry, two artifacts of which one is made of the other, a FAIL
         that became a PASS, evidence and a warning; sealed, touched by an operator, and then a
         second record, sealed too, and touched again. Answers its fingerprint."""
-        published = self.plane.configs.publish(
+        published = self.plane.configs.publish_first(
             "limits", {"max": 1e21, "min": 0.5}, reason="first", actor=BOSS
         )
         self.fingerprint = self.manifest_with(published.version, scale)

@@ -6,7 +6,9 @@ import itertools
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 
+from ro_platform.access.identity import Credentials
 from ro_platform.artifacts.addressing import parse_binding
 from ro_platform.artifacts.backends.memory import MemoryBackend
 from ro_platform.artifacts.store import ArtifactStore
@@ -59,7 +61,10 @@ class SmallWorld:
     def __init__(self, log: LedgerBackend | None = None, plane: Plane | None = None) -> None:
         self.blobs = MemoryBackend()
         self.clock = ManualClock()
-        self.plane = plane or Plane.over(self.blobs, log or MemoryLedgerBackend(), clock=self.clock)
+        own = replace(Credentials.ephemeral(), single_user=BOSS)
+        self.plane = plane or Plane.over(
+            self.blobs, log or MemoryLedgerBackend(), clock=self.clock, credentials=own
+        )
         self._attempts: Iterator[int] = itertools.count(1)
         self.fingerprint = self.register("1")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -10,14 +9,15 @@ from typing import Any
 import pytest
 
 from ro_platform.access.policy import POLICY_CONFIG
+from ro_platform.admin.intents import admin_request
 from ro_platform.artifacts.addressing import blob_name
 from ro_platform.artifacts.backends.memory import MemoryBackend
 from ro_platform.contracts import (
     AccessPolicy,
     Action,
     AdminActionType,
+    AdminRequest,
     CodeRef,
-    ConfigPublished,
     EntryKind,
     JsonObject,
     PinnedConfigRef,
@@ -26,22 +26,20 @@ from ro_platform.contracts import (
 )
 from ro_platform.errors import (
     AccessDeniedError,
-    ConflictError,
     ContractError,
     DigestMismatchError,
+    DirectiveRefusedError,
     InvalidInputError,
+    SecondPersonRequiredError,
 )
 from ro_platform.kernel.canonical import canonical_bytes
 from ro_platform.kernel.clock import ManualClock
 from ro_platform.kernel.digest import sha256_hex
 from ro_platform.kernel.identity import manifest_fingerprint
 from ro_platform.ledger.backends.memory import MemoryLedgerBackend
-from ro_platform.ledger.entry import EntryDraft, body_of
-from ro_platform.ledger.events import admin_event_draft
-from ro_platform.ledger.names import outcome_key
-from ro_platform.ledger.reader import LedgerReader
 from ro_platform.plane import Plane
 from ro_platform.runs.manifest import ManifestFile
+from tests.acting import publish_config
 from tests.unit.access_world import (
     BOSS,
     READER,
@@ -55,52 +53,22 @@ from tests.unit.access_world import (
 )
 
 
-class Ordered:
-    """An administrative action whose intent, on that version of the policy, is on record."""
-
-    event_id = "e" * 32
-
-    def __init__(self, upon: str) -> None:
-        self.upon = upon
-
-    def is_closed(self, log: LedgerReader) -> bool:
-        """Whether its outcome is on record."""
-        return log.find(outcome_key(self.event_id)) is not None
-
-    def may_begin(self, log: LedgerReader) -> bool:
-        """Whether it is to be done in this commit."""
-        newest = log.latest(EntryKind.CONFIG_PUBLISHED, f"config/{POLICY_CONFIG}")
-        if self.is_closed(log):
-            return False
-        if newest is None or body_of(newest, ConfigPublished).version.digest != self.upon:
-            raise ConflictError("it has another version since.")
-        return True
-
-    def outcome(
-        self, after: JsonObject, *, subject: str | None = None, mentions: Sequence[str] = ()
-    ) -> EntryDraft:
-        """The entry of its outcome."""
-        draft = admin_event_draft(
-            AdminActionType.GRANT_ROLE,
-            key="a role",
-            subject=subject or "config/access-policy",
-            actor=BOSS,
-            reason="why",
-            moment=ManualClock()(),
-            after=after,
-        )
-        return EntryDraft(draft.kind, draft.subject, BOSS, draft.body, outcome_key(self.event_id))
+def publishing(plane: Plane, content: Any) -> AdminRequest:
+    """The request that this is the policy from now on."""
+    asked: JsonObject = {"name": POLICY_CONFIG, "digest": plane.configs.keep(content)}
+    return admin_request(AdminActionType.PUBLISH_CONFIG, reason="why", parameters=asked)
 
 
-def replaced(plane: Plane, content: AccessPolicy, upon: str) -> None:
-    """Publish the next policy as an administrative action does."""
-    plane.configs.publish(
-        POLICY_CONFIG,
-        content.to_json_value(),
-        reason="why",
-        actor=BOSS,
-        commission=Ordered(upon),
-    )
+def approved(plane: Plane, content: AccessPolicy) -> str:
+    """A directive to publish the next policy, which a second person approved."""
+    request = publishing(plane, content.to_json_value())
+    proposed = plane.directives.propose(request, actor=BOSS)
+    return plane.directives.approve(proposed.directive_id, reason="why", actor=SECOND).directive_id
+
+
+def replaced(plane: Plane, content: AccessPolicy) -> None:
+    """Publish the next policy, as two people do."""
+    plane.directives.execute(approved(plane, content), actor=BOSS)
 
 
 # --- the first ------------------------------------------------------------------------------------
@@ -171,7 +139,7 @@ def test_a_policy_that_fails_its_check_is_never_published(content: AccessPolicy)
     assert plane.ledger.size() == size
     found = published(plane, sound_policy())
     with pytest.raises(InvalidInputError, match="fails its check"):
-        replaced(plane, content, found.digest)
+        replaced(plane, content)
     assert plane.access.in_force == found
 
 
@@ -202,12 +170,16 @@ def test_a_policy_that_would_lock_everybody_out_is_not_published() -> None:
 def test_the_policy_is_not_published_like_another_config(content: Any) -> None:
     """Neither the first nor a later one, whoever asks; other configs are."""
     plane = plane_of()
+    publish_config(plane, "limits", {})
     for _ in range(2):
+        with pytest.raises((InvalidInputError, SecondPersonRequiredError, ContractError)):
+            publish_config(plane, POLICY_CONFIG, content)
         with pytest.raises(AccessDeniedError, match="not published like others"):
-            plane.configs.publish(POLICY_CONFIG, content, reason="why", actor=BOSS)
+            plane.configs.publish_first(POLICY_CONFIG, content, reason="why", actor=BOSS)
         if plane.access.in_force is None:
-            published(plane, sound_policy(binding(READER, Role.READER)))
-    plane.configs.publish("limits", {}, reason="why", actor=BOSS)
+            assert plane.configs.newest_pin(POLICY_CONFIG) is None
+            first = published(plane, sound_policy(binding(READER, Role.READER)))
+    assert plane.access.in_force == first
 
 
 def test_the_policy_does_not_travel_with_a_manifest(tmp_path: Path) -> None:
@@ -237,12 +209,14 @@ def test_the_next_policy_is_the_outcome_of_an_action() -> None:
     plane = plane_of()
     first = published(plane, sound_policy())
     content = sound_policy(binding(READER, Role.READER))
-    replaced(plane, content, first.digest)
+    directive = approved(plane, content)
+    assert plane.access.in_force == first
+    plane.directives.execute(directive, actor=BOSS)
     found = plane.access.in_force
     assert found is not None
     assert (found.version, found.policy) == (2, content)
     size = plane.ledger.size()
-    replaced(plane, content, first.digest)
+    plane.directives.execute(directive, actor=BOSS)
     assert plane.ledger.size() == size
 
 
@@ -250,16 +224,20 @@ def test_a_change_that_was_made_for_another_policy_is_refused() -> None:
     """Two changes at once are not merged: the second one is asked for again."""
     plane = plane_of()
     published(plane, sound_policy())
-    with pytest.raises(ConflictError):
-        replaced(plane, sound_policy(binding(READER, Role.READER)), "0" * 64)
+    directive = approved(plane, sound_policy(binding(READER, Role.READER)))
+    replaced(plane, sound_policy(binding(READER, Role.AUDITOR)))
+    with pytest.raises(DirectiveRefusedError, match="stale"):
+        plane.directives.execute(directive, actor=BOSS)
+    assert plane.access.in_force is not None
+    assert plane.access.in_force.version == 2
 
 
 def test_an_action_does_not_bring_about_the_first_policy() -> None:
     """It ends the single-user mode, which is the single user's own command."""
     plane = plane_of()
     token_for(plane, BOSS)
-    with pytest.raises(AccessDeniedError, match="ro access publish"):
-        replaced(plane, sound_policy(), "0" * 64)
+    with pytest.raises(InvalidInputError, match="ro access publish"):
+        publish_config(plane, POLICY_CONFIG, sound_policy().to_json_value())
     assert plane.access.in_force is None
 
 
@@ -269,9 +247,7 @@ def test_a_config_that_is_no_policy_is_not_put_in_force() -> None:
     found = published(plane, sound_policy())
     for content in ({}, sound_policy().to_json_value() | {"more": 1}, {"kind": "x"}):
         with pytest.raises(ContractError):
-            plane.configs.publish(
-                POLICY_CONFIG, content, reason="why", actor=BOSS, commission=Ordered(found.digest)
-            )
+            plane.directives.propose(publishing(plane, content), actor=BOSS)
     assert plane.access.in_force == found
 
 
@@ -285,7 +261,7 @@ def test_a_change_holds_at_once_in_every_process() -> None:
     target = one.access.target("it")
     first = published(one, sound_policy())
     assert not other.access.decide(READER, Action.VIEW, target).allowed
-    replaced(one, sound_policy(binding(READER, Role.READER)), first.digest)
+    replaced(one, sound_policy(binding(READER, Role.READER)))
     decision = other.access.decide(READER, Action.VIEW, target)
     assert decision.allowed
     assert other.access.in_force is not None

@@ -35,6 +35,7 @@ from ro_platform.plane import Plane
 from ro_platform.runs.audit import Finding
 from ro_platform.runs.changes import keep_packages, runtime_fingerprint
 from ro_platform.runs.manifest import ManifestFile
+from tests.acting import publish_config
 
 ACTOR = "SYSTEM::test"
 INPUT = b"the input's bytes"
@@ -45,7 +46,7 @@ def _plane(folder: Path) -> tuple[Plane, BoundRef]:
     plane = Plane.over(
         FilesystemBackend(folder / "store"), MemoryLedgerBackend(), clock=ManualClock()
     )
-    pin = plane.configs.publish("limits", {"most": 3}, reason="first", actor=ACTOR).version
+    pin = publish_config(plane, "limits", {"most": 3}, reason="first").version
     (folder / "in.txt").write_bytes(INPUT)
     item = ManifestInput(name="in", ref=ArtifactRef(ref="in.txt", digest=sha256_hex(INPUT)))
     manifest = RunManifest(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,9 @@ from ro_platform.artifacts.addressing import blob_name
 from ro_platform.artifacts.backends.memory import MemoryBackend
 from ro_platform.contracts import AdminEvent, EntryKind, PinnedConfigRef
 from ro_platform.errors import (
+    AccessDeniedError,
     ConfigNotFoundError,
+    ConflictError,
     ContractError,
     DigestMismatchError,
     NotCanonicalError,
@@ -21,9 +24,11 @@ from ro_platform.errors import (
 from ro_platform.kernel.canonical import canonical_bytes
 from ro_platform.kernel.clock import ManualClock
 from ro_platform.kernel.digest import sha256_hex
+from ro_platform.kernel.identity import admin_event_id
 from ro_platform.ledger.backends.memory import MemoryLedgerBackend
 from ro_platform.ledger.backends.sqlite import SqliteLedgerBackend
 from ro_platform.plane import Plane
+from tests.acting import publish_config
 
 ACTOR = "HUMAN::tester"
 
@@ -34,7 +39,14 @@ def plane() -> Plane:
 
 
 def publish(plane: Plane, content: object, name: str = "limits") -> PinnedConfigRef:
-    return plane.configs.publish(name, content, reason="because", actor=ACTOR).version
+    return publish_config(plane, name, content, reason="because").version
+
+
+def publish_at_last(plane: Plane, content: object) -> PinnedConfigRef:
+    """Ask again as long as somebody else published since it was decided."""
+    while True:
+        with suppress(ConflictError):
+            return publish(plane, content)
 
 
 def test_versions_are_numbered_from_one_and_found_by_number(plane: Plane) -> None:
@@ -57,12 +69,11 @@ def test_the_digest_is_over_canonical_content(plane: Plane) -> None:
 
 def test_the_same_content_is_the_same_version_and_nothing_is_recorded(plane: Plane) -> None:
     """Publishing again answers the newest version, which this call did not publish."""
-    first = plane.configs.publish("limits", {"a": 1, "b": 2}, reason="one", actor=ACTOR)
+    first = publish_config(plane, "limits", {"a": 1, "b": 2}, reason="one")
     size = plane.ledger.size()
-    again = plane.configs.publish("limits", {"b": 2, "a": 1}, reason="two", actor=ACTOR)
+    again = publish_config(plane, "limits", {"b": 2, "a": 1}, reason="two")
 
-    assert (first.new, again.new) == (True, False)
-    assert again.version == first.version
+    assert again == first
     assert again.reason == "one"
     assert plane.ledger.size() == size
 
@@ -75,7 +86,7 @@ def test_going_back_to_older_content_is_a_new_version(plane: Plane) -> None:
 
 
 def test_publishing_is_an_admin_event_with_before_and_after(plane: Plane) -> None:
-    """Beside the publication, in the same commit: who, why, and both digests."""
+    """After the intent, the outcome beside the publication: who, why, and both versions."""
     first, second = publish(plane, {"max": 1}), publish(plane, {"max": 2})
 
     events = [
@@ -83,17 +94,39 @@ def test_publishing_is_an_admin_event_with_before_and_after(plane: Plane) -> Non
         for entry in plane.ledger.scan(kind=EntryKind.ADMIN_EVENT)
     ]
     assert [event.after for event in events] == [
-        {"digest": first.digest},
-        {"digest": second.digest},
+        None,
+        {"version": 1, "digest": first.digest},
+        None,
+        {"version": 2, "digest": second.digest},
     ]
-    assert events[1].before == {"digest": first.digest}
+    assert events[3].before == {"config_version": 1, "digest": first.digest}
     assert {(event.actor, event.reason, event.action_type.value) for event in events} == {
         (ACTOR, "because", "publish_config")
     }
     assert [entry.kind for entry in plane.ledger.scan()] == [
+        EntryKind.ADMIN_EVENT,
         EntryKind.CONFIG_PUBLISHED,
         EntryKind.ADMIN_EVENT,
     ] * 2
+
+
+def test_a_first_version_has_an_event_of_its_own(plane: Plane) -> None:
+    """What comes with its manifest: the publication and its event, in one commit; again, or where
+    it was published meanwhile, nothing."""
+    first = plane.configs.publish_first("limits", {"max": 1}, reason="because", actor=ACTOR)
+    assert [entry.kind for entry in plane.ledger.scan()] == [
+        EntryKind.CONFIG_PUBLISHED,
+        EntryKind.ADMIN_EVENT,
+    ]
+    [entry] = plane.ledger.scan(kind=EntryKind.ADMIN_EVENT)
+    event = AdminEvent.from_json(canonical_bytes(entry.body))
+    assert (event.before, event.after) == ({"digest": None}, {"digest": first.version.digest})
+    assert event.admin_event_id == admin_event_id("publish_config", "config/limits/1")
+    again = plane.configs.publish_first("limits", {"max": 1}, reason="again", actor=ACTOR)
+    assert again == first
+    with pytest.raises(ConflictError, match="version 1"):
+        plane.configs.publish_first("limits", {"max": 2}, reason="because", actor=ACTOR)
+    assert plane.ledger.size() == 2
 
 
 @pytest.mark.parametrize(
@@ -103,9 +136,9 @@ def test_publishing_is_an_admin_event_with_before_and_after(plane: Plane) -> Non
         ("limits", {}, "  ", ACTOR, ContractError),
         ("no/slash", {}, "because", ACTOR, ContractError),
         ("limits", {"x": float("nan")}, "because", ACTOR, NotCanonicalError),
-        ("limits", {}, "because", "somebody", ContractError),
+        ("limits", {}, "because", "HUMAN::somebody", AccessDeniedError),
     ],
-    ids=["no reason", "blank reason", "bad name", "NaN", "bad actor"],
+    ids=["no reason", "blank reason", "bad name", "NaN", "no right"],
 )
 def test_a_publication_that_is_not_acceptable_records_nothing(
     plane: Plane,
@@ -115,10 +148,13 @@ def test_a_publication_that_is_not_acceptable_records_nothing(
     actor: str,
     kind: type[RunOperateError],
 ) -> None:
-    """Refused before the ledger is touched."""
+    """Refused before anything is published; and what comes with a manifest in the same way."""
     with pytest.raises(kind):
-        plane.configs.publish(name, content, reason=reason, actor=actor)
-    assert plane.ledger.size() == 0
+        publish_config(plane, name, content, reason=reason, actor=actor)
+    if kind is not AccessDeniedError:
+        with pytest.raises(kind):
+            plane.configs.publish_first(name, content, reason=reason, actor=actor)
+        assert plane.ledger.size() == 0
     with pytest.raises(ConfigNotFoundError):
         plane.configs.find("limits")
 
@@ -129,7 +165,7 @@ def test_many_publishers_at_once_leave_no_gap_and_no_double(tmp_path: Path) -> N
         MemoryBackend(), SqliteLedgerBackend(tmp_path / "ledger.sqlite"), clock=ManualClock()
     )
     with ThreadPoolExecutor(8) as pool:
-        pins = list(pool.map(lambda number: publish(plane, {"n": number}), range(8)))
+        pins = list(pool.map(lambda number: publish_at_last(plane, {"n": number}), range(8)))
 
     assert sorted(pin.config_version for pin in pins) == list(range(1, 9))
     previous = None
@@ -145,13 +181,9 @@ def test_the_same_content_from_many_threads_is_one_version(tmp_path: Path) -> No
         MemoryBackend(), SqliteLedgerBackend(tmp_path / "ledger.sqlite"), clock=ManualClock()
     )
     with ThreadPoolExecutor(8) as pool:
-        done = list(
-            pool.map(
-                lambda _: plane.configs.publish("limits", {}, reason="r", actor=ACTOR), range(8)
-            )
-        )
-    assert {item.version.config_version for item in done} == {1}
-    assert [item.new for item in done].count(True) == 1
+        done = list(pool.map(lambda _: publish_at_last(plane, {}), range(8)))
+    assert {item.config_version for item in done} == {1}
+    assert len(list(plane.ledger.scan(kind=EntryKind.CONFIG_PUBLISHED))) == 1
 
 
 def test_a_pin_with_another_digest_is_refused(plane: Plane) -> None:

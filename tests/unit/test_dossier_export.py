@@ -34,8 +34,10 @@ from ro_platform.errors import (
 )
 from ro_platform.kernel.canonical import canonical_bytes
 from ro_platform.kernel.signing import SigningKey, VerifierKey, cosign
+from tests.acting import erase_bytes, revoke_pass
 from tests.unit.dossier_forgeries import parts_of, statement_of
 from tests.unit.dossier_world import KEY, OTHER_KEY, DossierWorld
+from tests.unit.older_entries import older_revocation
 from tests.unit.small_world import BOSS
 
 
@@ -64,7 +66,7 @@ def test_it_holds_everything_about_the_run(world: DossierWorld, tmp_path: Path) 
     """Every entry of the run, its configs' publication, its gates, and what touched it."""
     source = world.plane.store.binding("source", world.fingerprint)
     assert source is not None
-    world.plane.revocations.revoke("source.good", source, reason="wrong", actor=BOSS)
+    revoke_pass(world.plane, "source.good", source, reason="wrong")
     dossier = world.dossier(tmp_path / "d")
     own = [line.entry for record in dossier.records for line in record.lines]
     seals = [record.seal_line.entry for record in dossier.records]
@@ -74,7 +76,7 @@ def test_it_holds_everything_about_the_run(world: DossierWorld, tmp_path: Path) 
     assert kinds.count(EntryKind.CONFIG_PUBLISHED) == 1
     assert kinds.count(EntryKind.PASS_REVOKED) == 1
     assert kinds.count(EntryKind.ARTIFACT_BLOCKED) == 2
-    assert kinds.count(EntryKind.ADMIN_EVENT) == 4
+    assert kinds.count(EntryKind.ADMIN_EVENT) == 5
     assert kinds.count(EntryKind.GATE_SET_DECLARED) == 3
     assert len(dossier.attempts) == 8
     assert [ref.ref.split("/")[1] for ref in dossier.refs] == ["late", "report", "source"]
@@ -84,15 +86,35 @@ def test_it_holds_everything_about_the_run(world: DossierWorld, tmp_path: Path) 
 def test_a_block_that_began_in_another_run_brings_its_reason(
     world: DossierWorld, tmp_path: Path
 ) -> None:
-    """What blocks this run's artifacts was decided about another run's: decision and event are in
-    the dossier, too."""
+    """What blocks this run's artifacts was decided about another run's: intent, decision and
+    outcome are in the dossier, too."""
     elsewhere = world.register("other")
     foreign = world.made("foreign", under=elsewhere)
     world.made("user", foreign)
-    world.plane.revocations.revoke("foreign.good", foreign, reason="bad batch", actor=BOSS)
+    revoke_pass(world.plane, "foreign.good", foreign, reason="bad batch")
     dossier = world.dossier(tmp_path / "d")
-    reasons = [line.entry.body.get("reason") for line in dossier.context]
-    assert reasons.count("bad batch") == 2
+    told = [line.entry for line in dossier.context]
+    assert [entry.kind for entry in told if entry.body.get("reason") == "bad batch"] == [
+        EntryKind.ADMIN_EVENT,
+        EntryKind.PASS_REVOKED,
+        EntryKind.ADMIN_EVENT,
+    ]
+
+
+def test_what_an_older_release_decided_about_another_run_is_in_it(
+    world: DossierWorld, tmp_path: Path
+) -> None:
+    """Its event has no intent beside it: it and the decision are brought all the same."""
+    foreign = world.made("foreign", under=world.register("other"))
+    world.made("user", foreign)
+    body = older_revocation(world.plane, "foreign.good", foreign)
+    told = [line.entry for line in world.dossier(tmp_path / "d").context]
+    of_it = [entry for entry in told if entry.body.get("admin_event_id") == body.admin_event_id]
+    assert [entry.kind for entry in of_it] == [
+        EntryKind.PASS_REVOKED,
+        EntryKind.ADMIN_EVENT,
+        EntryKind.ARTIFACT_BLOCKED,
+    ]
 
 
 def test_any_tar_reads_it(world: DossierWorld, tmp_path: Path) -> None:
@@ -169,7 +191,7 @@ def test_an_erased_artifact_is_withheld_and_older_dossiers_still_verify(
     source = world.plane.store.binding("source", world.fingerprint)
     assert source is not None
     world.dossier(tmp_path / "old", with_artifacts=True)
-    world.plane.erasures.erase(source.digest, reason="a person asked", actor=BOSS)
+    erase_bytes(world.plane, source.digest, reason="a person asked")
     dossier = world.dossier(tmp_path / "new", with_artifacts=True)
     assert dossier.withheld[source.digest] == "RO_ARTIFACT_ERASED"
     assert EntryKind.ARTIFACT_ERASED in [line.entry.kind for line in dossier.context]
@@ -357,7 +379,7 @@ def test_the_page_says_which_gate_does_not_stand(world: DossierWorld, tmp_path: 
     """A revoked PASS and what it blocks are seen in the graph."""
     source = world.plane.store.binding("source", world.fingerprint)
     assert source is not None
-    world.plane.revocations.revoke("source.good", source, reason="wrong", actor=BOSS)
+    revoke_pass(world.plane, "source.good", source, reason="wrong")
     text = page(world.dossier(tmp_path / "d"))
     assert "<title>source: REVOKED source.good</title>" in text
     assert "<title>report: BLOCKED</title>" in text

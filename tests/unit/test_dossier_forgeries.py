@@ -18,6 +18,7 @@ from ro_platform.contracts import JobStatus
 from ro_platform.dossier.verify import verify_dossier
 from ro_platform.errors import DossierRefusedError
 from ro_platform.kernel.digest import sha256_hex
+from tests.acting import erase_bytes, revoke_pass
 from tests.effort import times
 from tests.unit import dossier_vectors
 from tests.unit.dossier_forgeries import FORGERIES, Forgery, Parts, parts_of, tar
@@ -205,9 +206,9 @@ def test_both_verify_whatever_is_exported(tmp_path: Path) -> None:
     source = world.plane.store.binding("source", world.fingerprint)
     assert late
     assert source
-    world.plane.erasures.erase(late.digest, reason="asked", actor=BOSS)
+    erase_bytes(world.plane, late.digest, reason="asked")
     world.dossier(tmp_path / "erased", with_artifacts=True)
-    world.plane.revocations.revoke("source.good", source, reason="wrong", actor=BOSS)
+    revoke_pass(world.plane, "source.good", source, reason="wrong")
     world.dossier(tmp_path / "revoked", with_artifacts=True)
     paths = [tmp_path / name for name in ("failed", "digests only", "erased", "revoked")]
     assert [first(path) for path in paths] == ["verified"] * 4

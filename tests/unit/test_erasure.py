@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Collection, Iterator
+from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ from click.testing import CliRunner, Result
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ro_platform.admin.administration import Administration
 from ro_platform.artifacts.addressing import blob_name, tombstone_name
 from ro_platform.artifacts.backends.memory import MemoryBackend
 from ro_platform.cli.main import ro
@@ -25,30 +28,41 @@ from ro_platform.contracts import (
     RunManifest,
 )
 from ro_platform.errors import (
+    AccessDeniedError,
     ArtifactErasedError,
     ArtifactNotFoundError,
     BackendUnavailableError,
     ContractError,
     IntegrityError,
     InvalidInputError,
+    RunOperateError,
 )
 from ro_platform.kernel.digest import sha256_hex
 from ro_platform.kernel.identity import manifest_fingerprint, run_id
 from ro_platform.ledger.backends.memory import MemoryLedgerBackend
-from ro_platform.ledger.names import touched_mention
+from ro_platform.ledger.names import digest_name, touched_mention
 from ro_platform.ledger.reader import LedgerReader
 from ro_platform.plane import Plane, shared_plane
 from ro_platform.runs.erasure import Erasure, Erasures
 from ro_platform.runs.holdings import Held, Holdings
 from ro_platform.runs.manifest import ManifestFile
+from tests.acting import erase_bytes
 from tests.effort import times
+from tests.unit.older_entries import older_erasure
 from tests.unit.small_world import BOSS, InterruptedLedger, SmallWorld
 
 WHY = "the customer asked for it, DSR-7"
 
 
 def erase(world: SmallWorld, ref: BoundRef, *, all_bindings: bool = False) -> Erasure:
-    return world.plane.erasures.erase(ref.digest, reason=WHY, actor=BOSS, all_bindings=all_bindings)
+    return erase_bytes(world.plane, ref.digest, reason=WHY, all_bindings=all_bindings)
+
+
+def holders(world: SmallWorld, *contents: bytes) -> dict[str, tuple[str, ...]]:
+    """By the digest of each of these that something un-erased holds: what that is."""
+    plane = world.plane
+    rooms = Holdings(plane.store, plane.configs, plane.runs)
+    return dict(rooms.of({sha256_hex(data) for data in contents}, plane.ledger))
 
 
 def tree(world: SmallWorld, asset: str, folder: Path, *files: bytes, under: str = "") -> BoundRef:
@@ -84,12 +98,12 @@ def test_an_erased_artifact_is_refused_with_the_reason() -> None:
 
 
 def test_the_decision_is_on_record_before_the_bytes_go() -> None:
-    """Tombstone and intent are one commit; the outcome follows; the log still verifies."""
+    """Intent, then tombstone, then outcome, each a commit; the log still verifies."""
     world = SmallWorld()
     ref = world.made("a")
     before = world.plane.ledger.size()
     erase(world, ref)
-    tombstone, intent, outcome = world.plane.ledger.scan(start=before)
+    intent, tombstone, outcome = world.plane.ledger.scan(start=before)
     assert tombstone.kind is EntryKind.ARTIFACT_ERASED
     assert tombstone.body["bindings"] == [ref.ref]
     assert tombstone.body["reason"] == WHY
@@ -109,7 +123,7 @@ def test_erasing_again_changes_nothing() -> None:
     ref = world.made("a")
     first = erase(world, ref)
     size = world.plane.ledger.size()
-    again = world.plane.erasures.erase(ref.digest, reason="another", actor=BOSS)
+    again = erase_bytes(world.plane, ref.digest, reason="another")
     assert (again.new, again.blobs, again.entry) == (False, 0, first.entry)
     assert again.body.reason == WHY
     assert world.plane.ledger.size() == size
@@ -194,15 +208,23 @@ def test_bytes_bound_in_several_places_need_to_be_meant() -> None:
     assert {world.word(one), world.word(two)} == {"ERASED"}
 
 
-@pytest.mark.parametrize(("reason", "actor"), [(" ", BOSS), (WHY, "somebody"), ("x" * 2001, BOSS)])
-def test_no_erasure_without_reason_and_actor(reason: str, actor: str) -> None:
-    """A blank reason or an actor that is none changes nothing."""
+@pytest.mark.parametrize(
+    ("reason", "actor", "kind"),
+    [
+        (" ", BOSS, ContractError),
+        ("x" * 2001, BOSS, ContractError),
+        (WHY, "HUMAN::somebody", AccessDeniedError),
+    ],
+)
+def test_no_erasure_without_reason_and_right(
+    reason: str, actor: str, kind: type[RunOperateError]
+) -> None:
+    """A blank reason, one that is too long, or an actor who may not: the bytes stay."""
     world = SmallWorld()
     ref = world.made("a")
-    size = world.plane.ledger.size()
-    with pytest.raises(ContractError):
-        world.plane.erasures.erase(ref.digest, reason=reason, actor=actor)
-    assert world.plane.ledger.size() == size
+    with pytest.raises(kind):
+        erase_bytes(world.plane, ref.digest, reason=reason, actor=actor)
+    assert world.plane.erasures.find(ref.digest) is None
     assert world.read(ref) == b"a"
 
 
@@ -210,9 +232,9 @@ def test_what_nobody_holds_cannot_be_erased() -> None:
     """An unknown digest is not found, and what is no digest is no input."""
     world = SmallWorld()
     with pytest.raises(ArtifactNotFoundError):
-        world.plane.erasures.erase("a" * 64, reason=WHY, actor=BOSS)
-    with pytest.raises(InvalidInputError):
-        world.plane.erasures.erase("../refs", reason=WHY, actor=BOSS)
+        erase_bytes(world.plane, "a" * 64, reason=WHY)
+    with pytest.raises(ContractError):
+        erase_bytes(world.plane, "../refs", reason=WHY)
 
 
 def test_of_a_tree_only_what_nobody_else_holds_goes(tmp_path: Path) -> None:
@@ -223,8 +245,9 @@ def test_of_a_tree_only_what_nobody_else_holds_goes(tmp_path: Path) -> None:
     stays = tree(world, "b", tmp_path / "b", b"common", b"other")
     done = erase(world, gone)
     assert (done.body.members, done.blobs) == (3, 2)
-    assert set(done.kept) == {sha256_hex(b"licence"), sha256_hex(b"common")}
-    assert done.kept[sha256_hex(b"common")] == (f"a file of {stays.ref}",)
+    kept = holders(world, b"personal", b"licence", b"common")
+    assert set(kept) == {sha256_hex(b"licence"), sha256_hex(b"common")}
+    assert kept[sha256_hex(b"common")] == (f"a file of {stays.ref}",)
     assert not held(world, b"personal")
     assert world.read(shared) == b"licence"
     world.store.verify(stays)
@@ -262,7 +285,7 @@ def test_an_input_is_erased_by_its_digest(tmp_path: Path) -> None:
     file = ManifestFile(manifest, manifest_fingerprint(manifest), tmp_path)
     world.plane.runs.register(file, actor=BOSS)
     assert world.plane.scope(file.fingerprint).input_bytes("in") == b"names"
-    done = world.plane.erasures.erase(sha256_hex(b"names"), reason=WHY, actor=BOSS)
+    done = erase_bytes(world.plane, sha256_hex(b"names"), reason=WHY)
     assert done.body.inputs == (file.fingerprint,)
     assert not held(world, b"names")
     with pytest.raises(ArtifactErasedError):
@@ -298,20 +321,24 @@ class Dying(MemoryBackend):
 @pytest.mark.parametrize("resumed", [True, False], ids=["by resume", "by erasing again"])
 @pytest.mark.parametrize("dies_at", range(5))
 def test_a_kill_at_any_point_is_completed(tmp_path: Path, dies_at: int, resumed: bool) -> None:
-    """After each step: refused already, and completed by `--resume` or by the same call again."""
+    """After each step: refused already, and completed by whoever reconciles, or by the same request
+    again."""
     blobs = Dying()
     world = SmallWorld(plane=Plane.over(blobs, MemoryLedgerBackend()))
     ref = tree(world, "a", tmp_path / "a", b"one", b"two")
     blobs.left = dies_at
-    if dies_at < 4:  # the tombstone, two files and the list of them
-        with pytest.raises(BackendUnavailableError):
-            erase(world, ref)
-    else:
-        erase(world, ref)
+    key = "the same request"
+    dies = dies_at < 4  # the tombstone, two files and the list of them
+    with pytest.raises(BackendUnavailableError) if dies else nullcontext():
+        erase_bytes(world.plane, ref.digest, reason=WHY, key=key)
     blobs.left = -1
     assert world.word(ref) == "ERASED"
-    completed = list(world.plane.erasures.resume(actor=BOSS)) if resumed else [erase(world, ref)]
-    assert len(completed) == (1 if dies_at < 4 or not resumed else 0)
+    if resumed:
+        user = world.plane.access.single_user
+        done = list(world.plane.administration.reconcile(actor=user))
+        assert [item.error for item in done] == [None] * dies
+    else:
+        assert erase_bytes(world.plane, ref.digest, reason=WHY, key=key).new == dies
     assert not any(held(world, data) for data in (b"one", b"two"))
     assert blobs.size(blob_name(ref.digest)) is None
     assert list(world.plane.erasures.resume(actor=BOSS)) == []
@@ -319,6 +346,39 @@ def test_a_kill_at_any_point_is_completed(tmp_path: Path, dies_at: int, resumed:
         entry.body["result"] for entry in world.plane.ledger.scan(kind=EntryKind.ADMIN_EVENT)
     ]
     assert results == ["intended", "done"]
+    assert list(world.plane.admin.open_intents()) == []
+
+
+@pytest.mark.parametrize("way", ["resume", "again", "command"])
+def test_what_an_older_release_began_without_an_intent_is_completed(
+    tmp_path: Path, way: str
+) -> None:
+    """By `--resume`, or by erasing those bytes again: the bytes go and its own outcome is on
+    record, once; after that nothing is left to do."""
+    chosen = Settings.load(
+        {"RO_ROOT": str(tmp_path), "RO_HOME": str(tmp_path / "home")}, cwd=tmp_path
+    )
+    with settings_in_force(chosen):
+        world = SmallWorld(plane=shared_plane(chosen))
+        ref = world.made("a", data=b"personal")
+        body = older_erasure(world.plane, ref)
+        assert world.word(ref) == "ERASED"
+        assert world.plane.erasures.completed(ref.digest) is None
+        if way == "resume":
+            assert [item.blobs for item in world.plane.erasures.resume(actor=BOSS)] == [1]
+        elif way == "again":
+            assert erase(world, ref).blobs == 1
+        else:
+            assert facts("artifact", "erase", "--resume")["erased"][0]["blobs"] == 1
+        assert not held(world, b"personal")
+        assert world.plane.erasures.completed(ref.digest) == body
+        size = world.plane.ledger.size()
+        assert list(world.plane.erasures.resume(actor=BOSS)) == []
+        assert erase(world, ref).body == body
+        assert world.plane.ledger.size() == size
+        own = [item.body for item in world.plane.ledger.scan(subject=digest_name(ref.digest))]
+        results = [item["result"] for item in own if "result" in item]
+        assert results == ["intended", "done"]
 
 
 def test_a_copy_that_was_put_back_is_found_and_removed() -> None:
@@ -403,11 +463,13 @@ def test_who_publishes_before_the_bytes_go_keeps_them(tmp_path: Path) -> None:
     gone = tree(world, "a", tmp_path / "a", b"personal", b"common")
     later: list[BoundRef] = []
     log.before += [
+        lambda: None,  # the intent
         lambda: None,  # the decision
         lambda: later.append(tree(world, "b", tmp_path / "b", b"common", b"other")),
     ]
     done = erase(world, gone)
-    assert list(done.kept) == [sha256_hex(b"common")]
+    assert done.blobs == 2, "its own file and the list of them"
+    assert list(holders(world, b"personal", b"common")) == [sha256_hex(b"common")]
     world.store.verify(later[0])
     assert not held(world, b"personal")
 
@@ -428,11 +490,13 @@ def test_who_publishes_after_the_bytes_went_is_refused(tmp_path: Path) -> None:
     gone = tree(world, "a", tmp_path / "a", b"personal", b"common")
     holdings = EarlierHoldings(plane.store, plane.configs, plane.runs)
     eraser = Erasures(plane.store, plane.ledger, holdings, plane.runs, plane.clock)
+    rooms = replace(plane.administration.rooms, erasures=eraser)
+    eager = replace(plane, erasures=eraser, administration=Administration.of(rooms))
     work = world.begun("b")
     (tmp_path / "b").mkdir()
     (tmp_path / "b" / "file").write_bytes(b"common")
     ref = world.store.put_tree(tmp_path / "b")
-    log.before.append(lambda: eraser.erase(gone.digest, reason=WHY, actor=BOSS))
+    log.before.append(lambda: erase_bytes(eager, gone.digest, reason=WHY))
     with pytest.raises(ArtifactNotFoundError):
         plane.publication.publish("b", ref, work, actor=BOSS)
     makings = plane.ledger.scan(kind=EntryKind.ARTIFACT_BOUND)

@@ -24,6 +24,7 @@ from ro_platform.config.settings import Settings, settings_in_force
 from ro_platform.contracts import AccessRefused, Action, AdminActionType, EntryKind, Role
 from ro_platform.ledger.entry import body_of
 from ro_platform.plane import Plane
+from tests.acting import publish_config
 from tests.unit.access_world import binding, policy, token_for
 from tests.unit.small_world import SmallWorld
 
@@ -84,7 +85,7 @@ class House:
         self.plane = Plane.open(settings)
         self.world = SmallWorld(plane=self.plane)
         self.world.made("orders")
-        self.plane.configs.publish("limits", {"most": 3}, actor=settings.actor, reason="start")
+        publish_config(self.plane, "limits", {"most": 3}, reason="start")
         user = settings.actor
         self.tokens = {NOBODY: ""}
         for who in (*PEOPLE[1:], ALL_ELSEWHERE, HERE_ONLY):

@@ -48,6 +48,7 @@ from ro_platform.plane import Plane
 from ro_platform.runs.engine_bundle import SealedBundle, register_bundle
 from ro_platform.runs.external import Registered, Verdict
 from ro_platform.runs.manifest import ManifestFile
+from tests.acting import revoke_pass
 
 ACTOR = "HUMAN::importer"
 PASS, FAIL = GateStatus.PASS, GateStatus.FAIL
@@ -347,7 +348,7 @@ def test_a_revoked_pass_does_not_come_back_by_registering_again(world: World) ->
     """Neither the same bytes under the same rule, nor under another attempt."""
     ref = world.bring().artifact
     gate = RULES[0].gate_id
-    world.plane.revocations.revoke(gate, ref, reason="withdrawn by its maker", actor=ACTOR)
+    revoke_pass(world.plane, gate, ref, reason="withdrawn by its maker")
     size = world.plane.ledger.size()
     with pytest.raises(GateRevokedError):
         world.bring()

@@ -49,6 +49,7 @@ from ro_platform.ledger.entry import EntryDraft
 from ro_platform.plane import Plane
 from ro_platform.runs.manifest import ManifestFile
 from ro_platform.runs.publication import Work
+from tests.acting import publish_config, revoke_pass
 from tests.effort import times
 
 ACTOR = "SYSTEM::dagster"
@@ -61,7 +62,7 @@ class World:
     def __init__(self, log: LedgerBackend | None = None) -> None:
         self.blobs = MemoryBackend()
         self.plane = Plane.over(self.blobs, log or MemoryLedgerBackend(), clock=ManualClock())
-        pin = self.plane.configs.publish("limits", {"max": 1}, reason="r", actor=ACTOR).version
+        pin = publish_config(self.plane, "limits", {"max": 1}, reason="r").version
         self.manifest, self.fingerprint = self.registered(pin)
         self.a = GateRule(gate_id="made.a", code_version="1", configs=("limits",))
         self.b = GateRule(gate_id="made.b", code_version="1")
@@ -94,9 +95,7 @@ class World:
         return bound
 
     def revoke(self, rule: GateRule) -> None:
-        self.plane.revocations.revoke(
-            rule.gate_id, self.bound(), reason="a mistake", actor="HUMAN::boss"
-        )
+        revoke_pass(self.plane, rule.gate_id, self.bound(), reason="a mistake")
 
     def judge(
         self,
@@ -403,7 +402,7 @@ def test_a_pass_under_one_manifest_counts_for_no_other(world: World) -> None:
     """The same bytes and the same gate under another config: never judged there."""
     passed(world)
     assert world.read() == b"bytes"
-    pin = world.plane.configs.publish("limits", {"max": 2}, reason="r", actor=ACTOR).version
+    pin = publish_config(world.plane, "limits", {"max": 2}, reason="r").version
     world.manifest, world.fingerprint = world.registered(pin)
     world.bind()
     with pytest.raises(GateAbsentError):
@@ -483,7 +482,7 @@ class GuardMachine(RuleBasedStateMachine):
         gate, digest = data.draw(st.sampled_from(sorted(self.passes)))
         if digest == self.digest:
             ref = self.world.bound()
-            self.world.plane.revocations.revoke(gate, ref, reason="r", actor="HUMAN::boss")
+            revoke_pass(self.world.plane, gate, ref, reason="r")
             self.revoked.add((gate, digest, self.passes[gate, digest]))
 
     @rule(data=st.sampled_from([b"0", b"1", b"2"]))

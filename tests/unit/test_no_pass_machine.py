@@ -31,6 +31,7 @@ from ro_platform.kernel.identity import manifest_fingerprint, run_id
 from ro_platform.plane import Plane
 from ro_platform.runs.manifest import ManifestFile
 from ro_platform.runs.publication import Work
+from tests.acting import revoke_pass
 from tests.effort import times
 
 ACTOR = "SYSTEM::machine"
@@ -189,9 +190,7 @@ class NoPassNoRead(RuleBasedStateMachine):
         bound = self.model.bound[self.model.newest[place]]
         passed = self.model.passes.get((asset, run, bound.ref.digest))
         try:
-            done = self.plane.revocations.revoke(
-                f"{asset}.ok", bound.ref, reason="found out", actor=ACTOR
-            )
+            done = revoke_pass(self.plane, f"{asset}.ok", bound.ref, reason="found out")
         except NotFoundError:
             assert passed is None
             return

@@ -9,6 +9,7 @@ import pytest
 from ro_platform.artifacts.addressing import blob_name
 from ro_platform.errors import DigestMismatchError, GateAbsentError
 from ro_platform.runs.plan import AssetStanding
+from tests.acting import revoke_pass
 from tests.unit.small_world import BOSS, FAIL, SmallWorld
 
 
@@ -68,13 +69,13 @@ def _unverifiable(world: SmallWorld) -> None:
 
 def _revoked(world: SmallWorld) -> None:
     ref = world.made("a")
-    world.plane.revocations.revoke("a.good", ref, reason="r", actor=BOSS)
+    revoke_pass(world.plane, "a.good", ref, reason="r")
 
 
 def _blocked(world: SmallWorld) -> None:
     source = world.made("source")
     world.made("a", source)
-    world.plane.revocations.revoke("source.good", source, reason="r", actor=BOSS)
+    revoke_pass(world.plane, "source.good", source, reason="r")
 
 
 def _unrecorded(world: SmallWorld) -> None:

@@ -29,6 +29,7 @@ from ro_platform.ledger.backends.memory import MemoryLedgerBackend
 from ro_platform.ledger.backends.sqlite import SqliteLedgerBackend
 from ro_platform.plane import Plane
 from ro_platform.runs.manifest import ManifestFile, parse_manifest
+from tests.acting import publish_config
 
 ACTOR = "HUMAN::tester"
 DATA = b"customer,amount\n1,2\n"
@@ -225,7 +226,7 @@ def test_nothing_but_a_first_version_with_its_own_digest_comes_along(
 
 def test_a_manifest_never_publishes_over_an_existing_config(place: Place) -> None:
     """Version 1 with other content is refused by its digest, whatever the file holds."""
-    place.plane.configs.publish("limits", {"max": 99}, reason="r", actor=ACTOR)
+    publish_config(place.plane, "limits", {"max": 99}, reason="r")
     before = place.state()
     with pytest.raises(VersionNotPinnedError):
         place.register(place.with_config(), first=True)
@@ -300,7 +301,7 @@ def test_an_altered_manifest_blob_is_no_run(place: Place) -> None:
 
 def test_pins_are_checked_by_digest(place: Place) -> None:
     """The published digest, or no registration."""
-    pin = place.plane.configs.publish("limits", {"max": 3}, reason="r", actor=ACTOR).version
+    pin = publish_config(place.plane, "limits", {"max": 3}, reason="r").version
     assert isinstance(pin, PinnedConfigRef)
     assert place.register(place.with_config()) is True
     with pytest.raises(VersionNotPinnedError):

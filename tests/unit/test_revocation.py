@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -20,13 +21,15 @@ from ro_platform.contracts import (
 )
 from ro_platform.errors import (
     ArtifactBlockedError,
+    ConflictError,
     ContractError,
     GateRevokedError,
     NotFoundError,
 )
-from ro_platform.gates.revocation import Revoked
 from ro_platform.kernel.canonical import canonical_bytes
 from ro_platform.ledger.backends.sqlite import SqliteLedgerBackend
+from tests.acting import Withdrawn, revoke_pass
+from tests.unit.older_entries import older_revocation
 from tests.unit.small_world import BOSS, FAIL, InterruptedLedger, SmallWorld
 
 
@@ -41,12 +44,11 @@ class Chain(SmallWorld):
         self.source = self.made("source")
         self.other = self.made("other", self.source)
 
-    def revoke(self, ref: BoundRef | None = None, reason: str = "a broken sensor") -> Revoked:
+    def revoke(self, ref: BoundRef | None = None, reason: str = "a broken sensor") -> Withdrawn:
         """Withdraw the PASS on ``raw``, or on another."""
         subject = ref or self.raw
-        return self.plane.revocations.revoke(
-            f"{subject.ref.split('/')[1]}.good", subject, reason=reason, actor=BOSS
-        )
+        gate = f"{subject.ref.split('/')[1]}.good"
+        return revoke_pass(self.plane, gate, subject, reason=reason)
 
     def words(self) -> dict[str, str]:
         """How each artifact stands."""
@@ -69,6 +71,11 @@ def chain() -> Chain:
     return Chain()
 
 
+def meanwhile(log: InterruptedLedger, somebody_elses: Callable[[], object]) -> None:
+    """Let somebody else do something after the intent, and before the commit that revokes."""
+    log.before += [lambda: None, somebody_elses]
+
+
 def entries(world: SmallWorld, kind: EntryKind) -> list[LedgerEntry]:
     return list(world.plane.ledger.scan(kind=kind))
 
@@ -89,10 +96,11 @@ def test_revoking_refuses_the_artifact_and_blocks_all_that_was_made_from_it(chai
 
 
 def test_a_revocation_is_one_commit_with_its_event_and_its_blocks(chain: Chain) -> None:
-    """PASS_REVOKED, the administrative event, then a block for each artifact, saying why."""
+    """After the intent: PASS_REVOKED, the outcome, then a block for each artifact, saying why."""
     before = chain.plane.ledger.size()
     chain.revoke()
-    new = list(chain.plane.ledger.scan(start=before))
+    intent, *new = chain.plane.ledger.scan(start=before)
+    assert intent.body["result"] == "intended"
     assert [entry.kind.value for entry in new] == [
         "pass_revoked",
         "admin_event",
@@ -126,6 +134,25 @@ def test_revoking_again_answers_what_is_on_record(chain: Chain) -> None:
     again = chain.revoke(reason="another reason")
     assert (again.entry, again.body, again.impact) == (first.entry, first.body, None)
     assert chain.plane.ledger.size() == size
+
+
+def test_what_an_older_release_revoked_stays_revoked(chain: Chain) -> None:
+    """Its decision has an event of its own: it refuses and blocks, and revoking it again finds it
+    so and records nothing; its trace shows decision, event and blocks."""
+    body = older_revocation(chain.plane, "raw.good", chain.raw)
+    assert chain.words() == RAW_REVOKED
+    size = chain.plane.ledger.size()
+    assert chain.revoke().body == body
+    assert chain.plane.ledger.size() == size
+    kinds = [line.entry.kind for line in chain.plane.tracer.trace(chain.raw.ref).lines]
+    assert kinds.count(EntryKind.PASS_REVOKED) == kinds.count(EntryKind.ADMIN_EVENT) == 1
+    caused = chain.plane.tracer.trace(body.admin_event_id).lines
+    assert [line.entry.kind for line in caused] == [
+        EntryKind.PASS_REVOKED,
+        EntryKind.ADMIN_EVENT,
+        EntryKind.ARTIFACT_BLOCKED,
+        EntryKind.ARTIFACT_BLOCKED,
+    ]
 
 
 def test_judging_again_by_the_same_rule_changes_nothing(chain: Chain) -> None:
@@ -249,12 +276,11 @@ def test_what_is_bound_to_no_asset_has_no_pass(chain: Chain) -> None:
         chain.plane.revocations.impact(blob)
 
 
-@pytest.mark.parametrize(("reason", "actor"), [(" ", BOSS), ("why", "boss")])
-def test_a_revocation_needs_a_reason_and_an_actor(chain: Chain, reason: str, actor: str) -> None:
-    """Without them nothing is recorded."""
+def test_a_revocation_needs_a_reason(chain: Chain) -> None:
+    """Without one nothing is recorded."""
     before = chain.plane.ledger.size()
     with pytest.raises(ContractError):
-        chain.plane.revocations.revoke("raw.good", chain.raw, reason=reason, actor=actor)
+        chain.revoke(reason=" ")
     assert chain.plane.ledger.size() == before
     assert chain.words() == ALL_STAND
 
@@ -272,7 +298,7 @@ def test_what_is_published_meanwhile_is_blocked_too() -> None:
         late.append(chain.made("late", chain.clean))
         late.append(chain.made("later", late[0]))
 
-    log.before.append(publish)
+    meanwhile(log, publish)
     revoked = chain.revoke()
     assert revoked.body.blocked == 4
     assert [chain.word(ref) for ref in late] == ["BLOCKED", "BLOCKED"]
@@ -289,7 +315,7 @@ def test_what_is_made_again_meanwhile_leaves_the_radius_or_enters_it() -> None:
         chain.made("report", chain.clean, bundle=True)
         chain.made("other", chain.raw)
 
-    log.before.append(publish)
+    meanwhile(log, publish)
     revoked = chain.revoke()
     assert revoked.impact is not None
     assert [item.asset for item in revoked.impact.artifacts] == ["other", "below"]
@@ -306,32 +332,38 @@ def test_a_revision_bound_meanwhile_is_part_of_the_origin() -> None:
     late: list[BoundRef] = []
 
     def publish() -> None:
-        three = chain.made("dice", data=b"1", deterministic=False)
+        three = chain.made("dice", data=b"1", deterministic=False, passed=False)
         late.append(chain.made("late", three))
 
-    log.before.append(publish)
+    meanwhile(log, publish)
     revoked = chain.revoke(one)
     assert revoked.body.blocked == 1
     assert chain.word(late[0]) == "BLOCKED"
 
 
 def test_two_who_revoke_at_once_record_one() -> None:
-    """The slower one hears what the faster one recorded."""
+    """The slower one hears what the faster one recorded, or that what it intended is not so now."""
     log = InterruptedLedger()
     chain = Chain(log)
-    faster: list[Revoked] = []
+    faster: list[Withdrawn] = []
     log.before.append(lambda: faster.append(chain.revoke(reason="first")))
     slower = chain.revoke(reason="second")
     assert slower.entry == faster[0].entry
     assert slower.impact is None
-    assert len(entries(chain, EntryKind.PASS_REVOKED)) == 1
+    log = InterruptedLedger()
+    chain = Chain(log)
+    meanwhile(log, lambda: chain.revoke(reason="first"))
+    with pytest.raises(ConflictError):
+        chain.revoke(reason="second")
+    [revoked] = entries(chain, EntryKind.PASS_REVOKED)
+    assert revoked.body["reason"] == "first"
 
 
 def test_a_pass_is_revoked_though_a_fail_came_after_it() -> None:
     """Somebody may have read under the PASS: what they made is blocked all the same."""
     log = InterruptedLedger()
     chain = Chain(log)
-    log.before.append(lambda: chain.judge(chain.raw, FAIL))
+    meanwhile(log, lambda: chain.judge(chain.raw, FAIL))
     revoked = chain.revoke()
     assert revoked.body.blocked == 2
     words = chain.words()
@@ -363,9 +395,10 @@ from tests.unit.test_revocation import Chain
 chain = Chain(SqliteLedgerBackend(Path(sys.argv[1])))
 insert = sqlite._SqliteTransaction.insert
 
-def killed(*args):
-    insert(*args)  # every row is written, and the commit never comes
-    os.kill(os.getpid(), signal.SIGKILL)
+def killed(transaction, rows, *more):
+    insert(transaction, rows, *more)
+    if rows[0].kind == "pass_revoked":  # every row is written, and the commit never comes
+        os.kill(os.getpid(), signal.SIGKILL)
 
 sqlite._SqliteTransaction.insert = killed
 print(chain.plane.ledger.size(), flush=True)
@@ -374,7 +407,7 @@ chain.revoke()
 
 
 def test_a_kill_before_the_commit_leaves_nothing_of_it(tmp_path: Path) -> None:
-    """Neither the revocation nor one of its blocks; the ledger verifies as it was."""
+    """Neither the revocation nor one of its blocks: only the intent, which stays open."""
     path = tmp_path / "ledger.sqlite"
     done = subprocess.run(
         [sys.executable, "-c", KILLED, str(path)],
@@ -386,7 +419,8 @@ def test_a_kill_before_the_commit_leaves_nothing_of_it(tmp_path: Path) -> None:
     )
     assert done.returncode == -signal.SIGKILL, done.stderr
     world = SmallWorld(SqliteLedgerBackend(path))  # its manifest is on record: it adds nothing
-    assert world.plane.ledger.size() == int(done.stdout)
+    assert world.plane.ledger.verify().size == int(done.stdout) + 1
     assert entries(world, EntryKind.PASS_REVOKED) == []
     assert entries(world, EntryKind.ARTIFACT_BLOCKED) == []
-    assert world.plane.ledger.verify().size == int(done.stdout)
+    [left] = world.plane.admin.open_intents()
+    assert left.event.reason == "a broken sensor"

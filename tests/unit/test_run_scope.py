@@ -14,6 +14,7 @@ from ro_platform.kernel.identity import manifest_fingerprint, run_id
 from ro_platform.plane import Plane
 from ro_platform.runs.manifest import ManifestFile
 from ro_platform.runs.scope import RunScope, only_declared_configs
+from tests.acting import publish_config
 
 ACTOR = "HUMAN::tester"
 DATA = b"some bytes"
@@ -25,7 +26,7 @@ def plane() -> Plane:
 
 
 def pin(plane: Plane, name: str, content: object) -> PinnedConfigRef:
-    return plane.configs.publish(name, content, reason="r", actor=ACTOR).version
+    return publish_config(plane, name, content, reason="r").version
 
 
 def scope(plane: Plane, tmp_path: Path, *pins: PinnedConfigRef) -> RunScope:

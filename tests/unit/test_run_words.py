@@ -9,7 +9,8 @@ from ro_platform.errors import ArtifactBlockedError, GateRevokedError
 from ro_platform.kernel.identity import run_id
 from ro_platform.orchestration.execution import RunOutcome, _refusal
 from ro_platform.runs.plan import AssetStanding
-from tests.unit.small_world import BOSS, SmallWorld
+from tests.acting import revoke_pass
+from tests.unit.small_world import SmallWorld
 
 
 @pytest.fixture
@@ -29,7 +30,7 @@ def standings(world: SmallWorld, *assets: str) -> tuple[AssetStanding, ...]:
 def revoke(world: SmallWorld) -> None:
     ref = world.store.binding("raw", world.fingerprint)
     assert ref is not None
-    world.plane.revocations.revoke("raw.good", ref, reason="r", actor=BOSS)
+    revoke_pass(world.plane, "raw.good", ref, reason="r")
 
 
 def words(world: SmallWorld, *assets: str) -> list[str]:

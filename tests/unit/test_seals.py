@@ -27,6 +27,7 @@ from ro_platform.ledger.entry import EntryDraft
 from ro_platform.ledger.names import run_subject, touched_mention
 from ro_platform.runs.manifest import ManifestFile
 from ro_platform.runs.seals import RunSeals, reopening
+from tests.acting import revoke_pass
 from tests.effort import times
 from tests.unit.small_world import BOSS, DAGSTER, InterruptedLedger, SmallWorld
 
@@ -191,14 +192,19 @@ def test_nothing_follows_a_seal_in_the_same_append(world: SmallWorld, seals: Run
 def test_a_revocation_touches_a_sealed_run_and_adds_nothing_to_its_record(
     world: SmallWorld, seals: RunSeals
 ) -> None:
-    """It is found by the run it touches: the PASS withdrawn, the event, and what it blocked."""
+    """It is found by the run it touches: intent, the PASS withdrawn, outcome, what it blocked."""
     source = world.made("origin")
     world.made("made_of_it", source)
     entry = sealed(world, seals)
-    world.plane.revocations.revoke("origin.good", source, reason="wrong", actor=BOSS)
+    revoke_pass(world.plane, "origin.good", source, reason="wrong")
     touched = list(world.plane.ledger.scan(mention=touched_mention(run_id(world.fingerprint))))
     kinds = [item.kind for item in touched]
-    assert kinds == [EntryKind.PASS_REVOKED, EntryKind.ADMIN_EVENT, EntryKind.ARTIFACT_BLOCKED]
+    assert kinds == [
+        EntryKind.ADMIN_EVENT,
+        EntryKind.PASS_REVOKED,
+        EntryKind.ADMIN_EVENT,
+        EntryKind.ARTIFACT_BLOCKED,
+    ]
     assert {item.correlation_ids.run_id for item in touched} == {None}
     assert seals.seal(world.fingerprint) == entry
 

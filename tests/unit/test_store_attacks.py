@@ -40,6 +40,7 @@ from ro_platform.kernel.canonical import canonical_bytes
 from ro_platform.kernel.digest import digests_of
 from ro_platform.ledger.backends.memory import MemoryLedgerBackend
 from ro_platform.plane import Plane
+from tests.acting import erase_bytes, publish_config
 from tests.unit.small_world import BOSS, DAGSTER, SmallWorld
 
 FIRED: list[str] = []
@@ -103,7 +104,7 @@ def home() -> Home:
     on evidence; a config; what was erased."""
     log = MemoryLedgerBackend()
     world = SmallWorld(log)
-    pin = world.plane.configs.publish("limits", {"most": 3}, reason="r", actor=BOSS).version
+    pin = publish_config(world.plane, "limits", {"most": 3}, reason="r").version
     recorded = {}
     for asset, value in VALUES.items():
         recorded[asset] = _made(world, asset, value, "pickle" if asset == "pickled" else None)
@@ -116,7 +117,7 @@ def home() -> Home:
     first = _made(world, "drifts", b"first")
     recorded["drifts"] = _made(world, "drifts", b"second")
     gone = world.made("gone")
-    world.plane.erasures.erase(gone.digest, reason="asked for", actor=BOSS)
+    erase_bytes(world.plane, gone.digest, reason="asked for")
     owners: dict[str, set[str]] = {}
     for ref in (*recorded.values(), first):
         for name in (blob_name(ref.digest), *(m.ref for m in world.store.members(ref))):

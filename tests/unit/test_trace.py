@@ -36,6 +36,7 @@ from ro_platform.plane import shared_plane
 from ro_platform.runs.manifest import ManifestFile
 from ro_platform.runs.related import Relation
 from ro_platform.runs.trace import TraceKind
+from tests.acting import erase_bytes, revoke_pass
 from tests.effort import times
 from tests.unit.small_world import BOSS, DAGSTER, FAIL, SmallWorld
 
@@ -73,10 +74,10 @@ class TracedWorld(SmallWorld):
         return {line.entry.seq: line.relation for line in found.lines}
 
     def revoke(self, ref: BoundRef, gate: str) -> None:
-        self.plane.revocations.revoke(gate, ref, reason="wrong", actor=BOSS)
+        revoke_pass(self.plane, gate, ref, reason="wrong")
 
     def erase(self, ref: BoundRef) -> None:
-        self.plane.erasures.erase(ref.digest, reason="asked", actor=BOSS, all_bindings=True)
+        erase_bytes(self.plane, ref.digest, reason="asked", all_bindings=True)
 
 
 class Naive:
@@ -89,9 +90,10 @@ class Naive:
         return [entry for entry in self.entries if entry.kind is kind]
 
     def events(self, decisions: Collection[LedgerEntry]) -> list[LedgerEntry]:
-        """The administrative events about the same subject as these decisions."""
-        subjects = {entry.subject for entry in decisions}
-        return [e for e in self.of_kind(EntryKind.ADMIN_EVENT) if e.subject in subjects]
+        """The events of the actions that decided so."""
+        ids = {entry.body["admin_event_id"] for entry in decisions}
+        events = self.of_kind(EntryKind.ADMIN_EVENT)
+        return [e for e in events if e.body["admin_event_id"] in ids]
 
     def artifact(self, ref: str) -> Related:
         address = parse_binding(ref)

@@ -76,12 +76,11 @@ def revoke(gate_id: str, target: str, reason: str, as_json: bool) -> None:
         radius = plane.revocations.impact(ref, progress)
     key = plane.admin.key_for(request)
     new = plane.admin.perform(request, actor=plane.identity.actor(), key=key).new
-    found = plane.revocations.revoked(gate_id, ref)
-    revoked = Revoked(found.entry, found.body, radius if new else None)
+    revoked = plane.revocations.revoked(gate_id, ref)
     if as_json:
-        say_json(_revoked_facts(revoked))
+        say_json(_revoked_facts(revoked, radius if new else None))
         return
-    if revoked.impact is None:
+    if not new:
         out.print(
             f"{gate_id} was revoked already: by {revoked.entry.actor} at "
             f"{moment(revoked.entry.recorded_at_utc)} ({revoked.body.reason})",
@@ -89,8 +88,8 @@ def revoke(gate_id: str, target: str, reason: str, as_json: bool) -> None:
         )
         return
     out.print(f"revoked: the PASS of {gate_id} on sha256:{ref.digest}", markup=False)
-    _show(revoked.impact, limit=_SHOWN)
-    out.print(f"blocked: {_summary(revoked.impact)}", markup=False)
+    _show(radius, limit=_SHOWN)
+    out.print(f"blocked: {_summary(radius)}", markup=False)
 
 
 def _show(found: Impact, *, limit: int | None) -> None:
@@ -164,14 +163,15 @@ def _facts(found: Impact) -> dict[str, Any]:
     }
 
 
-def _revoked_facts(revoked: Revoked) -> dict[str, Any]:
+def _revoked_facts(revoked: Revoked, radius: Impact | None) -> dict[str, Any]:
+    """What is on record, and the radius if this call recorded it."""
     return {
-        "new": revoked.impact is not None,
+        "new": radius is not None,
         "seq": revoked.entry.seq,
         "actor": revoked.entry.actor,
         "recorded_at_utc": revoked.entry.recorded_at_utc,
         "revocation": revoked.body.to_json_value(),
-        "blocked": _facts(revoked.impact)["artifacts"] if revoked.impact else None,
+        "blocked": _facts(radius)["artifacts"] if radius else None,
     }
 
 

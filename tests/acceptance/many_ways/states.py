@@ -44,6 +44,7 @@ from tests.acceptance.many_ways.cells import (
 from tests.acceptance.many_ways.definitions import build
 from tests.acceptance.many_ways.interloper import arm, judge, publish
 from tests.acceptance.many_ways.shapes import EDITION
+from tests.acting import revoke_pass
 
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 OUTSIDE = "main/outside"
@@ -133,9 +134,7 @@ def put(bench: Bench) -> None:
             _make_outside(bench)
         _spoil(bench, asset)
     _judge_in_a_draft(bench)
-    bench.plane.revocations.revoke(
-        "origin.fine", bench.bound("origin", "blocked"), reason="upstream", actor="HUMAN::tester"
-    )
+    revoke_pass(bench.plane, "origin.fine", bench.bound("origin", "blocked"), reason="upstream")
 
 
 def _make_all(bench: Bench) -> None:
@@ -192,9 +191,7 @@ def _make_outside(bench: Bench) -> None:
 def _spoil(bench: Bench, asset: str) -> None:
     """Revoke one artifact of an asset, and alter, delete and plant files of the store."""
     gate = f"{asset.replace('/', '.')}.good"
-    bench.plane.revocations.revoke(
-        gate, bench.bound(asset, "revoked"), reason="withdrawn", actor="HUMAN::tester"
-    )
+    revoke_pass(bench.plane, gate, bench.bound(asset, "revoked"), reason="withdrawn")
     receipt = bench.plane.receipts.latest(
         gate, bench.fingerprints["receipt"], bench.bound(asset, "receipt").digest
     )
