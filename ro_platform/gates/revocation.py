@@ -19,6 +19,7 @@ from dataclasses import dataclass, field, replace
 
 from pydantic import ValidationError
 
+from ro_platform import errors
 from ro_platform.artifacts.addressing import BindingAddress, parse_binding
 from ro_platform.contracts import (
     AdminActionType,
@@ -34,23 +35,15 @@ from ro_platform.contracts import (
     UsedArtifact,
 )
 from ro_platform.contracts.base import contract_error
-from ro_platform.errors import NotFoundError
 from ro_platform.gates.impact import Impact, Origin, Progress, explore
 from ro_platform.gates.made import earlier_revisions, made_ids
 from ro_platform.gates.receipts import recorded_in
 from ro_platform.kernel.clock import Clock
 from ro_platform.kernel.identity import admin_event_id, run_id
+from ro_platform.ledger import names
 from ro_platform.ledger.entry import EntryDraft, body_of
 from ro_platform.ledger.events import Commission, admin_event_draft
 from ro_platform.ledger.log import Ledger
-from ro_platform.ledger.names import (
-    artifact_subject,
-    intent_key,
-    revocation_subject,
-    revoked_key,
-    touched_mention,
-    verdict_subject,
-)
 from ro_platform.ledger.reader import LedgerReader
 
 
@@ -85,12 +78,12 @@ class _Request:
 
         Raises :class:`NotFoundError`.
         """
-        about = verdict_subject(self.gate_id, self.address.fingerprint, self.ref.digest)
+        about = names.verdict_subject(self.gate_id, self.address.fingerprint, self.ref.digest)
         verdicts = log.scan(kind=EntryKind.GATE_RECEIPT, subject=about, newest_first=True)
         for recorded in map(recorded_in, verdicts):
             if recorded.status is GateStatus.PASS:
                 return recorded
-        raise NotFoundError(
+        raise errors.NotFoundError(
             f"there is no PASS to revoke: gate {self.gate_id!r} never said PASS to sha256:"
             f"{self.ref.digest} of {self.address.asset!r}.",
             next_step="`ro gate receipts TARGET` lists every verdict on it.",
@@ -100,7 +93,7 @@ class _Request:
 
     def subject(self, recorded: ReceiptRecorded) -> str:
         """The subject under which the guard looks for this revocation."""
-        return revocation_subject(
+        return names.revocation_subject(
             self.gate_id, self.address.fingerprint, self.ref.digest, recorded.rule_digest
         )
 
@@ -139,7 +132,7 @@ class Revocations:
         subject = request.subject(request.newest_pass(self._ledger))
         if found := self._ledger.latest(EntryKind.PASS_REVOKED, subject):
             return Revoked(found, body_of(found, PassRevoked), None)
-        raise NotFoundError(f"the PASS of gate {gate_id!r} stands.", gate=gate_id)
+        raise errors.NotFoundError(f"the PASS of gate {gate_id!r} stands.", gate=gate_id)
 
     def revoke(
         self,
@@ -218,12 +211,12 @@ class Revocations:
             blocked=len(impact.artifacts),
             admin_event_id=request.event_id(subject),
         )
-        touched = (touched_mention(run_id(request.address.fingerprint)),)
-        by = (intent_key(request.commission.event_id),) if request.commission else ()
+        touched = (names.touched_mention(run_id(request.address.fingerprint)),)
+        by = (names.intent_key(request.commission.event_id),) if request.commission else ()
         draft = EntryDraft(
             kind=EntryKind.PASS_REVOKED,
             subject=subject,
-            key=revoked_key(subject),
+            key=names.revoked_key(subject),
             actor=request.actor,
             correlation_ids=request.made,
             mentions=(*touched, *by),
@@ -252,12 +245,12 @@ def _blocks(request: _Request, recorded: ReceiptRecorded, impact: Impact) -> lis
     return [
         EntryDraft(
             kind=EntryKind.ARTIFACT_BLOCKED,
-            subject=artifact_subject(item.ref),
+            subject=names.artifact_subject(item.ref),
             actor=request.actor,
             correlation_ids=CorrelationIds(
                 train_run_id=item.train_run_id, bundle_id=item.digest if item.bundle else None
             ),
-            mentions=(touched_mention(runs[item.fingerprint]),),
+            mentions=(names.touched_mention(runs[item.fingerprint]),),
             body=ArtifactBlocked(
                 asset=item.asset,
                 manifest_fingerprint=item.fingerprint,
@@ -281,7 +274,7 @@ def _event_id(subject: str) -> str:
 def _address(ref: BoundRef) -> BindingAddress:
     address = parse_binding(ref.ref)
     if address is None:
-        raise NotFoundError(
+        raise errors.NotFoundError(
             f"{ref.ref!r} is bound to no asset, so no gate speaks of it.",
             next_step="Give the reference of a binding: `ro artifact list` prints them.",
         )

@@ -19,6 +19,7 @@ from dataclasses import dataclass, replace
 
 from pydantic import ValidationError
 
+from ro_platform import errors
 from ro_platform.artifacts.addressing import blob_name, parse_binding
 from ro_platform.artifacts.store import ArtifactStore
 from ro_platform.artifacts.trees import TREE
@@ -33,28 +34,15 @@ from ro_platform.contracts import (
     LedgerEntry,
 )
 from ro_platform.contracts.base import contract_error
-from ro_platform.errors import (
-    ArtifactErasedError,
-    ArtifactNotFoundError,
-    InvalidInputError,
-)
 from ro_platform.gates.made import made_ids
 from ro_platform.kernel.clock import Clock
 from ro_platform.kernel.identity import admin_event_id, run_id
+from ro_platform.ledger import names
 from ro_platform.ledger.entry import EntryDraft, body_of
 from ro_platform.ledger.events import Commission, admin_event_draft
 from ro_platform.ledger.log import Ledger
-from ro_platform.ledger.names import (
-    digest_name,
-    erased_key,
-    erasure_event_key,
-    erasure_outcome_event_key,
-    intent_key,
-    outcome_key,
-    touched_mention,
-)
 from ro_platform.ledger.reader import LedgerReader
-from ro_platform.runs.holdings import Held, Holdings
+from ro_platform.runs.references import BlobReferences, Held
 from ro_platform.runs.registry import RunRegistry
 
 _AT_ONCE = 200
@@ -85,19 +73,19 @@ class Erasures:
         self,
         store: ArtifactStore,
         ledger: Ledger,
-        holdings: Holdings,
+        references: BlobReferences,
         runs: RunRegistry,
         clock: Clock,
     ) -> None:
         self._store = store
         self._ledger = ledger
-        self._holdings = holdings
+        self._holdings = references
         self._runs = runs
         self._clock = clock
 
     def find(self, digest: str) -> LedgerEntry | None:
         """The tombstone of that digest (64 hex), if it was erased."""
-        return self._ledger.latest(EntryKind.ARTIFACT_ERASED, digest_name(digest))
+        return self._ledger.latest(EntryKind.ARTIFACT_ERASED, names.digest_name(digest))
 
     def erase(
         self,
@@ -119,14 +107,14 @@ class Erasures:
         anything is written.
         """
         if not re.fullmatch(r"[a-f0-9]{64}", digest):
-            raise InvalidInputError(f"{digest!r} is not a SHA-256: 64 lowercase hex digits.")
+            raise errors.InvalidInputError(f"{digest!r} is not a SHA-256: 64 lowercase hex digits.")
         found = self.find(digest)
         if found is None:
             inputs = tuple(self._runs_with_input(digest))
             members = self._count_members(digest)
 
             def build(log: LedgerReader) -> Sequence[EntryDraft]:
-                if log.latest(EntryKind.ARTIFACT_ERASED, digest_name(digest)):
+                if log.latest(EntryKind.ARTIFACT_ERASED, names.digest_name(digest)):
                     return []  # somebody else was faster by a moment
                 if commission and not commission.may_begin(log):
                     return []
@@ -166,7 +154,7 @@ class Erasures:
         """
         entry = self.find(digest)
         if entry is None:
-            raise ArtifactNotFoundError(f"sha256:{digest} was never erased.", digest=digest)
+            raise errors.ArtifactNotFoundError(f"sha256:{digest} was never erased.", digest=digest)
         body = body_of(entry, ArtifactErased)
         kept = dict(self._holdings.of([*self._members(body), digest], self._ledger))
         return Erasure(entry, body, False, 0, 0, kept)
@@ -234,7 +222,7 @@ class Erasures:
             return []
         try:
             return list(dict.fromkeys(item.digest for item in self._store.members(_tree(body))))
-        except (ArtifactErasedError, ArtifactNotFoundError):
+        except (errors.ArtifactErasedError, errors.ArtifactNotFoundError):
             return []
 
     def _count_members(self, digest: str) -> int | None:
@@ -261,7 +249,7 @@ class Erasures:
         commission: Commission | None,
     ) -> list[EntryDraft]:
         """The tombstone, and the event of an erasure that is no administrative action's."""
-        own = admin_event_id(AdminActionType.ERASE_ARTIFACT.value, erasure_event_key(digest))
+        own = admin_event_id(AdminActionType.ERASE_ARTIFACT.value, names.erasure_event_key(digest))
         first = next(iter(bound.values()), None)
         try:
             body = ArtifactErased(
@@ -280,10 +268,10 @@ class Erasures:
             raise contract_error(error, kind="ArtifactErased", where="artifact erase") from None
         tombstone = EntryDraft(
             kind=EntryKind.ARTIFACT_ERASED,
-            subject=digest_name(digest),
-            key=erased_key(digest),
+            subject=names.digest_name(digest),
+            key=names.erased_key(digest),
             actor=actor,
-            mentions=(*_touched(body), intent_key(body.admin_event_id)),
+            mentions=(*_touched(body), names.intent_key(body.admin_event_id)),
             body=body,
         )
         return [tombstone, event]
@@ -296,11 +284,11 @@ class Erasures:
         after: JsonObject,
         log: LedgerReader | None,
     ) -> EntryDraft:
-        key_of = erasure_event_key if log is None else erasure_outcome_event_key
+        key_of = names.erasure_event_key if log is None else names.erasure_outcome_event_key
         draft = admin_event_draft(
             AdminActionType.ERASE_ARTIFACT,
             key=key_of(body.digest),
-            subject=digest_name(body.digest),
+            subject=names.digest_name(body.digest),
             actor=actor,
             reason=body.reason,
             moment=self._clock(),
@@ -314,7 +302,7 @@ class Erasures:
 def _bindings(log: LedgerReader, digest: str) -> dict[str, BoundRef]:
     """Every binding on record with those bytes, by its locator."""
     found: dict[str, BoundRef] = {}
-    for entry in log.scan(kind=EntryKind.ARTIFACT_BOUND, mention=digest_name(digest)):
+    for entry in log.scan(kind=EntryKind.ARTIFACT_BOUND, mention=names.digest_name(digest)):
         body = body_of(entry, ArtifactBound)
         found[body.artifact.ref] = body.artifact
     return dict(sorted(found.items()))
@@ -322,14 +310,14 @@ def _bindings(log: LedgerReader, digest: str) -> dict[str, BoundRef]:
 
 def _require_meant(digest: str, concerned: list[str], *, all_bindings: bool) -> None:
     if not concerned:
-        raise ArtifactNotFoundError(
+        raise errors.ArtifactNotFoundError(
             f"no artifact and no input has the digest sha256:{digest}.",
             next_step="`ro artifact list` prints what is bound, `ro manifest show` the inputs.",
             digest=digest,
         )
     if len(concerned) > 1 and not all_bindings:
         named = ", ".join(concerned[:_NAMED]) + (", ..." if len(concerned) > _NAMED else "")
-        raise InvalidInputError(
+        raise errors.InvalidInputError(
             f"sha256:{digest} is held in {len(concerned)} places, and erasing it erases all of "
             f"them: {named}.",
             next_step="If that is meant, say so with --all-bindings.",
@@ -341,19 +329,19 @@ def _touched(body: ArtifactErased) -> tuple[str, ...]:
     """The runs concerned: they are touched, and their records, sealed or not, are not added to."""
     addresses = filter(None, map(parse_binding, body.bindings))
     fingerprints = {*(address.fingerprint for address in addresses), *body.inputs}
-    return tuple(sorted(touched_mention(run_id(print_)) for print_ in fingerprints))
+    return tuple(sorted(names.touched_mention(run_id(print_)) for print_ in fingerprints))
 
 
 def _is_commissioned(body: ArtifactErased) -> bool:
     """Whether an administrative action decided it, whose outcome is recorded under its own id."""
-    own = admin_event_id(AdminActionType.ERASE_ARTIFACT.value, erasure_event_key(body.digest))
+    own = admin_event_id(AdminActionType.ERASE_ARTIFACT.value, names.erasure_event_key(body.digest))
     return body.admin_event_id != own
 
 
 def _has_outcome(body: ArtifactErased, log: LedgerReader) -> bool:
     if _is_commissioned(body):
-        return log.find(outcome_key(body.admin_event_id)) is not None
-    return log.find(intent_key(_outcome_id(body.digest))) is not None
+        return log.find(names.outcome_key(body.admin_event_id)) is not None
+    return log.find(names.intent_key(_outcome_id(body.digest))) is not None
 
 
 def _tree(body: ArtifactErased) -> ArtifactRef:
@@ -361,4 +349,6 @@ def _tree(body: ArtifactErased) -> ArtifactRef:
 
 
 def _outcome_id(digest: str) -> str:
-    return admin_event_id(AdminActionType.ERASE_ARTIFACT.value, erasure_outcome_event_key(digest))
+    return admin_event_id(
+        AdminActionType.ERASE_ARTIFACT.value, names.erasure_outcome_event_key(digest)
+    )

@@ -39,8 +39,8 @@ from ro_platform.ledger.names import touched_mention
 from ro_platform.ledger.reader import LedgerReader
 from ro_platform.plane import Plane, shared_plane
 from ro_platform.runs.erasure import Erasure, Erasures
-from ro_platform.runs.holdings import Held, Holdings
 from ro_platform.runs.manifest import ManifestFile
+from ro_platform.runs.references import BlobReferences, Held
 from tests.effort import times
 from tests.unit.small_world import BOSS, InterruptedLedger, SmallWorld
 
@@ -412,7 +412,7 @@ def test_who_publishes_before_the_bytes_go_keeps_them(tmp_path: Path) -> None:
     assert not held(world, b"personal")
 
 
-class EarlierHoldings(Holdings):
+class EarlierHoldings(BlobReferences):
     """Holders as they were listed before anything was bound."""
 
     def of(self, digests: Collection[str], log: LedgerReader) -> Held:
@@ -426,8 +426,8 @@ def test_who_publishes_after_the_bytes_went_is_refused(tmp_path: Path) -> None:
     world = SmallWorld(log)
     plane = world.plane
     gone = tree(world, "a", tmp_path / "a", b"personal", b"common")
-    holdings = EarlierHoldings(plane.store, plane.configs, plane.runs)
-    eraser = Erasures(plane.store, plane.ledger, holdings, plane.runs, plane.clock)
+    references = EarlierHoldings(plane.store, plane.configs, plane.runs)
+    eraser = Erasures(plane.store, plane.ledger, references, plane.runs, plane.clock)
     work = world.begun("b")
     (tmp_path / "b").mkdir()
     (tmp_path / "b" / "file").write_bytes(b"common")
