@@ -14,7 +14,7 @@ from ro_platform.access.identity import Credentials, ProcessIdentity
 from ro_platform.access.keys import access_key, launch_key, launch_verifiers
 from ro_platform.access.policy import Access
 from ro_platform.access.tokens import Tokens
-from ro_platform.admin.administration import Administration, Rooms
+from ro_platform.admin.administration import Administration, Dependencies
 from ro_platform.admin.directives import Directives
 from ro_platform.admin.intents import require_free, require_free_key
 from ro_platform.admin.pauses import Pauses
@@ -40,6 +40,7 @@ from ro_platform.gates.revocation import Revocations
 from ro_platform.kernel.clock import Clock, moment_of, system_clock
 from ro_platform.kernel.identity import admin_event_id
 from ro_platform.kernel.signing import SigningKey
+from ro_platform.ledger import names
 from ro_platform.ledger.addresses import SqliteLedger, ledger_at
 from ro_platform.ledger.backends.base import LedgerBackend
 from ro_platform.ledger.backends.memory import MemoryLedgerBackend
@@ -47,7 +48,6 @@ from ro_platform.ledger.drafted import DraftLedger, require_governed
 from ro_platform.ledger.entry import EntryDraft, body_of
 from ro_platform.ledger.events import admin_event_draft
 from ro_platform.ledger.log import Ledger
-from ro_platform.ledger.names import intent_key
 from ro_platform.ledger.reader import LedgerReader
 from ro_platform.runs.archive import Archive
 from ro_platform.runs.audit import Audit
@@ -62,10 +62,10 @@ from ro_platform.runs.drafts import (
 from ro_platform.runs.erasure import Erasures
 from ro_platform.runs.external import ExternalArtifacts
 from ro_platform.runs.history import AttemptHistory
-from ro_platform.runs.holdings import Holdings
 from ro_platform.runs.lookup import Lookup
 from ro_platform.runs.plan import Admission, RunPlanner
 from ro_platform.runs.publication import Publication
+from ro_platform.runs.references import BlobReferences
 from ro_platform.runs.registry import RunRegistry
 from ro_platform.runs.related import concerning
 from ro_platform.runs.scope import RunScope
@@ -227,10 +227,12 @@ class Plane:
         attempts = AttemptHistory(ledger, actor=DAGSTER_ACTOR)
         publish = DraftPublication if draft else Publication
         publication = publish(store, ledger, guard, runs)
-        holdings = Holdings(store, configs, runs)
+        references = BlobReferences(store, configs, runs)
         revocations = Revocations(ledger)
-        erasures = Erasures(store, ledger, holdings, runs, clock)
-        rooms = Rooms(store, ledger, configs, guard, revocations, runs, erasures, access, clock)
+        erasures = Erasures(store, ledger, references, runs, clock)
+        rooms = Dependencies(
+            store, ledger, configs, guard, revocations, runs, erasures, access, clock
+        )
         return cls(
             store=store,
             ledger=ledger,
@@ -254,7 +256,7 @@ class Plane:
             admission=Admission(guard, gates, runs, attempts),
             planner=RunPlanner(store, guard),
             lookup=Lookup(store, ledger, runs, guard),
-            audit=Audit(store, ledger, configs, runs, holdings),
+            audit=Audit(store, ledger, configs, runs, references),
             erasures=erasures,
             archive=Archive(store, ledger),
             tracer=Tracer(ledger),
@@ -308,7 +310,7 @@ class Plane:
         require_free_key(key)
 
         def build(log: LedgerReader) -> list[EntryDraft]:
-            known = log.find(intent_key(admin_event_id(action.value, key)))
+            known = log.find(names.intent_key(admin_event_id(action.value, key)))
             first = body_of(known, AdminEvent).observed_at_utc if known else None
             draft = admin_event_draft(
                 action,

@@ -19,7 +19,7 @@ _FIELDS = ("environment", "workload", "stream")
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class PolicyFinding:
     """One thing that is wrong. ``code`` is alone, nobody, no-admin, no-person, alike or duplicate;
     ``actor`` is whom it concerns, if one."""
 
@@ -28,7 +28,7 @@ class Finding:
     actor: str | None = None
 
 
-def findings(policy: AccessPolicy, *, environment: str) -> tuple[Finding, ...]:
+def findings(policy: AccessPolicy, *, environment: str) -> tuple[PolicyFinding, ...]:
     """Everything that is wrong with a policy, in this environment; empty for one that may be
     published. Pure."""
     return (
@@ -47,16 +47,16 @@ def overlap(one: Scope, other: Scope) -> bool:
     return all(a is None or b is None or a == b for a, b in pairs)
 
 
-def _duplicates(policy: AccessPolicy) -> Iterator[Finding]:
+def _duplicates(policy: AccessPolicy) -> Iterator[PolicyFinding]:
     for number, binding in enumerate(policy.bindings):
         if policy.bindings.index(binding) < number:
             words = f"{binding.actor} is given {said(binding)} twice."
-            yield Finding("duplicate", words, binding.actor)
+            yield PolicyFinding("duplicate", words, binding.actor)
     if len(set(policy.four_eyes)) < len(policy.four_eyes):
-        yield Finding("duplicate", "four_eyes names an action twice.")
+        yield PolicyFinding("duplicate", "four_eyes names an action twice.")
 
 
-def _alone(policy: AccessPolicy) -> Iterator[Finding]:
+def _alone(policy: AccessPolicy) -> Iterator[PolicyFinding]:
     """Actors who could propose something and approve it, in one place."""
     proposing, approving = _proposing(policy), _approving(policy)
     for actor in sorted({binding.actor for binding in policy.bindings}):
@@ -68,10 +68,10 @@ def _alone(policy: AccessPolicy) -> Iterator[Finding]:
         )
         if pair := next(pairs, None):
             words = f"{actor} could propose (as {said(pair[0])}) and approve ({said(pair[1])})."
-            yield Finding("alone", words, actor)
+            yield PolicyFinding("alone", words, actor)
 
 
-def _unapproved(policy: AccessPolicy) -> Iterator[Finding]:
+def _unapproved(policy: AccessPolicy) -> Iterator[PolicyFinding]:
     """Proposers in whose scope is a place where nobody else may approve."""
     approving = _approving(policy)
     seen: set[tuple[str, Scope]] = set()
@@ -82,10 +82,10 @@ def _unapproved(policy: AccessPolicy) -> Iterator[Finding]:
         others = [one.scope for one in approving if one.actor != asks.actor]
         if place := _uncovered(asks.scope, others):
             words = f"nobody could approve what {asks.actor} proposes as {said(asks)}, {place}."
-            yield Finding("nobody", words, asks.actor)
+            yield PolicyFinding("nobody", words, asks.actor)
 
 
-def _headless(policy: AccessPolicy, environment: str) -> Iterator[Finding]:
+def _headless(policy: AccessPolicy, environment: str) -> Iterator[PolicyFinding]:
     """Whether nobody could change the policy any more."""
     target = Target(POLICY_CONFIG, environment=environment)
     able = (
@@ -95,25 +95,25 @@ def _headless(policy: AccessPolicy, environment: str) -> Iterator[Finding]:
     )
     if not any(able):
         words = f"nobody is admin in the environment {environment}: nobody could change the policy."
-        yield Finding("no-admin", words)
+        yield PolicyFinding("no-admin", words)
 
 
-def _no_persons(policy: AccessPolicy) -> Iterator[Finding]:
+def _no_persons(policy: AccessPolicy) -> Iterator[PolicyFinding]:
     """Services that could approve: whoever runs one could be its second person."""
     approvers = {one.actor: one for one in _approving(policy) if not is_person(one.actor)}
     for actor, binding in sorted(approvers.items()):
         words = f"{actor} could approve ({said(binding)}), and is not a person."
-        yield Finding("no-person", words, actor)
+        yield PolicyFinding("no-person", words, actor)
 
 
-def _alike(policy: AccessPolicy) -> Iterator[Finding]:
+def _alike(policy: AccessPolicy) -> Iterator[PolicyFinding]:
     """Actors told apart by upper and lower case alone: the sign-in of one person can give both."""
     seen: dict[str, str] = {}
     for actor in sorted({binding.actor for binding in policy.bindings}):
         other = seen.setdefault(actor.lower(), actor)
         if other != actor:
             words = f"{other} and {actor} differ in upper and lower case alone."
-            yield Finding("alike", words, actor)
+            yield PolicyFinding("alike", words, actor)
 
 
 def _proposing(policy: AccessPolicy) -> Sequence[RoleBinding]:

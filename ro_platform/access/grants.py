@@ -13,9 +13,9 @@ from datetime import timedelta
 
 from pydantic import ValidationError
 
+from ro_platform import errors
 from ro_platform.contracts.access import LaunchGrant, SignedGrant
 from ro_platform.contracts.base import contract_error
-from ro_platform.errors import GrantRefusedError, RunOperateError
 from ro_platform.kernel.canonical import canonical_bytes
 from ro_platform.kernel.clock import Clock, moment_of, utc_text
 from ro_platform.kernel.signing import SigningKey, VerifierKey
@@ -97,7 +97,7 @@ class Grants:
         try:
             signed = SignedGrant.from_json(text, where="the tag ro/grant")
             signature = bytes.fromhex(signed.signature)
-        except (RunOperateError, ValueError):
+        except (errors.RunOperateError, ValueError):
             raise _refused("cannot be read") from None
         data = _signed_bytes(signed.grant)
         for key in self._trusted():
@@ -111,10 +111,10 @@ def _signed_bytes(grant: LaunchGrant) -> bytes:
     return _DOMAIN + canonical_bytes(grant)
 
 
-def _refused(why: str, grant: LaunchGrant | None = None) -> GrantRefusedError:
-    return GrantRefusedError(
+def _refused(why: str, grant: LaunchGrant | None = None) -> errors.GrantRefusedError:
+    return errors.GrantRefusedError(
         f"The launch grant {why}.",
-        next_step="Launch again through the authenticated face, or with RO_TOKEN set.",
+        next_step="Launch again through the authenticated gateway, or with RO_TOKEN set.",
         actor=grant and grant.actor,
         environment=grant and grant.environment,
         launch_digest=grant and grant.launch_digest,

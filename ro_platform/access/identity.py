@@ -20,10 +20,10 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 
+from ro_platform import errors
 from ro_platform.access.policy import Access, Target
 from ro_platform.access.tokens import Authenticated, Tokens
 from ro_platform.contracts.access import Action
-from ro_platform.errors import NotAuthenticatedError
 from ro_platform.kernel.signing import SigningKey, VerifierKey
 
 _ACTING: ContextVar[str | None] = ContextVar("ro_acting", default=None)
@@ -39,7 +39,7 @@ def acting_as(actor: str | None) -> Iterator[None]:
         _ACTING.reset(before)
 
 
-def acting() -> str | None:
+def current_actor() -> str | None:
     """The actor whose request this is, as authentication said; None outside of any request."""
     return _ACTING.get()
 
@@ -91,7 +91,7 @@ class ProcessIdentity:
             return self._tokens.authenticate(self._token)
         if self._access.in_force is None:
             return None
-        raise NotAuthenticatedError(
+        raise errors.NotAuthenticatedError(
             "An access policy is in force, and this process has no token.",
             next_step="Set RO_TOKEN to a token of yours; an admin issues one with `ro token "
             "issue`.",

@@ -12,7 +12,7 @@ import secrets
 from collections.abc import Sequence
 from pathlib import Path
 
-from ro_platform.errors import InvalidInputError, RunOperateError, SettingsError
+from ro_platform import errors
 from ro_platform.kernel.files import create_secret_file, read_secret_file, read_text
 from ro_platform.kernel.signing import SigningKey, VerifierKey, create_key_file
 
@@ -48,7 +48,7 @@ def launch_key(path: Path, name: str) -> SigningKey:
     if not _is_there(path):
         try:
             return create_key_file(path, name)
-        except SettingsError:
+        except errors.SettingsError:
             if not _is_there(path):
                 raise  # and otherwise somebody else made it meanwhile, and theirs stands
     return _launch_key(path)
@@ -62,7 +62,7 @@ def launch_verifiers(path: Path) -> Sequence[VerifierKey]:
         return (VerifierKey.parse(read_text(public, _MAX_FILE_BYTES).removesuffix("\n")),)
     except FileNotFoundError:
         return (_launch_key(path).verifier,) if _is_there(path) else ()
-    except (OSError, UnicodeDecodeError, RunOperateError):
+    except (OSError, UnicodeDecodeError, errors.RunOperateError):
         raise _unusable(public, "is not the public half of a launch key") from None
 
 
@@ -70,7 +70,7 @@ def _launch_key(path: Path) -> SigningKey:
     text = _read(path, "launch key")
     try:
         return SigningKey.parse(text)
-    except InvalidInputError:
+    except errors.InvalidInputError:
         raise _unusable(path, "holds no launch key") from None
 
 
@@ -103,8 +103,8 @@ def _text(key: bytes) -> str:
     return f"{_PREFIX}{key.hex()}"
 
 
-def _unusable(path: Path, why: str) -> SettingsError:
-    return SettingsError(
+def _unusable(path: Path, why: str) -> errors.SettingsError:
+    return errors.SettingsError(
         f"The key file {path} {why}.",
         next_step="Put back the file of this deployment, or name its place in RO_ACCESS_KEY or "
         "RO_LAUNCH_KEY.",

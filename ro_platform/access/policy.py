@@ -13,20 +13,15 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
+from ro_platform import errors
 from ro_platform.access.roles import ALWAYS_FOUR_EYES, actions_of
 from ro_platform.contracts.access import AccessPolicy, Action, RoleBinding, Scope
-from ro_platform.errors import (
-    AccessDeniedError,
-    ConflictError,
-    NotAuthenticatedError,
-    NotFoundError,
-)
 
 
 def with_binding(policy: AccessPolicy, binding: RoleBinding) -> AccessPolicy:
     """The policy with one binding more. Raises :class:`ConflictError` if it is there already."""
     if binding in policy.bindings:
-        raise ConflictError(
+        raise errors.ConflictError(
             f"{binding.actor} has that role within that scope already.",
             next_step="See `ro access show`.",
             actor=binding.actor,
@@ -38,7 +33,7 @@ def with_binding(policy: AccessPolicy, binding: RoleBinding) -> AccessPolicy:
 def without_binding(policy: AccessPolicy, binding: RoleBinding) -> AccessPolicy:
     """The policy with one binding less. Raises :class:`NotFoundError` if it is not there."""
     if binding not in policy.bindings:
-        raise NotFoundError(
+        raise errors.NotFoundError(
             f"{binding.actor} does not have the role {binding.role} within exactly that scope.",
             next_step="See `ro access show`, and name the scope as it stands there.",
             actor=binding.actor,
@@ -115,7 +110,7 @@ class Access:
     def decide(self, actor: str | None, action: Action, target: Target) -> Decision:
         """Whether the actor may do that. Raises :class:`NotAuthenticatedError` for nobody."""
         if actor is None:
-            raise NotAuthenticatedError(
+            raise errors.NotAuthenticatedError(
                 f"{action} on {target.name} needs somebody who does it.",
                 next_step="Sign in, or set RO_TOKEN to a token of yours.",
             )
@@ -128,7 +123,7 @@ class Access:
         """The decision, if it is yes. Raises :class:`AccessDeniedError` with its reason."""
         decision = self.decide(actor, action, target)
         if not decision.allowed:
-            raise AccessDeniedError(
+            raise errors.AccessDeniedError(
                 f"{decision.actor} may not {action} {target.name}: {decision.why}",
                 next_step="`ro access explain` says what would allow it; an admin grants roles.",
                 actor=decision.actor,

@@ -1,4 +1,4 @@
-"""The entry that says that somebody was refused: one draft for commands, the face and launches.
+"""The entry that says that somebody was refused: one draft for commands, the gateway and launches.
 
 What a stranger sent may be in its words, so they are cut to one line of a limited length, and the
 operation to a name.
@@ -13,15 +13,15 @@ from ro_platform.contracts.access import AccessRefused
 from ro_platform.contracts.attempt import CorrelationIds
 from ro_platform.contracts.ledger import EntryKind
 from ro_platform.kernel.clock import utc_text
+from ro_platform.ledger import names
 from ro_platform.ledger.entry import EntryDraft
 from ro_platform.ledger.log import Ledger
-from ro_platform.ledger.names import access_subject
 
 _MOST_WORDS = 1000
 _MOST_NAME = 128
 
 
-def refusal_draft(
+def access_refusal_draft(
     *,
     operation: str,
     actor: str | None,
@@ -48,7 +48,7 @@ def refusal_draft(
     )
     return EntryDraft(
         EntryKind.ACCESS_REFUSED,
-        subject or access_subject(actor or source),
+        subject or names.access_subject(actor or source),
         actor or by,
         body,
         key=key,

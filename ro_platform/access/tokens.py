@@ -24,22 +24,17 @@ from hashlib import sha256
 
 from pydantic import ValidationError
 
+from ro_platform import errors
 from ro_platform.access.policy import POLICY_CONFIG, Access
 from ro_platform.contracts.access import Action, TokenIssued, TokenRevoked
 from ro_platform.contracts.base import contract_error
 from ro_platform.contracts.ledger import EntryKind, LedgerEntry
-from ro_platform.errors import (
-    AccessDeniedError,
-    InvalidInputError,
-    NotAuthenticatedError,
-    NotFoundError,
-)
 from ro_platform.kernel.canonical import canonical_bytes
 from ro_platform.kernel.clock import Clock, moment_of, utc_text
+from ro_platform.ledger import names
 from ro_platform.ledger.backends.base import Row
-from ro_platform.ledger.entry import EntryDraft, body_of, checked, sealed
+from ro_platform.ledger.entry import EntryDraft, body_of, decode_entry, encode_entry
 from ro_platform.ledger.log import Ledger
-from ro_platform.ledger.names import config_version_name, token_end_key, token_name
 from ro_platform.ledger.reader import LedgerReader
 
 
@@ -86,8 +81,10 @@ def revocation(token_id: str, reason: str, actor: str) -> EntryDraft:
         body = TokenRevoked(token_id=token_id, reason=reason)
     except ValidationError as error:
         raise contract_error(error, kind="TokenRevoked", where="token revoke") from None
-    subject = token_name(token_id)
-    return EntryDraft(EntryKind.TOKEN_REVOKED, subject, actor, body, key=token_end_key(token_id))
+    subject = names.token_name(token_id)
+    return EntryDraft(
+        EntryKind.TOKEN_REVOKED, subject, actor, body, key=names.token_end_key(token_id)
+    )
 
 
 def is_token_id(text: str) -> bool:
@@ -105,9 +102,9 @@ def _decoy() -> Row:
         reason="the token that nobody has",
     )
     draft = EntryDraft(
-        EntryKind.TOKEN_ISSUED, token_name("none"), "SYSTEM::nobody", body, key="none"
+        EntryKind.TOKEN_ISSUED, names.token_name("none"), "SYSTEM::nobody", body, key="none"
     )
-    return sealed(draft, 0, body.expires_at_utc)[1]
+    return encode_entry(draft, 0, body.expires_at_utc)[1]
 
 
 DECOY = _decoy()
@@ -212,7 +209,7 @@ class Tokens:
         entry = self._entry(token_id)
         while renewed := body_of(entry, TokenIssued).renews:
             entry = self._entry(renewed)
-        first = self._ledger.find(config_version_name(POLICY_CONFIG, 1))
+        first = self._ledger.find(names.config_version_name(POLICY_CONFIG, 1))
         return entry.actor if first is not None and first.seq < entry.seq else None
 
     def authenticate(self, text: str) -> Authenticated:
@@ -228,12 +225,12 @@ class Tokens:
         token_id, secret = match.groups()
         issued, revoked = self._ledger.latest_of(
             [
-                (EntryKind.TOKEN_ISSUED, token_name(token_id)),
-                (EntryKind.TOKEN_REVOKED, token_name(token_id)),
+                (EntryKind.TOKEN_ISSUED, names.token_name(token_id)),
+                (EntryKind.TOKEN_REVOKED, names.token_name(token_id)),
             ]
         )
         # An unknown id is compared with a token that nobody has: the same work, the same answer.
-        entry = issued or checked(DECOY)
+        entry = issued or decode_entry(DECOY)
         body = body_of(entry, TokenIssued)
         right = self._verifier(token_id, body.holder, body.expires_at_utc, secret)
         genuine = hmac.compare_digest(right, body.verifier)
@@ -283,7 +280,7 @@ class Tokens:
     ) -> tuple[IssuedToken, EntryDraft]:
         """A token that nobody has yet, and what is recorded of it."""
         if not timedelta(0) < lifetime <= MAX_LIFETIME:
-            raise InvalidInputError(
+            raise errors.InvalidInputError(
                 f"A token is good for up to {MAX_LIFETIME.days} days, and not for {lifetime}.",
                 next_step="Renew it before it has expired: `ro token renew`.",
             )
@@ -301,7 +298,7 @@ class Tokens:
             )
         except ValidationError as error:
             raise contract_error(error, kind="TokenIssued", where="token issue") from None
-        subject = token_name(token_id)
+        subject = names.token_name(token_id)
         draft = EntryDraft(EntryKind.TOKEN_ISSUED, subject, actor, body, key=subject)
         return IssuedToken(f"ro1_{token_id}_{secret}", token_id, expires), draft
 
@@ -312,9 +309,9 @@ class Tokens:
         return moment_of(expires) - moment_of(entry.recorded_at_utc)
 
     def _entry(self, token_id: str) -> LedgerEntry:
-        entry = self._ledger.find(token_name(token_id)) if is_token_id(token_id) else None
+        entry = self._ledger.find(names.token_name(token_id)) if is_token_id(token_id) else None
         if entry is None:
-            raise NotFoundError(
+            raise errors.NotFoundError(
                 f"there is no token {token_id[:40]!r}.",
                 next_step="`ro token list` prints the ids of all tokens.",
             )
@@ -340,23 +337,23 @@ def _base64(data: bytes) -> str:
     return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
 
 
-def _no_recovery(why: str) -> AccessDeniedError:
-    return AccessDeniedError(
+def _no_recovery(why: str) -> errors.AccessDeniedError:
+    return errors.AccessDeniedError(
         f"There is nothing to recover: {why}.",
         next_step="An admin issues tokens with `ro token issue`.",
     )
 
 
-def _unknown() -> NotAuthenticatedError:
-    return NotAuthenticatedError(
+def _unknown() -> errors.NotAuthenticatedError:
+    return errors.NotAuthenticatedError(
         "That is no token of this deployment.",
         next_step="Check that it is whole, and that RO_ACCESS_KEY is the deployment's; an admin "
         "issues a new one with `ro token issue`.",
     )
 
 
-def _refused(why: str, body: TokenIssued) -> NotAuthenticatedError:
-    return NotAuthenticatedError(
+def _refused(why: str, body: TokenIssued) -> errors.NotAuthenticatedError:
+    return errors.NotAuthenticatedError(
         f"The token {body.token_id} of {body.holder} {why}.",
         next_step="An admin issues a new one with `ro token issue`.",
         token_id=body.token_id,

@@ -5,10 +5,10 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import Any, ClassVar, Generic, TypeVar
 
+from ro_platform import errors
 from ro_platform.access.policy import Target
 from ro_platform.admin.intents import Intent
 from ro_platform.contracts import Action, AdminActionType, AdminRequest, Contract, JsonObject
-from ro_platform.errors import ContractError
 from ro_platform.kernel.canonical import canonical_bytes
 from ro_platform.ledger.reader import LedgerReader
 
@@ -32,8 +32,8 @@ class AdminAction(ABC, Generic[P]):
         where = f"{self.action_type} parameters"
         try:
             return self.parameters.from_json(canonical_bytes(request.parameters), where=where)
-        except ContractError as error:
-            raise ContractError(
+        except errors.ContractError as error:
+            raise errors.ContractError(
                 error.message,
                 next_step=f"`ro admin {typed(self.action_type)} --help` says what it takes.",
             ) from None

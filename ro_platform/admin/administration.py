@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
+from ro_platform import errors
 from ro_platform.access.policy import Access, Target
 from ro_platform.admin.action import AdminAction
 from ro_platform.admin.approvals import SecondPeople
@@ -27,7 +28,6 @@ from ro_platform.artifacts.store import ArtifactStore
 from ro_platform.config.policies import policy_of
 from ro_platform.config.versions import ConfigVersions
 from ro_platform.contracts import Action
-from ro_platform.errors import RunOperateError
 from ro_platform.gates.guard import Guard
 from ro_platform.gates.revocation import Revocations
 from ro_platform.kernel.clock import Clock
@@ -37,7 +37,7 @@ from ro_platform.runs.registry import RunRegistry
 
 
 @dataclass(frozen=True)
-class Rooms:
+class Dependencies:
     """What the actions are done with."""
 
     store: ArtifactStore
@@ -57,14 +57,14 @@ class Reconciled:
 
     intent: Intent
     outcome: Outcome | None = None
-    error: RunOperateError | None = None
+    error: errors.RunOperateError | None = None
 
 
 @dataclass(frozen=True)
 class Administration:
     """The service with the actions that this process can do, and what they leave."""
 
-    rooms: Rooms
+    rooms: Dependencies
     pauses: Pauses
     channels: Channels
     retentions: Retentions
@@ -72,7 +72,7 @@ class Administration:
     directives: Directives
 
     @classmethod
-    def of(cls, rooms: Rooms) -> Administration:
+    def of(cls, rooms: Dependencies) -> Administration:
         """Everything that needs no orchestrator."""
         ledger, clock = rooms.ledger, rooms.clock
         retentions = Retentions(ledger, clock)
@@ -100,7 +100,7 @@ class Administration:
             try:
                 self._require_reconciler(actor, intent)
                 outcome = self.service.complete(intent, by=actor)
-            except RunOperateError as error:
+            except errors.RunOperateError as error:
                 yield Reconciled(intent, error=error)
             else:
                 yield Reconciled(intent, outcome)
@@ -124,7 +124,7 @@ class Administration:
         return replace(self, service=service, directives=self.directives.over(service))
 
 
-def _actions(rooms: Rooms, retentions: Retentions) -> list[AdminAction[Any]]:
+def _actions(rooms: Dependencies, retentions: Retentions) -> list[AdminAction[Any]]:
     ledger, artifacts = rooms.ledger, Artifacts(rooms.ledger, rooms.runs)
     return [
         PauseAction(ledger),

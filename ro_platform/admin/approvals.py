@@ -30,8 +30,8 @@ from ro_platform.contracts import (
     LedgerEntry,
     RoleBinding,
 )
+from ro_platform.ledger import names
 from ro_platform.ledger.entry import body_of
-from ro_platform.ledger.names import config_subject, directive_name
 from ro_platform.ledger.reader import LedgerReader
 
 _POLICY_ACTIONS = (
@@ -90,7 +90,7 @@ class SecondPeople:
         return any(actor not in _givers(binding, versions, log) for binding in own)
 
     def _versions(self, log: LedgerReader) -> Iterator[tuple[LedgerEntry, AccessPolicy]]:
-        subject = config_subject(POLICY_CONFIG)
+        subject = names.config_subject(POLICY_CONFIG)
         for entry in log.scan(kind=EntryKind.CONFIG_PUBLISHED, subject=subject):
             yield entry, self._policy(body_of(entry, ConfigPublished).version.digest)
 
@@ -115,7 +115,7 @@ def _authors(entry: LedgerEntry, log: LedgerReader) -> set[str]:
         return authors
     authors.add(event.actor)
     if event.authority and event.authority.directive_id:
-        subject = directive_name(event.authority.directive_id)
+        subject = names.directive_name(event.authority.directive_id)
         moves = log.scan(kind=EntryKind.DIRECTIVE_MOVED, subject=subject, limit=1)
         authors |= {move.actor for move in moves}
     return authors

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from ro_platform import errors
 from ro_platform.access.policy import POLICY_CONFIG
 from ro_platform.contracts import AdminAuthority, ConfigPublished, EntryKind
-from ro_platform.errors import ConflictError
+from ro_platform.ledger import names
 from ro_platform.ledger.entry import body_of
-from ro_platform.ledger.names import config_subject
 from ro_platform.ledger.reader import LedgerReader
 
 
@@ -21,10 +21,10 @@ def authority_by(policy: str | None, directive_id: str | None = None) -> AdminAu
 def require_same_policy(policy: str | None, log: LedgerReader) -> None:
     """Raise :class:`ConflictError` where the policy that decided, by its digest, is not ``log``'s
     any more."""
-    entry = log.latest(EntryKind.CONFIG_PUBLISHED, config_subject(POLICY_CONFIG))
+    entry = log.latest(EntryKind.CONFIG_PUBLISHED, names.config_subject(POLICY_CONFIG))
     found = body_of(entry, ConfigPublished).version.digest if entry else None
     if found != policy:
-        raise ConflictError(
+        raise errors.ConflictError(
             "The access policy changed since this was decided, so nothing was done.",
             next_step="Ask for it again.",
         )

@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
 from typing import Any
 
+from ro_platform import errors
 from ro_platform.access.policy import Access
 from ro_platform.admin.action import AdminAction
 from ro_platform.admin.approvals import SecondPeople
@@ -34,17 +35,11 @@ from ro_platform.contracts import (
     DirectiveStatus,
     EntryKind,
 )
-from ro_platform.errors import (
-    AccessDeniedError,
-    DirectiveRefusedError,
-    EntryConflictError,
-    RunOperateError,
-)
 from ro_platform.kernel.clock import Clock, utc_text
 from ro_platform.kernel.identity import directive_id
+from ro_platform.ledger import names
 from ro_platform.ledger.entry import EntryDraft
 from ro_platform.ledger.log import Ledger
-from ro_platform.ledger.names import directive_name
 from ro_platform.ledger.reader import LedgerReader
 
 LIFETIME = timedelta(hours=24)
@@ -96,7 +91,7 @@ class Directives:
         expires = utc_text(self._clock() + lasts)
 
         def build(log: LedgerReader) -> Sequence[EntryDraft]:
-            if log.latest(EntryKind.DIRECTIVE_MOVED, directive_name(name)):
+            if log.latest(EntryKind.DIRECTIVE_MOVED, names.directive_name(name)):
                 return []
             before = self._service.action(request.action_type).before(request, log)
             move = DirectiveMoved(
@@ -113,7 +108,7 @@ class Directives:
         self._ledger.append_with(build)
         found = self.get(name)
         if found.request != request or found.proposer != actor:
-            raise EntryConflictError(
+            raise errors.EntryConflictError(
                 f"The key {key!r} is that of another directive: {name}.",
                 next_step="Give another key; the same key is the same proposal.",
             )
@@ -178,9 +173,9 @@ class Directives:
         approved = Approved(name, lambda log: self._require_standing(name, log))
         try:
             outcome = self._service.perform_approved(
-                found.request, actor=actor, key=directive_name(name), approved=approved
+                found.request, actor=actor, key=names.directive_name(name), approved=approved
             )
-        except RunOperateError as error:
+        except errors.RunOperateError as error:
             self._settle(name, actor, error)
             raise
         self._standing.record_outcome(found, outcome, actor=actor)
@@ -229,7 +224,7 @@ class Directives:
         try:
             action = self._action(found)
             target = action.target(found.request, access.environment)
-        except RunOperateError:
+        except errors.RunOperateError:
             return False  # this process cannot say what it is about
         return access.decide(actor, action.right(found.request), target).allowed
 
@@ -244,7 +239,7 @@ class Directives:
         try:
             self._access.require(found.proposer, action.right(found.request), target)
             self._second.require(found, found.approver, action, log)
-        except AccessDeniedError as error:
+        except errors.AccessDeniedError as error:
             raise refused_move(found, f"its approval does not stand: {error.message}") from None
         if found.approved_digest != self._state(found.request, log):
             raise refused_move(found, "its approval is stale: what it would change has changed")
@@ -270,22 +265,24 @@ class Directives:
 
         try:
             self._ledger.append_with(build)
-        except AccessDeniedError as error:
+        except errors.AccessDeniedError as error:
             raise self._service.refused(found.request, actor, error) from None
         return self.get(name)
 
-    def _settle(self, name: str, actor: str, error: RunOperateError) -> None:
+    def _settle(self, name: str, actor: str, error: errors.RunOperateError) -> None:
         """After an execution that raised: the end it has, if it has one."""
         found = self.get(name)
         outcome = self._standing.outcome(found)
         if outcome:
             self._standing.record_outcome(found, outcome, actor=actor)
-        elif found.status is DirectiveStatus.APPROVED and isinstance(error, DirectiveRefusedError):
+        elif found.status is DirectiveStatus.APPROVED and isinstance(
+            error, errors.DirectiveRefusedError
+        ):
             self._standing.record_end(found, DirectiveStatus.FAILED, error.message, actor=actor)
 
     def _require_policy(self) -> None:
         if self._access.in_force is None:
-            raise DirectiveRefusedError(
+            raise errors.DirectiveRefusedError(
                 "In the single-user mode there is no second person who could approve.",
                 next_step="Do it with `ro admin`, or publish an access policy first.",
             )

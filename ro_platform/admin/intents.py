@@ -13,6 +13,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from ro_platform import errors
 from ro_platform.contracts import (
     AdminActionType,
     AdminAuthority,
@@ -23,35 +24,29 @@ from ro_platform.contracts import (
     JsonObject,
 )
 from ro_platform.contracts.base import contract_error
-from ro_platform.errors import EntryConflictError, InvalidInputError
 from ro_platform.kernel.canonical import canonical_bytes
 from ro_platform.kernel.clock import Clock, utc_text
 from ro_platform.kernel.digest import sha256_hex
 from ro_platform.kernel.identity import admin_event_id
+from ro_platform.ledger import names
 from ro_platform.ledger.entry import EntryDraft
-from ro_platform.ledger.names import (
-    INTENTS,
-    PAUSES,
-    action_refusal_event_key,
-    action_subject,
-    channel_subject,
-    directive_name,
-    intent_key,
-    outcome_key,
-    retention_subject,
-)
 from ro_platform.ledger.reader import LedgerReader
 
 INTENDED, DONE, FAILED, REFUSED = "intended", "done", "failed", "refused"
-_OWN_KEYS = (directive_name.head, action_refusal_event_key.head)
-_FACTS = (PAUSES, channel_subject.head, retention_subject.head, action_subject.head)
+_OWN_KEYS = (names.directive_name.head, names.action_refusal_event_key.head)
+_FACTS = (
+    names.PAUSES,
+    names.channel_subject.head,
+    names.retention_subject.head,
+    names.action_subject.head,
+)
 
 
 def require_free_key(key: str) -> None:
     """Raise :class:`InvalidInputError` for a key under which only this room records: another event
     would be taken for the execution of a directive, or hide a refusal."""
     if key.startswith(_OWN_KEYS):
-        raise InvalidInputError(
+        raise errors.InvalidInputError(
             f"The key {key!r} is one that directives and refusals have.",
             next_step="Give another key, or none.",
             key=key,
@@ -61,7 +56,7 @@ def require_free_key(key: str) -> None:
 def require_free(subject: str) -> None:
     """Raise :class:`InvalidInputError` for a subject about which only the service records."""
     if subject.startswith(_FACTS):
-        raise InvalidInputError(
+        raise errors.InvalidInputError(
             f"What is recorded about {subject!r} is a fact, which only an action can change.",
             next_step="Do it with `ro admin`, or record the event about another subject.",
         )
@@ -112,7 +107,7 @@ class Intent:
     def require_same(self, request: AdminRequest, actor: str) -> None:
         """Raise :class:`EntryConflictError` unless this is what that actor asked for."""
         if self.request != request or self.event.actor != actor:
-            raise EntryConflictError(
+            raise errors.EntryConflictError(
                 f"The key {self.event.key!r} is that of another request: {self.event.action_type} "
                 f"of {', '.join(self.event.targets)} by {self.event.actor}.",
                 next_step="Give another key; the same key is the same request, done once.",
@@ -122,7 +117,7 @@ class Intent:
 
     def is_closed(self, log: LedgerReader) -> bool:
         """Whether the outcome is on record."""
-        return log.find(outcome_key(self.event_id)) is not None
+        return log.find(names.outcome_key(self.event_id)) is not None
 
     def may_begin(self, log: LedgerReader) -> bool:
         """See :class:`~ro_platform.ledger.events.Commission`."""
@@ -135,13 +130,13 @@ class Intent:
         self, after: JsonObject, *, subject: str | None = None, mentions: Sequence[str] = ()
     ) -> EntryDraft:
         """The outcome ``done``, with what is so after it."""
-        subject = subject or action_subject(self.event.action_type)
+        subject = subject or names.action_subject(self.event.action_type)
         return self._outcome(DONE, after, subject, mentions)
 
     def failure(self, code: str, words: str) -> EntryDraft:
         """The outcome ``failed``. It is never about a state's subject: nothing changed."""
         after: JsonObject = {"error_code": code, "error": words}
-        return self._outcome(FAILED, after, action_subject(self.event.action_type), ())
+        return self._outcome(FAILED, after, names.action_subject(self.event.action_type), ())
 
     def _outcome(
         self, result: str, after: JsonObject, subject: str, mentions: Sequence[str]
@@ -151,11 +146,11 @@ class Intent:
         return EntryDraft(
             kind=EntryKind.ADMIN_EVENT,
             subject=subject,
-            key=outcome_key(self.event_id),
+            key=names.outcome_key(self.event_id),
             actor=self.by,
             body=self.event.model_copy(update=changes),
             correlation_ids=self.correlation_ids,
-            mentions=(intent_key(self.event_id), *self.concerned, *mentions),
+            mentions=(names.intent_key(self.event_id), *self.concerned, *mentions),
         )
 
 
@@ -173,15 +168,15 @@ def intent_draft(
     event = _event(request, actor, key, moment, INTENDED, before, authority)
     return EntryDraft(
         kind=EntryKind.ADMIN_EVENT,
-        subject=action_subject(event.action_type),
-        key=intent_key(event.admin_event_id),
+        subject=names.action_subject(event.action_type),
+        key=names.intent_key(event.admin_event_id),
         actor=actor,
         body=event,
-        mentions=(INTENTS,),
+        mentions=(names.INTENTS,),
     )
 
 
-def refusal_draft(
+def action_refusal_draft(
     request: AdminRequest,
     *,
     actor: str,
@@ -193,13 +188,13 @@ def refusal_draft(
     """The entry of a refusal. Its key names who, what and why, and the day: asked again and again
     on one day under one policy, it is one entry."""
     known = [actor, request.targets, request.parameters, code, authority.policy, moment[:10]]
-    key = action_refusal_event_key(canonical_digest(known))
+    key = names.action_refusal_event_key(canonical_digest(known))
     after: JsonObject = {"error_code": code, "error": words}
     event = _event(request, actor, key, moment, REFUSED, None, authority)
     return EntryDraft(
         kind=EntryKind.ADMIN_EVENT,
-        subject=action_subject(event.action_type),
-        key=intent_key(event.admin_event_id),
+        subject=names.action_subject(event.action_type),
+        key=names.intent_key(event.admin_event_id),
         actor=actor,
         body=event.model_copy(update={"after": after}),
     )

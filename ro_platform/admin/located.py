@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from ro_platform import errors
 from ro_platform.artifacts.addressing import BindingAddress, parse_binding
 from ro_platform.contracts import BoundRef, RunManifest
-from ro_platform.errors import ArtifactNotFoundError, ManifestNotRegisteredError
 from ro_platform.gates.made import artifact_at
 from ro_platform.ledger.reader import LedgerReader
 from ro_platform.runs.registry import RunRegistry
@@ -34,7 +34,7 @@ class Artifacts:
         address = parse_binding(locator)
         ref = artifact_at(self._log, locator) if address else None
         if address is None or ref is None:
-            raise ArtifactNotFoundError(
+            raise errors.ArtifactNotFoundError(
                 f"no artifact is bound as {locator!r}.",
                 next_step="Give a binding's locator (refs/...json): `ro artifact list`.",
                 target=locator,
@@ -47,6 +47,6 @@ class Artifacts:
         for fingerprint in fingerprints:
             try:
                 found.add(self._runs.manifest(fingerprint).workload)
-            except ManifestNotRegisteredError:
+            except errors.ManifestNotRegisteredError:
                 return None
         return found.pop() if len(found) == 1 else None

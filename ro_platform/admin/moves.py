@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ro_platform import errors
 from ro_platform.contracts import (
     AdminRequest,
     DirectiveMoved,
@@ -12,9 +13,8 @@ from ro_platform.contracts import (
     EntryKind,
     LedgerEntry,
 )
-from ro_platform.errors import DirectiveRefusedError
+from ro_platform.ledger import names
 from ro_platform.ledger.entry import EntryDraft, body_of
-from ro_platform.ledger.names import directive_name, move_key
 from ro_platform.ledger.reader import LedgerReader
 from ro_platform.runs.related import concerning
 
@@ -27,8 +27,8 @@ def move_draft(
     """The entry of a move; each state is reached at most once. It concerns whom its action does."""
     draft = EntryDraft(
         kind=EntryKind.DIRECTIVE_MOVED,
-        subject=directive_name(move.directive_id),
-        key=move_key(move.directive_id, move.status),
+        subject=names.directive_name(move.directive_id),
+        key=names.move_key(move.directive_id, move.status),
         actor=actor,
         body=move,
     )
@@ -74,9 +74,9 @@ def require_status(found: DirectiveRecord, *allowed: DirectiveStatus) -> None:
         raise refused_move(found, f"it is {found.status}{more}")
 
 
-def refused_move(found: DirectiveRecord, why: str) -> DirectiveRefusedError:
+def refused_move(found: DirectiveRecord, why: str) -> errors.DirectiveRefusedError:
     """The error for what a directive does not let happen."""
-    return DirectiveRefusedError(
+    return errors.DirectiveRefusedError(
         f"directive {found.directive_id}: {why}.",
         next_step=f"See `ro directive show {found.directive_id}`; propose it again if it is still "
         "wanted.",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ro_platform import errors
 from ro_platform.admin.action import typed
 from ro_platform.admin.intents import FAILED
 from ro_platform.contracts import (
@@ -11,12 +12,6 @@ from ro_platform.contracts import (
     AdminRequest,
     JsonObject,
     LedgerEntry,
-)
-from ro_platform.errors import (
-    OutcomeUnknownError,
-    RunOperateError,
-    SecondPersonRequiredError,
-    error_for,
 )
 from ro_platform.ledger.entry import body_of
 
@@ -61,7 +56,7 @@ def raising(outcome: Outcome) -> Outcome:
     """The outcome, unless it is a failure: then the error that was recorded."""
     if outcome.result != FAILED:
         return outcome
-    kind = error_for(str(outcome.after.get("error_code"))) or RunOperateError
+    kind = errors.error_for(str(outcome.after.get("error_code"))) or errors.RunOperateError
     raise kind(
         str(outcome.after.get("error")),
         next_step="This is the recorded outcome; ask again with another key.",
@@ -69,14 +64,14 @@ def raising(outcome: Outcome) -> Outcome:
     )
 
 
-def may_pass(error: RunOperateError) -> bool:
+def may_pass(error: errors.RunOperateError) -> bool:
     """Whether the intent stays open: the same again may succeed."""
-    return error.retryable or isinstance(error, OutcomeUnknownError)
+    return error.retryable or isinstance(error, errors.OutcomeUnknownError)
 
 
-def second_person(request: AdminRequest) -> SecondPersonRequiredError:
+def second_person(request: AdminRequest) -> errors.SecondPersonRequiredError:
     """The error for what nobody does alone."""
-    return SecondPersonRequiredError(
+    return errors.SecondPersonRequiredError(
         f"{request.action_type} of {', '.join(request.targets)} needs a second person.",
         next_step=f"Propose it: `ro directive propose {typed(request.action_type)} ...`.",
         action=request.action_type.value,

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+from ro_platform import errors
 from ro_platform.contracts import AdminEvent, EntryKind, Pause
-from ro_platform.errors import ContractError, PausedError
 from ro_platform.kernel.canonical import canonical_bytes
+from ro_platform.ledger import names
 from ro_platform.ledger.entry import body_of
-from ro_platform.ledger.names import PAUSES, PLANE, asset_name, consumer_target, workload_target
 from ro_platform.ledger.reader import LedgerReader
 
 STANDING = "standing"
@@ -41,11 +41,11 @@ class Pauses:
         ``assets`` are keys, their parts joined by a slash; ``consumer`` is a stream and the name of
         a consumer of it, and whoever delivers to it asks first. Costs one indexed read.
         """
-        concerned = {PLANE, *map(asset_name, assets)}
+        concerned = {names.PLANE, *map(names.asset_name, assets)}
         if consumer is not None:
-            concerned.add(consumer_target(*consumer))
+            concerned.add(names.consumer_target(*consumer))
         if workload is not None:
-            concerned.add(workload_target(workload))
+            concerned.add(names.workload_target(workload))
         for pause in self.standing():
             if pause.target in concerned:
                 raise paused_error(pause)
@@ -54,12 +54,12 @@ class Pauses:
 def standing_in(log: LedgerReader) -> tuple[Pause, ...]:
     """The pauses that a log says stand, by target. Raises :class:`ContractError` for an entry about
     them that lists none: damage lets nothing start."""
-    entry = log.latest(EntryKind.ADMIN_EVENT, PAUSES)
+    entry = log.latest(EntryKind.ADMIN_EVENT, names.PAUSES)
     if entry is None:
         return ()
     listed = (body_of(entry, AdminEvent).after or {}).get(STANDING)
     if not isinstance(listed, list):
-        raise ContractError(
+        raise errors.ContractError(
             f"Entry {entry.seq} is about what stands paused, and does not list it.",
             next_step="See `ro ledger verify`; nothing starts before the ledger is as it was.",
             seq=entry.seq,
@@ -67,11 +67,11 @@ def standing_in(log: LedgerReader) -> tuple[Pause, ...]:
     return tuple(Pause.from_json(canonical_bytes(item), where="pauses") for item in listed)
 
 
-def paused_error(pause: Pause) -> PausedError:
+def paused_error(pause: Pause) -> errors.PausedError:
     """The words for what a pause stops."""
     verb = "is being drained" if pause.draining else "is paused"
     why = pause.reason.rstrip(". ")
-    return PausedError(
+    return errors.PausedError(
         f"{pause.target} {verb} by {pause.actor} since {pause.since}: {why}.",
         next_step=f"Nothing starts there until `ro admin resume {pause.target}`.",
         target=pause.target,

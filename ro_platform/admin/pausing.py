@@ -14,13 +14,18 @@ from ro_platform.admin.intents import Intent
 from ro_platform.admin.pauses import STANDING, standing_in
 from ro_platform.contracts import AdminActionType, AdminRequest, Contract, JsonObject, Pause
 from ro_platform.kernel.clock import moment_of, utc_text
+from ro_platform.ledger import names
 from ro_platform.ledger.entry import EntryDraft
 from ro_platform.ledger.log import Ledger
-from ro_platform.ledger.names import PAUSES, PLANE, asset_name, consumer_target, workload_target
 from ro_platform.ledger.reader import LedgerReader
 
 _NAME, _KEY = r"[A-Za-z0-9_.\-]{1,128}", r"[A-Za-z0-9_\-]+(/[A-Za-z0-9_\-]+)*"
-_FORMS = (PLANE, workload_target(_NAME), asset_name(_KEY), consumer_target(_NAME, _NAME))
+_FORMS = (
+    names.PLANE,
+    names.workload_target(_NAME),
+    names.asset_name(_KEY),
+    names.consumer_target(_NAME, _NAME),
+)
 _TARGET = re.compile("|".join(_FORMS))
 TARGETS = "plane, workload/NAME, asset/KEY or consumer/STREAM/NAME"
 """The targets in words."""
@@ -49,7 +54,7 @@ class DrainParameters(PauseParameters):
     @field_validator("target")
     @classmethod
     def _can_be_seen_to_end(cls, target: str) -> str:
-        if consumer_target.parse(target):
+        if names.consumer_target.parse(target):
             raise ValueError("runs are drained; a consumer of a stream is paused")
         return target
 
@@ -68,12 +73,12 @@ class _Pausing(AdminAction[PauseParameters]):
 
     def workload(self, request: AdminRequest) -> str | None:
         """The workload, where the target is one."""
-        found = workload_target.parse(self.asked(request).target)
+        found = names.workload_target.parse(self.asked(request).target)
         return found[0] if found else None
 
     def stream(self, request: AdminRequest) -> str | None:
         """The stream, where the target is a consumer of one."""
-        found = consumer_target.parse(self.asked(request).target)
+        found = names.consumer_target.parse(self.asked(request).target)
         return found[0] if found else None
 
     def before(self, request: AdminRequest, log: LedgerReader) -> JsonObject:
@@ -95,7 +100,7 @@ class _Pausing(AdminAction[PauseParameters]):
             after: JsonObject = {STANDING: [pause.to_json_value() for pause in standing]}
             if own:
                 after["pause"] = own[0].to_json_value()
-            return [intent.outcome(after, subject=PAUSES)]
+            return [intent.outcome(after, subject=names.PAUSES)]
 
         self._ledger.append_with(build)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from typing import Any
 
+from ro_platform import errors
 from ro_platform.access.policy import POLICY_CONFIG, with_binding, without_binding
 from ro_platform.admin.action import AdminAction
 from ro_platform.admin.intents import Intent
@@ -21,8 +22,7 @@ from ro_platform.contracts import (
     RoleBinding,
 )
 from ro_platform.contracts.base import Hex64, Name
-from ro_platform.errors import DirectiveRefusedError, InvalidInputError
-from ro_platform.ledger.names import config_subject, role_target
+from ro_platform.ledger import names
 from ro_platform.ledger.reader import LedgerReader
 
 
@@ -46,7 +46,7 @@ class PublishConfigAction(AdminAction[ConfigParameters]):
 
     def targets(self, request: AdminRequest) -> tuple[str, ...]:
         """The config."""
-        return (config_subject(self.asked(request).name),)
+        return (names.config_subject(self.asked(request).name),)
 
     def right(self, request: AdminRequest) -> Action:
         """To publish, or for the access policy to grant roles."""
@@ -61,7 +61,7 @@ class PublishConfigAction(AdminAction[ConfigParameters]):
         if asked.name == POLICY_CONFIG:
             self._configs.require_sound(content)
             if newest is None:
-                raise InvalidInputError(
+                raise errors.InvalidInputError(
                     "The first access policy ends the single-user mode, and has its own command.",
                     next_step="Publish it with `ro access publish FILE --reason ...`.",
                 )
@@ -111,7 +111,7 @@ class _Binding(AdminAction[RoleBinding]):
     def targets(self, request: AdminRequest) -> tuple[str, ...]:
         """Whose role, and which."""
         binding = self.asked(request)
-        return (binding.actor, role_target(binding.role))
+        return (binding.actor, names.role_target(binding.role))
 
     def workload(self, request: AdminRequest) -> str | None:
         """The workload that the role is narrowed to: an admin of it is enough."""
@@ -140,7 +140,7 @@ class _Binding(AdminAction[RoleBinding]):
     def _in_force(self, log: LedgerReader) -> PinnedConfigRef:
         pin = self._configs.newest_pin(POLICY_CONFIG, log)
         if pin is None:
-            raise DirectiveRefusedError(
+            raise errors.DirectiveRefusedError(
                 "No access policy is in force, so there are no roles yet.",
                 next_step="Publish the first one with `ro access publish FILE --reason ...`.",
             )

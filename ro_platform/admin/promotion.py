@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from ro_platform import errors
 from ro_platform.admin.action import AdminAction
 from ro_platform.admin.intents import DONE, Intent
 from ro_platform.admin.located import Artifacts, Named
@@ -24,12 +25,11 @@ from ro_platform.contracts import (
 )
 from ro_platform.contracts.artifact import Locator
 from ro_platform.contracts.base import Actor, Hex64, Name, Reason, UtcTimestamp
-from ro_platform.errors import GateAbsentError
 from ro_platform.gates.guard import Guard
+from ro_platform.ledger import names
 from ro_platform.ledger.drafted import require_governed
 from ro_platform.ledger.entry import EntryDraft, body_of
 from ro_platform.ledger.log import Ledger
-from ro_platform.ledger.names import CHANNELS, channel_subject
 from ro_platform.ledger.reader import LedgerReader
 
 
@@ -62,19 +62,19 @@ class Channels:
 
     def current(self, name: str, channel: str) -> Promoted | None:
         """What the channel points to; None while nothing was promoted to it."""
-        entry = self._log.latest(EntryKind.ADMIN_EVENT, channel_subject(name, channel))
+        entry = self._log.latest(EntryKind.ADMIN_EVENT, names.channel_subject(name, channel))
         return _promoted(entry) if entry else None
 
     def history(self, name: str, channel: str) -> Iterator[Promoted]:
         """Everything that the channel pointed to, newest first."""
-        subject = channel_subject(name, channel)
+        subject = names.channel_subject(name, channel)
         for entry in self._log.scan(kind=EntryKind.ADMIN_EVENT, subject=subject, newest_first=True):
             yield _promoted(entry)
 
     def all(self) -> list[Promoted]:
         """What every channel points to, by name and channel."""
         newest: dict[str, Promoted] = {}
-        for entry in self._log.scan(kind=EntryKind.ADMIN_EVENT, mention=CHANNELS):
+        for entry in self._log.scan(kind=EntryKind.ADMIN_EVENT, mention=names.CHANNELS):
             newest[entry.subject] = _promoted(entry)
         return [newest[subject] for subject in sorted(newest)]
 
@@ -93,7 +93,7 @@ class PromoteAction(AdminAction[PromoteParameters]):
     def targets(self, request: AdminRequest) -> tuple[str, ...]:
         """The channel and the artifact."""
         asked = self.asked(request)
-        return (channel_subject(asked.name, asked.channel), asked.ref)
+        return (names.channel_subject(asked.name, asked.channel), asked.ref)
 
     def workload(self, request: AdminRequest) -> str | None:
         """That of the artifact's manifest, and of what the channel points to if it points to
@@ -132,8 +132,8 @@ class PromoteAction(AdminAction[PromoteParameters]):
             if not intent.may_begin(log):
                 return []
             after = self._after(named, self._receipts(named, log))
-            subject = channel_subject(asked.name, asked.channel)
-            return [intent.outcome(after, subject=subject, mentions=(CHANNELS,))]
+            subject = names.channel_subject(asked.name, asked.channel)
+            return [intent.outcome(after, subject=subject, mentions=(names.CHANNELS,))]
 
         self._ledger.append_with(build)
 
@@ -147,7 +147,7 @@ class PromoteAction(AdminAction[PromoteParameters]):
                 raise standing.refusal
         receipts = sorted(standing.receipt for standing in standings if standing.receipt)
         if not receipts:
-            raise GateAbsentError(
+            raise errors.GateAbsentError(
                 f"asset {address.asset!r} has no gate, so nothing vouches for "
                 f"sha256:{named.ref.digest}, and it cannot be promoted.",
                 next_step="Give the asset a gate, and have it judge these bytes.",

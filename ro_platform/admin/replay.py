@@ -13,6 +13,7 @@ from typing import Any
 
 from pydantic import Field, model_validator
 
+from ro_platform import errors
 from ro_platform.admin.action import AdminAction
 from ro_platform.admin.intents import Intent, canonical_digest
 from ro_platform.admin.orchestrator import Orchestrator, ReplayLaunch
@@ -25,11 +26,10 @@ from ro_platform.contracts import (
     JsonObject,
 )
 from ro_platform.contracts.base import Hex64, Name, Reason
-from ro_platform.errors import InvalidInputError, NotFoundError
 from ro_platform.kernel.identity import run_id
+from ro_platform.ledger import names
 from ro_platform.ledger.entry import EntryDraft, body_of
 from ro_platform.ledger.log import Ledger
-from ro_platform.ledger.names import workload_target
 from ro_platform.ledger.reader import LedgerReader
 from ro_platform.runs.registry import RunRegistry
 
@@ -125,7 +125,7 @@ class ReplayAction(AdminAction[ReplayParameters]):
 
     def targets(self, request: AdminRequest) -> tuple[str, ...]:
         """The workload: what a query finds may be more by the time that it is repeated."""
-        return (workload_target(self.plan(request).workload),)
+        return (names.workload_target(self.plan(request).workload),)
 
     def workload(self, request: AdminRequest) -> str | None:
         """The one workload."""
@@ -142,7 +142,7 @@ class ReplayAction(AdminAction[ReplayParameters]):
     def ready(self) -> None:
         """Only where the orchestrator is reached can something be launched."""
         if self.orchestrator is None:
-            raise InvalidInputError(
+            raise errors.InvalidInputError(
                 "Nothing executes runs here.",
                 next_step="Do it with `ro admin`, which reaches the orchestrator.",
             )
@@ -208,17 +208,17 @@ def _require_sensible(
     asked: ReplayParameters, runs: Sequence[PlannedRun], workloads: Sequence[str]
 ) -> None:
     if not runs:
-        raise NotFoundError(
+        raise errors.NotFoundError(
             "nothing was made under any of these manifests, so there is nothing to replay.",
             next_step="See `ro manifest list`; `ro run FILE` makes it for the first time.",
         )
     if len(workloads) > 1:
-        raise InvalidInputError(
+        raise errors.InvalidInputError(
             f"a replay is of one workload, and these are {', '.join(workloads)}.",
             next_step="Ask for each workload by itself.",
         )
     if len(runs) > MAX_RUNS:
-        raise InvalidInputError(
+        raise errors.InvalidInputError(
             f"{len(runs)} runs are more than the {MAX_RUNS} of one request.",
             next_step=f"Name a scenario, or list up to {MAX_LISTED} manifests.",
             purpose=asked.purpose,

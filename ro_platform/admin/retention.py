@@ -18,6 +18,7 @@ from typing import Annotated
 
 from pydantic import Field, StringConstraints
 
+from ro_platform import errors
 from ro_platform.admin.action import AdminAction
 from ro_platform.admin.intents import Intent
 from ro_platform.contracts import (
@@ -30,18 +31,17 @@ from ro_platform.contracts import (
     JsonObject,
     SegmentArchived,
 )
-from ro_platform.errors import RetentionError
 from ro_platform.kernel.clock import Clock, moment_of, utc_text
+from ro_platform.ledger import names
 from ro_platform.ledger.entry import EntryDraft, body_of
 from ro_platform.ledger.log import Ledger
-from ro_platform.ledger.names import RETENTIONS, asset_name, digest_name, retention_subject
 from ro_platform.ledger.reader import LedgerReader
 
 ARTIFACTS, ARCHIVES = "artifacts", "archives"
 _ASSET = r"[A-Za-z0-9_\-]+(/[A-Za-z0-9_\-]+)*"
 RetentionTarget = Annotated[
     str,
-    StringConstraints(pattern=rf"^({ARTIFACTS}|{ARCHIVES}|{asset_name(_ASSET)})$"),
+    StringConstraints(pattern=rf"^({ARTIFACTS}|{ARCHIVES}|{names.asset_name(_ASSET)})$"),
     Field(description="artifacts, asset/<key> or archives."),
 ]
 Days = Annotated[int, Field(ge=0, le=36525)]
@@ -63,30 +63,30 @@ class Retentions:
 
     def days(self, target: str, log: LedgerReader | None = None) -> int | None:
         """The period of a target, in days; None where none was ever set, or it was ended."""
-        entry = (log or self._ledger).latest(EntryKind.ADMIN_EVENT, retention_subject(target))
+        entry = (log or self._ledger).latest(EntryKind.ADMIN_EVENT, names.retention_subject(target))
         found = (body_of(entry, AdminEvent).after or {}).get("days") if entry else None
         return found if isinstance(found, int) else None
 
     def standing(self) -> dict[str, int]:
         """Every period that stands, in days, by target."""
         targets: dict[str, None] = {}
-        for entry in self._ledger.scan(kind=EntryKind.ADMIN_EVENT, mention=RETENTIONS):
-            targets.setdefault(retention_subject.part_of(entry.subject))
+        for entry in self._ledger.scan(kind=EntryKind.ADMIN_EVENT, mention=names.RETENTIONS):
+            targets.setdefault(names.retention_subject.part_of(entry.subject))
         return {name: days for name in sorted(targets) if (days := self.days(name)) is not None}
 
     def require_over(self, digest: str, log: LedgerReader) -> None:
         """Raise :class:`RetentionError` while an artifact with those bytes must be kept."""
         newest: dict[str, str] = {}
-        for entry in log.scan(kind=EntryKind.ARTIFACT_BOUND, mention=digest_name(digest)):
+        for entry in log.scan(kind=EntryKind.ARTIFACT_BOUND, mention=names.digest_name(digest)):
             newest[body_of(entry, ArtifactBound).asset] = entry.recorded_at_utc
         for asset, made in newest.items():
-            own = self.days(asset_name(asset), log)
+            own = self.days(names.asset_name(asset), log)
             days = self.days(ARTIFACTS, log) if own is None else own
             if days is None:
                 continue
             until = moment_of(made) + timedelta(days=days)
             if until > self._clock():
-                raise RetentionError(
+                raise errors.RetentionError(
                     f"sha256:{digest} of asset {asset!r} is kept until {utc_text(until)}: "
                     f"{days} days from when it was made.",
                     next_step="Wait, or propose another: `ro directive propose change-retention`.",
@@ -142,8 +142,8 @@ class ChangeRetentionAction(AdminAction[RetentionParameters]):
         def build(log: LedgerReader) -> Sequence[EntryDraft]:
             if not intent.may_begin(log):
                 return []
-            after, subject = _days(asked.days), retention_subject(asked.target)
-            return [intent.outcome(after, subject=subject, mentions=(RETENTIONS,))]
+            after, subject = _days(asked.days), names.retention_subject(asked.target)
+            return [intent.outcome(after, subject=subject, mentions=(names.RETENTIONS,))]
 
         self._ledger.append_with(build)
 

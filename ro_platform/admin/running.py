@@ -8,16 +8,16 @@ from typing import Annotated
 
 from pydantic import StringConstraints
 
+from ro_platform import errors
 from ro_platform.admin.action import AdminAction
 from ro_platform.admin.intents import Intent
 from ro_platform.admin.orchestrator import Orchestrator, RunUnderWay
 from ro_platform.admin.pauses import Pauses
 from ro_platform.contracts import AdminActionType, AdminRequest, Contract, JsonObject, Pause
-from ro_platform.errors import NotFoundError
 from ro_platform.kernel.clock import Clock, utc_text
+from ro_platform.ledger import names
 from ro_platform.ledger.entry import EntryDraft
 from ro_platform.ledger.log import Ledger
-from ro_platform.ledger.names import PLANE, asset_name, dagster_run_target, workload_target
 from ro_platform.ledger.reader import LedgerReader
 
 DagsterRunId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_\-]{1,128}$")]
@@ -41,7 +41,7 @@ class CancelRunAction(AdminAction[CancelParameters]):
 
     def targets(self, request: AdminRequest) -> tuple[str, ...]:
         """The run."""
-        return (dagster_run_target(self.asked(request).dagster_run_id),)
+        return (names.dagster_run_target(self.asked(request).dagster_run_id),)
 
     def workload(self, request: AdminRequest) -> str | None:
         """That of the run."""
@@ -52,7 +52,7 @@ class CancelRunAction(AdminAction[CancelParameters]):
         """The run as it is. Raises :class:`NotFoundError` for one that is not under way."""
         found = self._find(request)
         if found is None:
-            raise NotFoundError(
+            raise errors.NotFoundError(
                 f"no run {self.asked(request).dagster_run_id!r} is under way.",
                 next_step="`ro admin status --runs` lists those that are.",
             )
@@ -110,8 +110,8 @@ def drains(pauses: Pauses, orchestrator: Orchestrator, clock: Clock) -> list[Dra
 def within(target: str, runs: Iterable[RunUnderWay]) -> Iterable[RunUnderWay]:
     """The runs that a pause target covers."""
     for run in runs:
-        names = {PLANE, *map(asset_name, run.assets)}
+        targets = {names.PLANE, *map(names.asset_name, run.assets)}
         if run.workload is not None:
-            names.add(workload_target(run.workload))
-        if target in names:
+            targets.add(names.workload_target(run.workload))
+        if target in targets:
             yield run

@@ -15,15 +15,16 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from ro_platform import errors
 from ro_platform.access.policy import Access, Decision
 from ro_platform.admin.action import AdminAction
 from ro_platform.admin.authority import authority_by, require_same_policy
 from ro_platform.admin.intents import (
     FAILED,
     Intent,
+    action_refusal_draft,
     canonical_digest,
     intent_draft,
-    refusal_draft,
     require_free_key,
 )
 from ro_platform.admin.outcomes import (
@@ -40,17 +41,11 @@ from ro_platform.contracts import (
     EntryKind,
     LedgerEntry,
 )
-from ro_platform.errors import (
-    AccessDeniedError,
-    ConflictError,
-    InvalidInputError,
-    RunOperateError,
-)
 from ro_platform.kernel.clock import Clock, utc_text
 from ro_platform.kernel.identity import admin_event_id
+from ro_platform.ledger import names
 from ro_platform.ledger.entry import EntryDraft, body_of
 from ro_platform.ledger.log import Ledger
-from ro_platform.ledger.names import INTENTS, intent_key, outcome_key, unnamed_event_key
 from ro_platform.ledger.reader import LedgerReader
 from ro_platform.runs.related import concerning
 
@@ -89,7 +84,7 @@ class AdminService:
         """One action. Raises :class:`InvalidInputError` for one that is not offered here."""
         found = self._actions.get(kind)
         if found is None:
-            raise InvalidInputError(
+            raise errors.InvalidInputError(
                 f"The action {kind} cannot be done here.",
                 next_step=f"There are: {', '.join(sorted(self._actions))}.",
                 action=kind.value,
@@ -115,7 +110,7 @@ class AdminService:
         """A key for a request that comes without one: the request, and how long the log is, so
         that the same again later is another action."""
         known = [request.to_json_value(), self._ledger.size()]
-        return unnamed_event_key(canonical_digest(known))
+        return names.unnamed_event_key(canonical_digest(known))
 
     def perform(self, request: AdminRequest, *, actor: str, key: str) -> Outcome:
         """Do an action, once. The same key again answers, or completes, what is on record.
@@ -147,17 +142,17 @@ class AdminService:
         target = action.target(request, self._access.environment)
         try:
             return self._access.require(actor, action.right(request), target)
-        except AccessDeniedError as error:
+        except errors.AccessDeniedError as error:
             raise self.refused(request, actor, error) from None
 
     def refused(
-        self, request: AdminRequest, actor: str, error: AccessDeniedError
-    ) -> AccessDeniedError:
+        self, request: AdminRequest, actor: str, error: errors.AccessDeniedError
+    ) -> errors.AccessDeniedError:
         """Put on record that the actor was refused what concerns that request; answers the error,
         to be raised."""
         found = self._access.in_force
         authority = authority_by(found.digest if found else None)
-        draft = refusal_draft(
+        draft = action_refusal_draft(
             request,
             actor=actor,
             code=error.code,
@@ -176,16 +171,16 @@ class AdminService:
     def find(self, kind: AdminActionType, key: str) -> Outcome | None:
         """What came of the action with that key; None while it has no outcome."""
         event_id = admin_event_id(kind.value, key)
-        entry = self._ledger.find(outcome_key(event_id))
+        entry = self._ledger.find(names.outcome_key(event_id))
         return outcome_of(entry, new=False) if entry else None
 
     def has_begun(self, kind: AdminActionType, key: str, log: LedgerReader) -> bool:
         """Whether the action with that key is intended, or has its outcome already."""
-        return log.find(intent_key(admin_event_id(kind.value, key))) is not None
+        return log.find(names.intent_key(admin_event_id(kind.value, key))) is not None
 
     def open_intents(self) -> Iterator[Intent]:
         """Intents without an outcome, oldest first: under way, or left by a crash."""
-        for entry in self._ledger.scan(kind=EntryKind.ADMIN_EVENT, mention=INTENTS):
+        for entry in self._ledger.scan(kind=EntryKind.ADMIN_EVENT, mention=names.INTENTS):
             intent = self._intent(entry, by=entry.actor)
             if not intent.is_closed(self._ledger):
                 yield intent
@@ -203,7 +198,7 @@ class AdminService:
         self.action(intent.event.action_type).ready()
         try:
             return self._finish(intent)
-        except RunOperateError as error:
+        except errors.RunOperateError as error:
             if may_pass(error):
                 raise
         return self._read(intent, new=True)
@@ -217,7 +212,7 @@ class AdminService:
         approved: Approved | None,
     ) -> Outcome:
         action = self.action(request.action_type)
-        name = intent_key(admin_event_id(request.action_type.value, key))
+        name = names.intent_key(admin_event_id(request.action_type.value, key))
         found = self._ledger.find(name)
         if found is None:
             so = action.settled(request)
@@ -239,13 +234,13 @@ class AdminService:
             require_same_policy(event.authority.policy if event.authority else None, log)
             before = self.action(event.action_type).before(intent.request, log)
             if before != (event.before or {}):
-                raise ConflictError(
+                raise errors.ConflictError(
                     "What it was about to change has changed since it was intended.",
                     next_step="Look at the state, and ask for the action again.",
                     admin_event_id=event.admin_event_id,
                 )
 
-        concerned = tuple(name for name in entry.mentions or () if name != INTENTS)
+        concerned = tuple(name for name in entry.mentions or () if name != names.INTENTS)
         intent = Intent(event, by, self._clock, entry.correlation_ids, concerned, stands)
         return intent
 
@@ -262,7 +257,7 @@ class AdminService:
             decision.policy_digest, approved.directive_id if approved else None
         )
         action, moment = self.action(request.action_type), utc_text(self._clock())
-        name = intent_key(admin_event_id(request.action_type.value, key))
+        name = names.intent_key(admin_event_id(request.action_type.value, key))
 
         def build(log: LedgerReader) -> Sequence[EntryDraft]:
             if log.find(name):
@@ -286,7 +281,7 @@ class AdminService:
             return raising(self._read(intent, new=False))
         try:
             self.action(intent.event.action_type).act(intent, intent.request)
-        except RunOperateError as error:
+        except errors.RunOperateError as error:
             if may_pass(error):
                 raise
             self._close(intent, error)
@@ -296,13 +291,13 @@ class AdminService:
             raise
         return raising(self._read(intent, new=True))
 
-    def _close(self, intent: Intent, error: RunOperateError) -> None:
+    def _close(self, intent: Intent, error: errors.RunOperateError) -> None:
         def build(log: LedgerReader) -> Sequence[EntryDraft]:
             return [] if intent.is_closed(log) else [intent.failure(error.code, error.message)]
 
         self._ledger.append_with(build)
 
     def _read(self, intent: Intent, *, new: bool) -> Outcome:
-        entry = self._ledger.find(outcome_key(intent.event_id))
+        entry = self._ledger.find(names.outcome_key(intent.event_id))
         assert entry is not None, "an action leaves its outcome"
         return outcome_of(entry, new=new)

@@ -9,16 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from ro_platform import errors
 from ro_platform.admin.intents import DONE
 from ro_platform.admin.moves import move_draft, moved, projected
 from ro_platform.admin.outcomes import Outcome
 from ro_platform.admin.service import AdminService
 from ro_platform.contracts import DirectiveRecord, DirectiveStatus, EntryKind, LedgerEntry
-from ro_platform.errors import NotFoundError
 from ro_platform.kernel.clock import Clock, moment_of
+from ro_platform.ledger import names
 from ro_platform.ledger.entry import EntryDraft
 from ro_platform.ledger.log import Ledger
-from ro_platform.ledger.names import directive_name
 from ro_platform.ledger.reader import LedgerReader
 
 OPEN = (DirectiveStatus.PROPOSED, DirectiveStatus.APPROVED)
@@ -50,29 +50,31 @@ class StandingDirectives:
 
     def list(self) -> Iterator[DirectiveRecord]:
         """Every directive, newest move first."""
-        names: dict[str, None] = {}
+        found: dict[str, None] = {}
         for entry in self._ledger.scan(kind=EntryKind.DIRECTIVE_MOVED, newest_first=True):
-            names.setdefault(directive_name.part_of(entry.subject))
-        return map(self.get, names)
+            found.setdefault(names.directive_name.part_of(entry.subject))
+        return map(self.get, found)
 
     def recorded(self, name: str, log: LedgerReader) -> DirectiveRecord:
         """As its moves alone say. Raises :class:`NotFoundError`."""
         found: Sequence[LedgerEntry] = tuple(
-            log.scan(kind=EntryKind.DIRECTIVE_MOVED, subject=directive_name(name))
+            log.scan(kind=EntryKind.DIRECTIVE_MOVED, subject=names.directive_name(name))
         )
         if not found:
-            raise NotFoundError(
+            raise errors.NotFoundError(
                 f"there is no directive {name!r}.", next_step="See `ro directive list --all`."
             )
         return projected(found)
 
     def outcome(self, found: DirectiveRecord) -> Outcome | None:
         """What came of its execution; None while it has no outcome."""
-        return self._service.find(found.request.action_type, directive_name(found.directive_id))
+        return self._service.find(
+            found.request.action_type, names.directive_name(found.directive_id)
+        )
 
     def has_begun(self, found: DirectiveRecord, log: LedgerReader) -> bool:
         """Whether its execution has begun."""
-        key = directive_name(found.directive_id)
+        key = names.directive_name(found.directive_id)
         return self._service.has_begun(found.request.action_type, key, log)
 
     def record_outcome(self, found: DirectiveRecord, outcome: Outcome, *, actor: str) -> None:

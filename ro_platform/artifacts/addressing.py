@@ -16,8 +16,8 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
+from ro_platform import errors
 from ro_platform.artifacts.backends.base import checked_name
-from ro_platform.errors import InvalidInputError
 
 BLOBS = "blobs/sha256/"
 TOMBSTONES = "erased/sha256/"
@@ -47,7 +47,7 @@ class BindingAddress(NamedTuple):
     def name(self) -> str:
         """The object's name."""
         if not 1 <= self.revision <= MAX_REVISION:
-            raise InvalidInputError(
+            raise errors.InvalidInputError(
                 f"{self.asset} has no revision {self.revision}: they go from 1 to {MAX_REVISION}."
             )
         return f"{revisions_of(self.asset, self.fingerprint)}rev={self.revision:06d}.json"
@@ -113,7 +113,7 @@ def is_asset(asset: str) -> bool:
 def checked_asset(asset: str) -> str:
     """The asset path itself. Raises :class:`InvalidInputError` if it is none."""
     if not is_asset(asset):
-        raise InvalidInputError(
+        raise errors.InvalidInputError(
             f"{asset!r} is not an asset path.",
             next_step="Join the asset key's parts with slashes; letters, digits, _ and - only.",
             asset=asset,
@@ -123,7 +123,7 @@ def checked_asset(asset: str) -> str:
 
 def _folder(space: str, asset: str, fingerprint: str) -> str:
     if not _HEX64.fullmatch(fingerprint):
-        raise InvalidInputError(
+        raise errors.InvalidInputError(
             f"{fingerprint!r} is not a manifest fingerprint (64 lowercase hex digits).",
             next_step="`ro manifest fingerprint FILE` prints it.",
             fingerprint=fingerprint,

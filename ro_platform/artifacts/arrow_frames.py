@@ -20,8 +20,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ro_platform import errors
 from ro_platform.artifacts.table_errors import ARROW_ERRORS, short
-from ro_platform.errors import EncodingError
 
 
 def sorted_field(field: pa.Field) -> pa.Field:
@@ -157,7 +157,7 @@ def _odd(name: str, column: pa.ChunkedArray) -> Any:
         if not all(_representable(chunk) for chunk in column.chunks):
             raise _refused(f"it holds a {kind} that Python does not have", name)
         return pd.arrays.ArrowExtensionArray(column)
-    except EncodingError:
+    except errors.EncodingError:
         raise
     except ARROW_ERRORS as error:
         raise _refused(f"pandas cannot hold it ({short(str(error))})", name) from error
@@ -227,10 +227,10 @@ def _has_no_sentinel(cells: pa.Array) -> bool:
     return True
 
 
-def _refused(reason: str, column: str | None = None) -> EncodingError:
+def _refused(reason: str, column: str | None = None) -> errors.EncodingError:
     where = f"column {short(column)}: " if column is not None else ""
     facts: dict[str, Any] = {} if column is None else {"column": short(column)}
-    return EncodingError(
+    return errors.EncodingError(
         f"The table cannot be read as a pandas.DataFrame: {where}{reason}.",
         next_step="Ask for a pyarrow.Table (annotate the input with it), or let its producer write "
         "the column in a type that pandas has.",

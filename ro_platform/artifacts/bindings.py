@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from ro_platform import errors
 from ro_platform.artifacts.addressing import (
     BINDINGS,
     BindingAddress,
@@ -27,15 +28,6 @@ from ro_platform.artifacts.backends.base import BlobBackend
 from ro_platform.artifacts.blobs import bound_ref, check
 from ro_platform.contracts.artifact import BoundRef
 from ro_platform.contracts.gate import GateReceipt
-from ro_platform.errors import (
-    AddressConflictError,
-    ArtifactNotFoundError,
-    BindingCorruptError,
-    ContractError,
-    IntegrityError,
-    ReceiptUnverifiableError,
-    RunOperateError,
-)
 from ro_platform.kernel.canonical import canonical_bytes
 from ro_platform.kernel.digest import digests_of
 
@@ -117,7 +109,7 @@ def _load(backend: BlobBackend, address: BindingAddress) -> BoundRef:
     data = backend.read(address.name, _LARGEST)
     try:
         bound = BoundRef.from_json(data, where=address.name)
-    except RunOperateError as error:
+    except errors.RunOperateError as error:
         raise _corrupt(address.name, f"is not a binding: {error.message}") from error
     if bound.ref != address.name:
         raise _corrupt(address.name, f"says that it is {bound.ref}")
@@ -130,7 +122,7 @@ def _same(held: BoundRef, ref: BoundRef) -> bool:
     return held.model_copy(update={"ref": ref.ref}) == ref
 
 
-def conflict(asset: str, held: BoundRef, ref: BoundRef) -> AddressConflictError:
+def conflict(asset: str, held: BoundRef, ref: BoundRef) -> errors.AddressConflictError:
     """The refusal of other content than what is bound."""
     if held.digest != ref.digest:
         message = f"{asset} was computed again and gave {ref.digest}, but {held.digest} is bound."
@@ -145,7 +137,7 @@ def conflict(asset: str, held: BoundRef, ref: BoundRef) -> AddressConflictError:
             f"Bound is {held.media_type} {held.schema_version or ''}, given is {ref.media_type} "
             f"{ref.schema_version or ''}: another form needs a new code version."
         )
-    return AddressConflictError(
+    return errors.AddressConflictError(
         message,
         next_step=step,
         asset=asset,
@@ -155,9 +147,9 @@ def conflict(asset: str, held: BoundRef, ref: BoundRef) -> AddressConflictError:
     )
 
 
-def missing_blob(asset: str, ref: BoundRef) -> ArtifactNotFoundError:
+def missing_blob(asset: str, ref: BoundRef) -> errors.ArtifactNotFoundError:
     """The refusal to bind bytes that the store does not hold."""
-    return ArtifactNotFoundError(
+    return errors.ArtifactNotFoundError(
         f"{asset} cannot be bound to {ref.digest}: the store does not hold those bytes whole.",
         next_step="Put the artifact first, then bind the reference that put returns.",
         asset=asset,
@@ -184,8 +176,8 @@ def differences(held: BoundRef, recorded: BoundRef) -> str:
     )
 
 
-def _corrupt(name: str, problem: str) -> BindingCorruptError:
-    return BindingCorruptError(
+def _corrupt(name: str, problem: str) -> errors.BindingCorruptError:
+    return errors.BindingCorruptError(
         f"{name} {problem}.",
         next_step="It is left as evidence. Compare it with the ledger's entry for this artifact "
         "and restore it from a copy of the store.",
@@ -203,7 +195,7 @@ def put_receipt(backend: BlobBackend, receipt: GateReceipt) -> BoundRef:
     name = _address(receipt).name
     ref = bound_ref(digests_of(data), _JSON, RECEIPT_SCHEMA, name)
     if not backend.create(name, data) and (held := backend.read(name, len(data) + 1)) != data:
-        raise AddressConflictError(
+        raise errors.AddressConflictError(
             f"Attempt {receipt.attempt_id} of gate {receipt.gate_id} on {receipt.scope.asset} has "
             "another receipt already.",
             next_step="A verdict is not changed: judge again in a new attempt.",
@@ -225,11 +217,11 @@ def read_receipt(backend: BlobBackend, ref: BoundRef) -> GateReceipt:
         digests = digests_of(data)
         check(ref, digests.size_bytes, digests.sha256, digests.blake3)
         receipt = GateReceipt.from_json(data, where=ref.ref)
-    except ArtifactNotFoundError as error:
+    except errors.ArtifactNotFoundError as error:
         raise _unverifiable(ref, "is missing from the store") from error
-    except IntegrityError as error:
+    except errors.IntegrityError as error:
         raise _unverifiable(ref, "is not what was recorded") from error
-    except ContractError as error:
+    except errors.ContractError as error:
         raise _unverifiable(ref, f"is not a receipt: {error.message}") from error
     if canonical_bytes(receipt) != data:
         raise _unverifiable(ref, "is not in canonical form")
@@ -245,8 +237,8 @@ def _address(receipt: GateReceipt) -> ReceiptAddress:
     )
 
 
-def _unverifiable(ref: BoundRef, problem: str) -> ReceiptUnverifiableError:
-    return ReceiptUnverifiableError(
+def _unverifiable(ref: BoundRef, problem: str) -> errors.ReceiptUnverifiableError:
+    return errors.ReceiptUnverifiableError(
         f"The receipt {ref.ref} {problem}.",
         next_step="Its verdict does not count. Run the gate again to get a new receipt.",
         receipt=ref.ref,

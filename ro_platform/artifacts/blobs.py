@@ -18,6 +18,7 @@ from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
+from ro_platform import errors
 from ro_platform.artifacts.addressing import BLOBS, blob_name, tombstone_name
 from ro_platform.artifacts.backends.base import BlobBackend, Bytes, StagedWrite
 from ro_platform.artifacts.backends.posix import write_all
@@ -25,13 +26,6 @@ from ro_platform.artifacts.sources import CHUNK, SMALL, Source, open_source
 from ro_platform.artifacts.tombstones import erased_error, find_tombstone
 from ro_platform.contracts.artifact import ArtifactRef, BoundRef
 from ro_platform.contracts.ledger import ArtifactErased
-from ro_platform.errors import (
-    ArtifactErasedError,
-    ArtifactNotFoundError,
-    BackendUnavailableError,
-    DigestMismatchError,
-    InvalidInputError,
-)
 from ro_platform.kernel.digest import (
     Digests,
     StreamingHasher,
@@ -182,7 +176,7 @@ class BlobSpace:
             return self._read_large(ref, name)
         try:
             data = self.backend.read(name, size + 1)
-        except ArtifactNotFoundError:
+        except errors.ArtifactNotFoundError:
             self.require_unerased(str(ref.digest))
             raise
         check(ref, len(data), sha256_hex(data) if not ref.blake3 else "", _blake3_of(ref, data))
@@ -231,7 +225,7 @@ class BlobSpace:
                 self.copy_into(ref, copy.write)
                 copy.seek(0)
             except OSError as error:
-                raise BackendUnavailableError(
+                raise errors.BackendUnavailableError(
                     f"No private copy of {ref.ref} can be made: {error.strerror}.",
                     next_step="Free space in the folder for temporary files.",
                     folder=folder or tempfile.gettempdir(),
@@ -242,7 +236,7 @@ class BlobSpace:
         name = located(ref)
         try:
             return self.backend.open(name)
-        except ArtifactNotFoundError:
+        except errors.ArtifactNotFoundError:
             self.require_unerased(str(ref.digest))
             raise
 
@@ -254,7 +248,7 @@ class BlobSpace:
         """
         try:
             self.require_unerased(ref.digest)
-        except ArtifactErasedError:
+        except errors.ArtifactErasedError:
             if created:
                 self.backend.erase(blob_name(ref.digest))
             raise
@@ -285,14 +279,14 @@ class BlobSpace:
 def located(ref: ArtifactRef) -> str:
     """The name of the blob that a reference means: by its digest, wherever ``ref`` points."""
     if ref.digest is None:
-        raise InvalidInputError(
+        raise errors.InvalidInputError(
             f"The reference {ref.ref} has no digest, so its bytes could not be checked.",
             next_step="Add `digest`, the SHA-256 of the bytes (`sha256sum FILE`).",
             ref=ref.ref,
         )
     name = blob_name(ref.digest)
     if ref.ref != name and ref.ref.startswith(BLOBS):
-        raise InvalidInputError(
+        raise errors.InvalidInputError(
             f"The reference points to {ref.ref}, but its digest is that of {name}.",
             next_step="Take the reference anew from where it was recorded.",
             ref=ref.ref,
@@ -322,7 +316,7 @@ def check(ref: ArtifactRef, size: int, sha256: str, blake3: str) -> None:
         and (sha256 == ref.digest if sha256 else True)
     ):
         return
-    raise DigestMismatchError(
+    raise errors.DigestMismatchError(
         f"{ref.ref} does not hold the bytes it is named by.",
         next_step="It is left as evidence. Restore it from a copy of the store or compute the "
         "asset again elsewhere; `ro artifact verify --all` finds what else is damaged.",

@@ -31,6 +31,7 @@ from typing import Any, Union, get_args, get_origin, is_typeddict
 import pandas as pd
 import pyarrow as pa
 
+from ro_platform import errors
 from ro_platform.artifacts import tables
 from ro_platform.artifacts.store import OCTETS, ArtifactStore
 from ro_platform.artifacts.table_errors import ARROW_ERRORS, short
@@ -38,7 +39,6 @@ from ro_platform.artifacts.tables import PARQUET
 from ro_platform.artifacts.trees import tree_of
 from ro_platform.contracts.artifact import ArtifactRef, BoundRef
 from ro_platform.contracts.base import Contract
-from ro_platform.errors import EncodingError, NotCanonicalError
 from ro_platform.kernel.canonical import canonical_bytes, is_plain, parse_canonical
 
 COLUMNS = 100
@@ -237,8 +237,8 @@ def _plain_bytes(value: bytes | bytearray | memoryview) -> bytes | bytearray | m
 def _put_json(store: ArtifactStore, value: Any, schema_version: str | None) -> BoundRef:
     try:
         data = canonical_bytes(value)
-    except (NotCanonicalError, *ARROW_ERRORS) as error:
-        reason = error.message if isinstance(error, NotCanonicalError) else short(str(error))
+    except (errors.NotCanonicalError, *ARROW_ERRORS) as error:
+        reason = error.message if isinstance(error, errors.NotCanonicalError) else short(str(error))
         raise _refused(f"The value is not JSON: {reason}") from error
     if not isinstance(value, Contract) and not _is_exact(value):
         _check_document(value, data)
@@ -259,7 +259,7 @@ def _check_document(value: Any, data: bytes) -> None:
         if back == value:
             return
         position = _first_change(value, back, "$")
-    except (NotCanonicalError, *ARROW_ERRORS) as error:
+    except (errors.NotCanonicalError, *ARROW_ERRORS) as error:
         raise _refused(
             f"The value is not JSON: it cannot be read back ({short(str(error))})."
         ) from (error)
@@ -309,7 +309,7 @@ def _decode_json(data: bytes, wanted: Any, ref: ArtifactRef) -> Any:
         return wanted.from_json(data, where=ref.ref)
     try:
         value = parse_canonical(data)
-    except NotCanonicalError as error:
+    except errors.NotCanonicalError as error:
         raise _refused(f"{ref.ref} is named JSON, but {error.message}") from error
     if wanted is float and type(value) is int:
         return float(value)
@@ -338,16 +338,16 @@ def _plain_type(expected: Any) -> tuple[type | None, bool]:
     return (Path if issubclass(plain, PurePath) else plain), False
 
 
-def _mismatch(ref: ArtifactRef, wanted: Any) -> EncodingError:
+def _mismatch(ref: ArtifactRef, wanted: Any) -> errors.EncodingError:
     name = getattr(wanted, "__name__", wanted)
-    return EncodingError(
+    return errors.EncodingError(
         f"{ref.ref} is {ref.media_type}, which is not read as {name}.",
         next_step="Ask for the type that the producer returned, or change what it returns.",
         media_type=ref.media_type,
     )
 
 
-def _refused(problem: str) -> EncodingError:
-    return EncodingError(
+def _refused(problem: str) -> errors.EncodingError:
+    return errors.EncodingError(
         problem, next_step=f'Give {_ACCEPTED}; or ask for encoding="pickle" by name.'
     )

@@ -19,8 +19,8 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from ro_platform import errors
 from ro_platform.artifacts.table_errors import unfit
-from ro_platform.errors import EncodingError, NotCanonicalError
 from ro_platform.kernel.canonical import canonical_bytes
 
 PANDAS = b"pandas"
@@ -125,7 +125,7 @@ def metadata_of(
             metadata[CATEGORIES] = canonical_bytes(categories)
         if used:
             metadata[FRAME] = canonical_bytes(used)
-    except NotCanonicalError as error:
+    except errors.NotCanonicalError as error:
         raise unfit(f"its names or categories are not Unicode text ({error.message})") from error
     return metadata
 
@@ -179,7 +179,7 @@ def _is_categories(item: Any) -> bool:
     )
 
 
-def _foreign() -> EncodingError:
+def _foreign() -> errors.EncodingError:
     return unfit(
         "what its schema's metadata says under ro.frame or ro.categories was not written by this "
         "platform for these columns",

@@ -16,6 +16,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ro_platform import errors
 from ro_platform.artifacts.frame_marks import (
     ARROW_ENDING,
     TEXT,
@@ -30,7 +31,6 @@ from ro_platform.artifacts.frame_marks import (
 )
 from ro_platform.artifacts.frame_objects import ROWS, objects_of, pandas_reads, with_objects
 from ro_platform.artifacts.table_errors import ARROW_ERRORS, advice, column_changed, short, unfit
-from ro_platform.errors import EncodingError
 
 
 def table_of_frame(frame: pd.DataFrame) -> pa.Table:
@@ -163,7 +163,7 @@ def _arrow(frame: pd.DataFrame) -> pa.Table:
         raise unfit(f"a column has no Arrow type ({error})") from error
 
 
-def _no_type(name: str, column: pd.Series[Any], error: Exception) -> EncodingError:
+def _no_type(name: str, column: pd.Series[Any], error: Exception) -> errors.EncodingError:
     reason = error.args[0] if error.args else error
     return unfit(
         f"column {short(name)} ({column.dtype}) has no Arrow type ({short(str(reason))})",

@@ -24,7 +24,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Self
 
-from ro_platform.errors import EncodingError, InvalidInputError, SourceChangedError
+from ro_platform import errors
 from ro_platform.kernel.clock import wall_nanoseconds
 from ro_platform.kernel.digest import StreamingHasher, blake3_hex
 from ro_platform.kernel.files import Name, open_descriptor
@@ -152,7 +152,7 @@ def settle(changed_ns: int) -> None:
 def require_keepable(path: Name, mode: int) -> None:
     """Raise :class:`EncodingError` for a file that runs as somebody else: that cannot be kept."""
     if mode & (stat.S_ISUID | stat.S_ISGID):
-        raise EncodingError(
+        raise errors.EncodingError(
             f"{path} is set to run as its owner or group, which the store does not keep.",
             next_step="Take that away before it is stored: `chmod a-s FILE`.",
             path=path,
@@ -169,9 +169,9 @@ def require_same_folder(path: Path, before: os.stat_result) -> None:
         raise changed(path)
 
 
-def changed(path: Name) -> SourceChangedError:
+def changed(path: Name) -> errors.SourceChangedError:
     """The error for what was written while it was stored."""
-    return SourceChangedError(
+    return errors.SourceChangedError(
         f"{path} changed while it was stored, or is not as large as it says: it would be torn.",
         next_step="Write it under a temporary name, close it, rename it, and only then hand it on; "
         "nothing may write to it after that.",
@@ -215,10 +215,10 @@ def _is_held_for_writing(descriptor: int) -> bool:
     return False
 
 
-def _unreadable(path: Name, error: OSError) -> InvalidInputError:
+def _unreadable(path: Name, error: OSError) -> errors.InvalidInputError:
     if error.errno == errno.EAGAIN:  # a special file in the place of one
         return changed(path)
-    return InvalidInputError(
+    return errors.InvalidInputError(
         f"{path} cannot be read: {error.strerror or error}.",
         next_step="Name an existing file that this user may read.",
         path=path,

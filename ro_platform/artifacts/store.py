@@ -19,6 +19,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO
 
+from ro_platform import errors
 from ro_platform.artifacts import bindings, tombstones, trees
 from ro_platform.artifacts import bindings as receipts
 from ro_platform.artifacts.addressing import blob_name
@@ -29,7 +30,6 @@ from ro_platform.artifacts.blobs import BlobSpace, BlobWriter, Decided
 from ro_platform.contracts.artifact import ArtifactRef, BoundRef
 from ro_platform.contracts.gate import GateReceipt
 from ro_platform.contracts.ledger import ArtifactErased
-from ro_platform.errors import InvalidInputError
 from ro_platform.kernel.urls import local_path
 
 OCTETS = "application/octet-stream"
@@ -225,8 +225,8 @@ class ArtifactStore:
                 yield trees.member_ref(member)
 
 
-def _bad_destination(destination: Path, reason: str) -> InvalidInputError:
-    return InvalidInputError(
+def _bad_destination(destination: Path, reason: str) -> errors.InvalidInputError:
+    return errors.InvalidInputError(
         f"The artifact cannot be copied to {destination}: {reason}.",
         next_step="Name a place that does not exist yet, in a folder that can be written.",
         destination=destination,

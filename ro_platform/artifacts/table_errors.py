@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from ro_platform.errors import EncodingError
+from ro_platform import errors
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,11 +30,11 @@ ARROW_ERRORS = (
 
 def unfit(
     reason: str, *, next_step: str | None = None, column: str | None = None, **facts: Any
-) -> EncodingError:
+) -> errors.EncodingError:
     """The refusal of a table, with the column that it is about."""
     if column is not None:
         facts["column"] = short(column)
-    return EncodingError(
+    return errors.EncodingError(
         f"The table cannot be stored: {reason}.",
         next_step=next_step
         or "Give a DataFrame with its default index and one type a column, or an Arrow table.",
@@ -54,9 +54,9 @@ def short(value: Any) -> str:
 
 def unreadable(
     reason: Exception | str, *, next_step: str | None = None, **facts: Any
-) -> EncodingError:
+) -> errors.EncodingError:
     """The refusal of an artifact that is no such table."""
-    return EncodingError(
+    return errors.EncodingError(
         f"The artifact is named Parquet, but cannot be read as a table: {reason}.",
         next_step=next_step or "Its bytes are those that were recorded: look at what wrote them.",
         **facts,
@@ -64,7 +64,7 @@ def unreadable(
 
 
 @contextmanager
-def translated(refusal: Callable[[Exception], EncodingError]) -> Iterator[None]:
+def translated(refusal: Callable[[Exception], errors.EncodingError]) -> Iterator[None]:
     """What pyarrow, pandas or json raise in the block, as the refusal that is made of it."""
     try:
         yield
@@ -92,7 +92,7 @@ _ADVICE: tuple[tuple[tuple[str, ...], str], ...] = (
 
 def column_changed(
     name: str, column: pd.Series[Any], change: tuple[int, Any, Any] | None
-) -> EncodingError:
+) -> errors.EncodingError:
     """The refusal of a column for a row that would not come back: the row, what it holds, and what
     would come back or the error that does in its place."""
     row, given, back = change or (0, None, None)

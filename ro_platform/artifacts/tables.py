@@ -18,6 +18,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ro_platform import errors
 from ro_platform.artifacts import frame_marks
 from ro_platform.artifacts.arrow_frames import frame_of_arrow, same_field_metadata, sorted_field
 from ro_platform.artifacts.frame_objects import first_arrow_difference
@@ -25,7 +26,6 @@ from ro_platform.artifacts.frames import frame_of_table, table_of_frame
 from ro_platform.artifacts.store import ArtifactStore
 from ro_platform.artifacts.table_errors import ARROW_ERRORS, short, translated, unfit, unreadable
 from ro_platform.contracts.artifact import BoundRef
-from ro_platform.errors import EncodingError
 from ro_platform.kernel.canonical import canonical_bytes
 
 PARQUET = "application/vnd.apache.parquet"
@@ -97,11 +97,11 @@ def _closing(writer: pq.ParquetWriter) -> Iterator[None]:
         writer.close()
 
 
-def _no_arrow(error: Exception) -> EncodingError:
+def _no_arrow(error: Exception) -> errors.EncodingError:
     return unfit(f"it has no form as an Arrow table ({short(str(error))})")
 
 
-def _unwritable(error: Exception) -> EncodingError:
+def _unwritable(error: Exception) -> errors.EncodingError:
     return unfit(f"it cannot be written as Parquet ({short(str(error))})", next_step=_ADVICE)
 
 
@@ -187,7 +187,7 @@ def _next(batches: Iterator[pa.RecordBatch]) -> pa.RecordBatch | None:
         return next(batches, None)
 
 
-def _no_frame(error: Exception) -> EncodingError:
+def _no_frame(error: Exception) -> errors.EncodingError:
     return unreadable(
         short(str(error)), next_step="Ask for a pyarrow.Table (annotate the input with it)."
     )
@@ -288,16 +288,18 @@ def _changes(group: pa.Table, back: pa.Table) -> Iterator[tuple[pa.Field, int]]:
             yield field, row
 
 
-def _no_column(table: pa.Table, error: Exception) -> EncodingError:
+def _no_column(table: pa.Table, error: Exception) -> errors.EncodingError:
     """The refusal of a table, by the first column that alone does not go through Parquet."""
     return _no_field({field: table.select([field.name]) for field in table.schema}, error)
 
 
-def _no_parquet(schema: pa.Schema, error: Exception) -> EncodingError:
+def _no_parquet(schema: pa.Schema, error: Exception) -> errors.EncodingError:
     return _no_field({field: pa.schema([field]) for field in schema}, error)
 
 
-def _no_field(alone: dict[pa.Field, pa.Table | pa.Schema], error: Exception) -> EncodingError:
+def _no_field(
+    alone: dict[pa.Field, pa.Table | pa.Schema], error: Exception
+) -> errors.EncodingError:
     for field, part in alone.items():
         try:
             _through_parquet(part if isinstance(part, pa.Table) else part.empty_table())

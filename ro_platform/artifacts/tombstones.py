@@ -8,10 +8,10 @@ counts only if an entry decided it (:class:`~ro_platform.artifacts.blobs.BlobSpa
 
 from __future__ import annotations
 
+from ro_platform import errors
 from ro_platform.artifacts.addressing import TOMBSTONES, tombstone_name
 from ro_platform.artifacts.backends.base import BlobBackend
 from ro_platform.contracts.ledger import ArtifactErased
-from ro_platform.errors import ArtifactErasedError, ContractError, IntegrityError
 from ro_platform.kernel.canonical import canonical_bytes
 
 
@@ -28,8 +28,8 @@ def find_tombstone(backend: BlobBackend, digest: str) -> ArtifactErased | None:
         return None
     try:
         return ArtifactErased.from_json(backend.read(name, size), where=name)
-    except ContractError as error:
-        raise IntegrityError(
+    except errors.ContractError as error:
+        raise errors.IntegrityError(
             f"{name} is not a tombstone: {error.message}",
             next_step="It is left as evidence, and its bytes are refused. Compare it with the "
             "ledger's entry: `ro trace DIGEST`.",
@@ -42,9 +42,9 @@ def has_tombstones(backend: BlobBackend) -> bool:
     return next(iter(backend.names(TOMBSTONES)), None) is not None
 
 
-def erased_error(tombstone: ArtifactErased) -> ArtifactErasedError:
+def erased_error(tombstone: ArtifactErased) -> errors.ArtifactErasedError:
     """The refusal, with the reason for which the bytes went."""
-    return ArtifactErasedError(
+    return errors.ArtifactErasedError(
         f"sha256:{tombstone.digest} was erased by {tombstone.actor} ({tombstone.reason!r}).",
         next_step="It does not come back, and the same bytes are not taken in again. What was made "
         f"from it stands: `ro trace {tombstone.digest}` shows who used it.",

@@ -18,6 +18,7 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
+from ro_platform import errors
 from ro_platform.artifacts.addressing import blob_name
 from ro_platform.artifacts.backends.base import WriteGroup
 from ro_platform.artifacts.backends.posix import write_all
@@ -32,7 +33,6 @@ from ro_platform.artifacts.sources import (
 )
 from ro_platform.artifacts.tombstones import has_tombstones
 from ro_platform.contracts.artifact import ArtifactRef, ArtifactTree, BoundRef, TreeMember
-from ro_platform.errors import EncodingError, IntegrityError, RunOperateError
 from ro_platform.kernel.canonical import canonical_bytes
 from ro_platform.kernel.digest import StreamingHasher, digests_of
 
@@ -224,16 +224,16 @@ def _is_utf8(name: str) -> bool:
     return True
 
 
-def _refused(name: str, problem: str) -> RunOperateError:
-    return EncodingError(
+def _refused(name: str, problem: str) -> errors.RunOperateError:
+    return errors.EncodingError(
         f"The folder cannot be stored: {name} {problem}.",
         next_step="Put only ordinary files into the folder, copying what links point to.",
         path=name,
     )
 
 
-def _unsafe(ref: ArtifactRef, path: str) -> IntegrityError:
-    return IntegrityError(
+def _unsafe(ref: ArtifactRef, path: str) -> errors.IntegrityError:
+    return errors.IntegrityError(
         f"The tree {ref.ref} lists {path!r}, which is no place inside a folder or is listed twice.",
         next_step="Do not use this artifact; find out who wrote it.",
         ref=ref.ref,

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from ro_platform import errors
 from ro_platform.config.settings import Settings
-from ro_platform.errors import SettingsError
 from ro_platform.kernel.files import read_text
 from ro_platform.kernel.signing import SigningKey, VerifierKey, read_key_file
 
@@ -23,7 +23,7 @@ def deployment_key(settings: Settings) -> SigningKey:
     another log's: a note is signed in the log's own name."""
     key = read_key_file(settings.signing_key)
     if key.verifier.name != settings.ledger_origin:
-        raise SettingsError(
+        raise errors.SettingsError(
             f"{settings.signing_key} is the key of {key.verifier.name!r}, and this log is "
             f"{settings.ledger_origin!r}.",
             next_step="Set RO_LEDGER_ORIGIN to the key's name, or RO_SIGNING_KEY to the log's key.",
@@ -50,7 +50,7 @@ def trusted_keys(settings: Settings) -> tuple[VerifierKey, ...]:
             return verifier_keys(str(public))
         own = read_key_file(settings.signing_key).verifier if has_deployment_key(settings) else None
     except PermissionError as error:
-        raise SettingsError(
+        raise errors.SettingsError(
             f"The folder of the keys, {public.parent}, is closed to this user of the system.",
             next_step="Name the verifier key that you were given: `--key`, or RO_TRUSTED_KEYS.",
             setting="RO_TRUSTED_KEYS",
@@ -67,7 +67,7 @@ def verifier_keys(text: str) -> tuple[VerifierKey, ...]:
     words = _words_of_file(Path(text)) if text.startswith("/") else text.split()
     keys = tuple(VerifierKey.parse(word) for word in words)
     if not keys:
-        raise SettingsError(
+        raise errors.SettingsError(
             f"There is no verifier key in {text!r}.",
             next_step="Put one in, as `ro ledger key` prints it.",
             setting="RO_TRUSTED_KEYS",
@@ -79,7 +79,7 @@ def _words_of_file(path: Path) -> Sequence[str]:
     try:
         lines = read_text(path, _MAX_FILE_BYTES).splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(
+        raise errors.SettingsError(
             f"The verifier keys in {path} cannot be read: {error}.",
             next_step="Name a file with one verifier key a line.",
             setting="RO_TRUSTED_KEYS",

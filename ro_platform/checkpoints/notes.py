@@ -18,8 +18,8 @@ from typing import Self
 
 from pydantic import TypeAdapter, ValidationError
 
+from ro_platform import errors
 from ro_platform.contracts.base import UtcTimestamp
-from ro_platform.errors import CheckpointRefusedError, InvalidInputError, SettingsError
 from ro_platform.kernel.signing import SigningKey, VerifierKey, open_note, sign_note
 
 _SIZE = re.compile(r"0|[1-9][0-9]{0,18}", re.ASCII)
@@ -45,9 +45,13 @@ class Checkpoint:
     def __post_init__(self) -> None:
         lines = (self.origin, *self.extensions)
         if any(not line or any(char < " " for char in line) for line in lines):
-            raise InvalidInputError("A checkpoint's lines are not empty and have no control codes.")
+            raise errors.InvalidInputError(
+                "A checkpoint's lines are not empty and have no control codes."
+            )
         if not 0 <= self.size <= _MAX_SIZE or len(self.root) != 32:
-            raise InvalidInputError("A checkpoint has a size of at least 0 and a root of 32 bytes.")
+            raise errors.InvalidInputError(
+                "A checkpoint has a size of at least 0 and a root of 32 bytes."
+            )
 
     @classmethod
     def at(cls, origin: str, size: int, root: bytes, moment: str) -> Self:
@@ -69,7 +73,7 @@ class Checkpoint:
             raise _malformed("it has an empty line")
         try:
             return cls(origin, int(size), _root(root), tuple(extensions))
-        except InvalidInputError as error:
+        except errors.InvalidInputError as error:
             raise _malformed(error.message) from None
 
     def text(self) -> str:
@@ -105,7 +109,7 @@ class SignedCheckpoint:
         a trusted key, not a checkpoint, or of another log."""
         checkpoint = Checkpoint.parse(open_note(note, trusted))
         if checkpoint.origin != origin:
-            raise CheckpointRefusedError(
+            raise errors.CheckpointRefusedError(
                 f"The checkpoint is of the log {checkpoint.origin!r}, and this is {origin!r}.",
                 next_step="Give a checkpoint of this log, or set RO_LEDGER_ORIGIN to its name.",
                 origin=checkpoint.origin,
@@ -137,7 +141,7 @@ def size_in(name: str, origin: str) -> int | None:
 def checked_origin(origin: str) -> str:
     """The origin itself. Raises :class:`SettingsError` if it cannot be part of a name."""
     if not _ORIGIN.fullmatch(origin) or len(origin) > 256:
-        raise SettingsError(
+        raise errors.SettingsError(
             f"RO_LEDGER_ORIGIN is {origin!r}, which cannot name a log.",
             next_step="Use words of letters, digits and _ . - joined by slashes, such as "
             "ro-platform/production.",
@@ -156,8 +160,8 @@ def _root(text: str) -> bytes:
     return root
 
 
-def _malformed(why: str) -> CheckpointRefusedError:
-    return CheckpointRefusedError(
+def _malformed(why: str) -> errors.CheckpointRefusedError:
+    return errors.CheckpointRefusedError(
         f"This is not a checkpoint: {why}.",
         next_step="Give a file that `ro ledger checkpoint` or a witness kept.",
     )

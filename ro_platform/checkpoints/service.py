@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
+from ro_platform import errors
 from ro_platform.artifacts.backends.base import BlobBackend
 from ro_platform.checkpoints.notes import (
     Checkpoint,
@@ -21,7 +22,6 @@ from ro_platform.checkpoints.notes import (
 from ro_platform.checkpoints.witnesses.addresses import witness_at
 from ro_platform.checkpoints.witnesses.base import Witness
 from ro_platform.checkpoints.witnesses.local import CommandWitness, StoreWitness
-from ro_platform.errors import CheckpointRefusedError, InvalidInputError, RunOperateError
 from ro_platform.kernel.clock import Clock, utc_text
 from ro_platform.kernel.signing import SigningKey, VerifierKey
 from ro_platform.ledger.log import Ledger
@@ -50,7 +50,7 @@ class Holding:
 
     place: str
     sizes: tuple[int, ...] = ()
-    error: RunOperateError | None = None
+    error: errors.RunOperateError | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ class Delivery:
     witness: str
     delivered: tuple[int, ...] = ()
     missing: tuple[int, ...] = ()
-    error: RunOperateError | None = None
+    error: errors.RunOperateError | None = None
 
 
 @dataclass(slots=True)
@@ -120,7 +120,7 @@ class Checkpoints:
         if last and last.checkpoint.size == size:
             return last
         if size == 0:
-            raise InvalidInputError(
+            raise errors.InvalidInputError(
                 "The ledger is empty: there is nothing to sign yet.",
                 next_step="Sign the first checkpoint after the first entry.",
             )
@@ -195,14 +195,14 @@ class Checkpoints:
                 name = name_of(self.origin, missing[0])
                 witness.keep(name, self._shelf.read(name))
                 delivered.append(missing.pop(0))
-        except RunOperateError as error:
+        except errors.RunOperateError as error:
             return Delivery(witness.label, tuple(delivered), tuple(missing), error)
         return Delivery(witness.label, tuple(delivered))
 
     def _holding(self, place: Witness) -> Holding:
         try:
             return Holding(place.label, tuple(self._sizes(place)))
-        except RunOperateError as error:
+        except errors.RunOperateError as error:
             return Holding(place.label, error=error)
 
     def _newest_at_witnesses(
@@ -214,9 +214,9 @@ class Checkpoints:
             if witness.readable and holding.sizes:
                 try:
                     yield self._open(witness, holding.sizes[-1], trusted)
-                except CheckpointRefusedError:
+                except errors.CheckpointRefusedError:
                     raise
-                except RunOperateError:
+                except errors.RunOperateError:
                     yield None
 
     def _require_extends(self, held: SignedCheckpoint, size: int, root: bytes) -> None:
@@ -229,7 +229,7 @@ class Checkpoints:
         elif not self._ledger.consistency_proof(old.size, size).verify(old.root, root):
             why = "no proof leads from there to its present root"
         if why:
-            raise CheckpointRefusedError(
+            raise errors.CheckpointRefusedError(
                 f"The ledger does not extend the {held.words()} that was signed before: {why}.",
                 next_step="Nothing was signed. Run `ro ledger verify` and keep the ledger's files.",
                 size=old.size,
@@ -247,7 +247,7 @@ class Checkpoints:
         name = name_of(self.origin, size)
         signed = self._opened(f"{name} in {place.label}", place.read(name), keys)
         if signed.checkpoint.size != size:
-            raise CheckpointRefusedError(
+            raise errors.CheckpointRefusedError(
                 f"The checkpoint {name} in {place.label} is of size {signed.checkpoint.size}.",
                 next_step="Somebody moved it: keep it as evidence.",
             )
@@ -256,7 +256,7 @@ class Checkpoints:
     def _opened(self, where: str, note: bytes, trusted: Sequence[VerifierKey]) -> SignedCheckpoint:
         try:
             return SignedCheckpoint.open(note, trusted, self.origin)
-        except CheckpointRefusedError as error:
-            raise CheckpointRefusedError(
+        except errors.CheckpointRefusedError as error:
+            raise errors.CheckpointRefusedError(
                 f"{where}: {error.message}", next_step=error.next_step, where=where
             ) from None

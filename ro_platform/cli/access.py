@@ -15,6 +15,7 @@ import click
 from pydantic import TypeAdapter, ValidationError
 from rich.text import Text
 
+from ro_platform import errors
 from ro_platform.access.check import findings
 from ro_platform.access.policy import Explanation, PolicyInForce, Target, explain, said
 from ro_platform.cli.declared import Noun, asks, asks_within, public
@@ -23,9 +24,8 @@ from ro_platform.config.policies import policy_of
 from ro_platform.config.settings import Settings
 from ro_platform.contracts import AccessPolicy, Action, Role, RoleBinding
 from ro_platform.contracts.base import Actor, contract_error
-from ro_platform.errors import AccessDeniedError, InvalidInputError, NotFoundError
 from ro_platform.kernel.documents import document_bytes, parse_document
-from ro_platform.ledger.names import stream_target, workload_target
+from ro_platform.ledger import names
 from ro_platform.plane import Plane, shared_plane
 
 _HEAD = """\
@@ -62,7 +62,7 @@ def write_starter(path: Path, policy: AccessPolicy) -> None:
         with path.open("x", encoding="utf-8") as file:
             file.write(_HEAD + "".join(lines) + _TAIL)
     except OSError as error:
-        raise InvalidInputError(
+        raise errors.InvalidInputError(
             f"{path} cannot be written: {error.strerror or error}.",
             next_step="Name another file; none is overwritten.",
         ) from None
@@ -167,7 +167,7 @@ def init(file: Path, approver: str, daemon: str, as_json: bool) -> None:
     except ValidationError as error:
         raise contract_error(error, kind="RoleBinding", where="access init") from None
     if found := findings(policy, environment=settings.environment):
-        raise InvalidInputError(
+        raise errors.InvalidInputError(
             f"That would be no policy: {found[0].words}", next_step="Name a second person."
         )
     write_starter(file, policy)
@@ -251,7 +251,7 @@ def check(file: Path | None, as_json: bool) -> None:
         if not found:
             out.print("[green]sound[/green]: nobody can act alone, and somebody can act.")
     if found:
-        raise click.exceptions.Exit(InvalidInputError.exit_code)
+        raise click.exceptions.Exit(errors.InvalidInputError.exit_code)
 
 
 @command.command("explain")
@@ -285,14 +285,14 @@ def explain_command(
     else:
         say_explanation(found)
     if not found.decision.allowed:
-        raise click.exceptions.Exit(AccessDeniedError.exit_code)
+        raise click.exceptions.Exit(errors.AccessDeniedError.exit_code)
 
 
 def _actor(text: str) -> str:
     try:
         return _ACTOR.validate_python(text, strict=True)
     except ValidationError:
-        raise InvalidInputError(
+        raise errors.InvalidInputError(
             f"{text[:80]!r} is no actor.",
             next_step="Name one as HUMAN::id or SYSTEM::service; the policy tells upper from lower "
             "case.",
@@ -306,7 +306,7 @@ def _policy_in(file: Path) -> AccessPolicy:
 def _policy_in_force(plane: Plane) -> AccessPolicy:
     found = plane.access.in_force
     if found is None:
-        raise NotFoundError(
+        raise errors.NotFoundError(
             "No access policy was ever published.",
             next_step="Name a FILE, or write one: `ro access init`.",
         )
@@ -315,7 +315,7 @@ def _policy_in_force(plane: Plane) -> AccessPolicy:
 
 
 def _target(plane: Plane, text: str, workload: str | None, stream: str | None) -> Target:
-    named, streamed = workload_target.parse(text), stream_target.parse(text)
+    named, streamed = names.workload_target.parse(text), names.stream_target.parse(text)
     workload = workload or (named[0] if named else None)
     stream = stream or (streamed[0] if streamed else None)
     return plane.access.target(text, workload=workload, stream=stream)

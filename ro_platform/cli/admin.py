@@ -45,8 +45,8 @@ from ro_platform.contracts import (
     ErrorResponse,
     LedgerEntry,
 )
+from ro_platform.ledger import names
 from ro_platform.ledger.entry import body_of
-from ro_platform.ledger.names import workload_target
 from ro_platform.plane import Plane, shared_plane
 
 _POLL_SECONDS = 1.0
@@ -80,7 +80,7 @@ def _perform(plane: Plane, request: AdminRequest, values: Values) -> None:
 
 def _warn_of_a_new_name(plane: Plane, request: AdminRequest) -> None:
     """A pause may come before the first run; more often such a name is a slip of the pen."""
-    found = workload_target.parse(str(request.parameters.get("target")))
+    found = names.workload_target.parse(str(request.parameters.get("target")))
     if not found or request.action_type not in (AdminActionType.PAUSE, AdminActionType.DRAIN):
         return
     if all(found[0] != item.workload for item in plane.runs.registered()):

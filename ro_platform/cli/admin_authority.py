@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeVar
 
+from ro_platform import errors
 from ro_platform.cli.output import err
 from ro_platform.contracts import Action
-from ro_platform.errors import RunOperateError
 from ro_platform.plane import Plane
 
 Found = TypeVar("Found")
@@ -38,7 +38,7 @@ def about(
     """
     try:
         found = find()
-    except RunOperateError:
+    except errors.RunOperateError:
         acting(plane, action, name)
         raise
     acting(plane, action, name, workload=_workload(plane, fingerprint_of(found)))
@@ -49,7 +49,7 @@ def _workload(plane: Plane, fingerprint: str) -> str | None:
     """The workload of a registered manifest; None where that cannot be said."""
     try:
         return plane.runs.manifest(fingerprint).workload
-    except RunOperateError:
+    except errors.RunOperateError:
         return None
 
 

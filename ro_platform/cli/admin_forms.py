@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 
+from ro_platform import errors
 from ro_platform.admin.intents import admin_request, canonical_digest
 from ro_platform.admin.pausing import TARGETS
 from ro_platform.admin.replay import ReplayBasis
@@ -18,7 +19,6 @@ from ro_platform.cli.admin_authority import about
 from ro_platform.cli.declared import asks_itself
 from ro_platform.config.settings import Settings
 from ro_platform.contracts import Action, AdminActionType, AdminRequest, JsonObject, Role
-from ro_platform.errors import InvalidInputError
 from ro_platform.kernel.documents import document_bytes, parse_document
 from ro_platform.plane import Plane, shared_plane
 from ro_platform.runs.lookup import Located
@@ -119,7 +119,7 @@ def _erase(plane: Plane, values: Values) -> JsonObject:
 
 def _retention(_plane: Plane, values: Values) -> JsonObject:
     if (values["days"] is None) != values["no_period"]:
-        raise InvalidInputError("Give --days, or --no-period to end the period.")
+        raise errors.InvalidInputError("Give --days, or --no-period to end the period.")
     days = values["days"]
     return {"target": values["target"]} | ({} if days is None else {"days": days})
 
@@ -158,7 +158,7 @@ def _locator(plane: Plane, action: Action, target: str) -> str:
     """The one binding that a target names. Raises :class:`InvalidInputError` for several."""
     found = _found(plane, action, target)
     if len(found) > 1:
-        raise InvalidInputError(
+        raise errors.InvalidInputError(
             f"{target!r} is bound in {len(found)} places.",
             next_step=f"Name one: {', '.join(item.ref.ref for item in found[:3])}.",
         )

@@ -6,12 +6,12 @@ from dataclasses import asdict
 
 import click
 
+from ro_platform import errors
 from ro_platform.cli.admin_authority import acting
 from ro_platform.cli.declared import asks_within
 from ro_platform.cli.output import json_option, say_json, table, word
 from ro_platform.config.settings import Settings
 from ro_platform.contracts import Action
-from ro_platform.errors import ReplayDivergedError
 from ro_platform.plane import shared_plane
 
 
@@ -44,4 +44,4 @@ def proofs(event_id: str, as_json: bool) -> None:
             empty="It is over no manifest.",
         )
     if any(proof.result == "diverged" for proof in found):
-        raise click.exceptions.Exit(ReplayDivergedError.exit_code)
+        raise click.exceptions.Exit(errors.ReplayDivergedError.exit_code)

@@ -6,17 +6,17 @@ from contextlib import suppress
 
 import click
 
-from ro_platform.access.refusals import record_once, refusal_draft
+from ro_platform import errors
+from ro_platform.access.refusals import access_refusal_draft, record_once
 from ro_platform.admin.intents import canonical_digest
 from ro_platform.config.settings import Settings
-from ro_platform.errors import AccessDeniedError
-from ro_platform.ledger.names import access_subject, command_refusal_key
+from ro_platform.ledger import names
 from ro_platform.plane import shared_plane
 
 _COMMANDS = "SYSTEM::ro"
 
 
-def record_refusal(error: AccessDeniedError) -> None:
+def record_refusal(error: errors.AccessDeniedError) -> None:
     """Record that this command was refused; the same to the same actor is one entry a day.
 
     Raises what the ledger raises. A process that nobody is known to act in is recorded by the
@@ -25,12 +25,12 @@ def record_refusal(error: AccessDeniedError) -> None:
     settings = Settings.load()
     plane = shared_plane(settings)
     actor, moment = None, plane.clock()
-    with suppress(AccessDeniedError):
+    with suppress(errors.AccessDeniedError):
         actor = plane.identity.actor()
     operation, source = _operation(), f"a process of {settings.actor}"
     day = moment.date().isoformat()
     known = canonical_digest([operation, actor, source, error.code, error.message, day])
-    draft = refusal_draft(
+    draft = access_refusal_draft(
         operation=operation,
         actor=actor,
         source=source,
@@ -38,8 +38,8 @@ def record_refusal(error: AccessDeniedError) -> None:
         why=error.message,
         moment=moment,
         by=_COMMANDS,
-        subject=access_subject(actor or "command"),
-        key=command_refusal_key(known),
+        subject=names.access_subject(actor or "command"),
+        key=names.command_refusal_key(known),
     )
     record_once(plane.ledger, draft)
 

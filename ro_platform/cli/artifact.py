@@ -19,6 +19,7 @@ from typing import Any
 import click
 from rich.progress import Progress
 
+from ro_platform import errors
 from ro_platform.admin.intents import admin_request
 from ro_platform.admin.outcomes import Outcome
 from ro_platform.cli.admin_authority import about, acting
@@ -39,14 +40,8 @@ from ro_platform.cli.output import (
 )
 from ro_platform.config.settings import Settings
 from ro_platform.contracts import Action, AdminActionType, ErrorResponse
-from ro_platform.errors import (
-    AccessDeniedError,
-    GateRefusedError,
-    IntegrityError,
-    InvalidInputError,
-)
 from ro_platform.plane import Plane, shared_plane
-from ro_platform.runs.audit import UNRECORDED, Finding
+from ro_platform.runs.audit import UNRECORDED, AuditFinding
 from ro_platform.runs.erasure import Erasure
 from ro_platform.runs.lookup import Located
 
@@ -74,7 +69,7 @@ def erase(
     TARGET`, `ro gate impact TARGET`.
     """
     if resume == (target is not None) or (target is not None and not reason):
-        raise InvalidInputError(
+        raise errors.InvalidInputError(
             "erasing takes a TARGET and a --reason, or --resume alone.",
             next_step="Try `ro artifact erase TARGET --reason ...`.",
         )
@@ -270,7 +265,7 @@ def verify(target: str | None, everything: bool, full: bool, as_json: bool) -> N
     everything that the ledger says was stored.
     """
     if (target is None) != everything:
-        raise InvalidInputError("name one TARGET, or --all.", next_step="Try `--all`.")
+        raise errors.InvalidInputError("name one TARGET, or --all.", next_step="Try `--all`.")
     plane = shared_plane(Settings.load())
     if target is not None:
         found = plane.lookup.find(target)
@@ -299,7 +294,7 @@ def verify(target: str | None, everything: bool, full: bool, as_json: bool) -> N
             if finding.kind == UNRECORDED and not finding.error:
                 err.print(f"no entry of the ledger names {finding.locator}", markup=False)
     if altered:
-        error = IntegrityError(
+        error = errors.IntegrityError(
             f"{len(altered)} of {len(findings)} stored objects are not what was recorded.",
             next_step="Keep their files as evidence, and restore them from a verified copy.",
         )
@@ -308,7 +303,7 @@ def verify(target: str | None, everything: bool, full: bool, as_json: bool) -> N
         raise click.exceptions.Exit(error.exit_code)
 
 
-def _audit(plane: Plane, *, full: bool) -> list[Finding]:
+def _audit(plane: Plane, *, full: bool) -> list[AuditFinding]:
     findings = []
     with Progress(console=err, transient=True) as progress:
         task = progress.add_task("verifying", total=None)
@@ -331,9 +326,9 @@ def _preview(plane: Plane, target: str) -> tuple[Any, str]:
     try:
         _found(plane, Action.READ_ARTIFACT, target)
         located: Located = plane.lookup.readable(target)
-    except AccessDeniedError as denied:
+    except errors.AccessDeniedError as denied:
         return None, denied.message
-    except GateRefusedError:
+    except errors.GateRefusedError:
         return None, _NO_PREVIEW
     return preview(plane.store, located.ref, _PREVIEW_ROWS), _NO_PREVIEW
 
@@ -357,7 +352,7 @@ def _binding_facts(asset: str, fingerprint: str, revision: int, ref: Any) -> dic
     }
 
 
-def _audit_facts(findings: list[Finding]) -> dict[str, Any]:
+def _audit_facts(findings: list[AuditFinding]) -> dict[str, Any]:
     altered = [
         {
             "kind": finding.kind,

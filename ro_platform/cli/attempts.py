@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from ro_platform import errors
 from ro_platform.cli.admin_authority import about, acting
 from ro_platform.cli.declared import Noun, asks, asks_within
 from ro_platform.cli.output import (
@@ -24,10 +25,9 @@ from ro_platform.cli.output import (
 )
 from ro_platform.config.settings import Settings
 from ro_platform.contracts import Action, EntryKind, JobAttemptRecord, JobStatus, LedgerEntry
-from ro_platform.errors import InvalidInputError, NotFoundError
 from ro_platform.kernel.identity import run_id
+from ro_platform.ledger import names
 from ro_platform.ledger.log import Ledger
-from ro_platform.ledger.names import attempt_key
 from ro_platform.plane import shared_plane
 from ro_platform.runs.attempt import is_open, project, shown_status, transition_of
 from ro_platform.runs.lookup import MIN_PREFIX
@@ -147,23 +147,24 @@ def _fingerprint(moves: list[LedgerEntry]) -> str:
 
 def _moves_of(ledger: Ledger, prefix: str) -> list[LedgerEntry]:
     if len(prefix) == _ID_DIGITS:
-        known = (ledger.find(attempt_key(prefix, status)) for status in JobStatus)
+        known = (ledger.find(names.attempt_key(prefix, status)) for status in JobStatus)
         found = sorted(filter(None, known), key=lambda entry: entry.seq)
     elif len(prefix) >= MIN_PREFIX:
         found = [
             entry for entry in _moves(ledger) if transition_of(entry).attempt_id.startswith(prefix)
         ]
     else:
-        raise InvalidInputError(
+        raise errors.InvalidInputError(
             f"{prefix!r} is too short.", next_step=f"Give at least {MIN_PREFIX} digits."
         )
-    names = {transition_of(entry).attempt_id for entry in found}
-    if len(names) > 1:
-        raise InvalidInputError(
-            f"{prefix!r} is the beginning of {len(names)} attempts.", next_step="Give more digits."
+    matching = {transition_of(entry).attempt_id for entry in found}
+    if len(matching) > 1:
+        raise errors.InvalidInputError(
+            f"{prefix!r} is the beginning of {len(matching)} attempts.",
+            next_step="Give more digits.",
         )
-    if not names:
-        raise NotFoundError(
+    if not matching:
+        raise errors.NotFoundError(
             f"no attempt is called {prefix!r}.", next_step="See `ro attempts list --all`."
         )
     return found
@@ -174,7 +175,7 @@ def _run_id(named: str | None) -> str | None:
     if named is None or len(named) == _ID_DIGITS:
         return named
     if len(named) != _FINGERPRINT_DIGITS:
-        raise InvalidInputError(
+        raise errors.InvalidInputError(
             f"{named!r} names no manifest.",
             next_step="Give the whole fingerprint or run_id; `ro manifest list` prints them.",
         )

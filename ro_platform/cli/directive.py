@@ -7,6 +7,7 @@ from datetime import timedelta
 import click
 from rich.text import Text
 
+from ro_platform import errors
 from ro_platform.admin.differences import diff_lines
 from ro_platform.admin.directives import LIFETIME, MAX_LIFETIME, Directives
 from ro_platform.cli.admin import outcome_facts, say_outcome
@@ -27,7 +28,6 @@ from ro_platform.cli.output import (
 )
 from ro_platform.config.settings import Settings
 from ro_platform.contracts import Action, AdminRequest, DirectiveRecord, DirectiveStatus
-from ro_platform.errors import InvalidInputError, NotFoundError, RunOperateError
 from ro_platform.plane import Plane, shared_plane
 from ro_platform.runs.lookup import MIN_PREFIX
 
@@ -181,12 +181,12 @@ def _find(directives: Directives, prefix: str) -> DirectiveRecord:
     """The directive that a name, or its first digits, name."""
     found = [item for item in directives.list() if item.directive_id.startswith(prefix)]
     if len(found) > 1 or len(prefix) < MIN_PREFIX:
-        raise InvalidInputError(
+        raise errors.InvalidInputError(
             f"{prefix!r} is the beginning of {len(found)} directives.",
             next_step=f"Give at least {MIN_PREFIX} digits that only one begins with.",
         )
     if not found:
-        raise NotFoundError(
+        raise errors.NotFoundError(
             f"there is no directive {prefix!r}.", next_step="See `ro directive list --all`."
         )
     return found[0]
@@ -197,7 +197,7 @@ def _difference(directives: Directives, found: DirectiveRecord) -> tuple[list[st
     try:
         before, after = directives.difference(found)
         return diff_lines(before, after), directives.state_digest(found)
-    except RunOperateError as error:
+    except errors.RunOperateError as error:
         return [f"it cannot be done now: {error.message}"], None
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from ro_platform import errors
 from ro_platform.checkpoints.keys import deployment_key, trusted_keys
 from ro_platform.cli.admin_authority import about
 from ro_platform.cli.declared import Noun, asks_within, public
@@ -26,7 +27,6 @@ from ro_platform.contracts import Action, JsonObject
 from ro_platform.dossier.page import page
 from ro_platform.dossier.summary import identity_rows, objections, tables, verified_facts
 from ro_platform.dossier.verify import Dossier, verify_dossier
-from ro_platform.errors import DossierRefusedError, InvalidInputError, ManifestNotRegisteredError
 from ro_platform.kernel.files import read_text
 from ro_platform.kernel.identity import run_id
 from ro_platform.kernel.signing import VerifierKey
@@ -115,7 +115,7 @@ def show(file: Path, key_text: str | None, html: Path | None, as_json: bool) -> 
         try:
             html.write_text(page(dossier), "utf-8")
         except OSError as error:
-            raise InvalidInputError(
+            raise errors.InvalidInputError(
                 f"{html} cannot be written: {error.strerror or error}.",
                 next_step="Name a file in a folder that can be written.",
             ) from None
@@ -138,14 +138,14 @@ def show(file: Path, key_text: str | None, html: Path | None, as_json: bool) -> 
 
 def _verified_by_one(file: Path, keys: tuple[VerifierKey, ...]) -> Dossier:
     if not keys:
-        raise InvalidInputError(
+        raise errors.InvalidInputError(
             "There is no key to verify the dossier with.",
             next_step="Give the log's verifier key with --key.",
         )
     for key in keys[:-1]:
         try:
             return verify_dossier(file, key)
-        except DossierRefusedError:
+        except errors.DossierRefusedError:
             continue
     return verify_dossier(file, keys[-1])
 
@@ -157,7 +157,7 @@ def _key(text: str) -> VerifierKey:
             read_text(path, _MAX_KEY_FILE_BYTES).strip() if path.exists() else text
         )
     except (OSError, UnicodeDecodeError) as error:
-        raise InvalidInputError(
+        raise errors.InvalidInputError(
             f"The verifier key in {path} cannot be read: {error}.",
             next_step="Give the key itself, or a file that holds it.",
         ) from None
@@ -169,12 +169,12 @@ def _fingerprint(plane: Plane, run: str) -> str:
     known = [item.manifest_fingerprint for item in plane.runs.registered()]
     found = [item for item in known if item.startswith(run) or run_id(item) == run]
     if not found:
-        raise ManifestNotRegisteredError(
+        raise errors.ManifestNotRegisteredError(
             f"no registered run is {run!r}.",
             next_step="Give a manifest file, a fingerprint or a run id: `ro manifest list`.",
         )
     if len(found) > 1 or len(run) < MIN_PREFIX:
-        raise InvalidInputError(
+        raise errors.InvalidInputError(
             f"{run!r} is the beginning of {len(found)} registered manifests.",
             next_step=f"Give at least {MIN_PREFIX} digits that only one begins with.",
         )

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from ro_platform import errors
 from ro_platform.cli.admin_authority import acting
 from ro_platform.cli.declared import Noun, asks, asks_within
 from ro_platform.cli.output import (
@@ -25,10 +26,9 @@ from ro_platform.cli.output import (
 from ro_platform.config.drafts import draft_facts, drafts_of, find_draft, remove_draft
 from ro_platform.config.settings import Settings
 from ro_platform.contracts import Action, ErrorResponse, JobAttemptRecord
-from ro_platform.errors import RunOperateError
 from ro_platform.plane import shared_plane
 from ro_platform.runs.manifest import ManifestFile
-from ro_platform.runs.plan import AssetStanding
+from ro_platform.runs.plan import AssetState
 
 NOTHING_GOVERNED = "DRAFT: nothing of this is governed"
 
@@ -75,7 +75,7 @@ def run_draft(settings: Settings, file: ManifestFile, name: str, *, as_json: boo
 
 
 def show_standings(
-    standings: tuple[AssetStanding, ...],
+    standings: tuple[AssetState, ...],
     newest: Mapping[str, JobAttemptRecord],
     results: Mapping[str, str],
 ) -> None:
@@ -108,7 +108,7 @@ def show_standings(
 
 
 def standing_facts(
-    standings: tuple[AssetStanding, ...],
+    standings: tuple[AssetState, ...],
     newest: Mapping[str, JobAttemptRecord],
     results: Mapping[str, str],
 ) -> dict[str, Any]:
@@ -127,7 +127,7 @@ def standing_facts(
     return {"assets": assets}
 
 
-def _error_facts(error: RunOperateError | None) -> dict[str, Any] | None:
+def _error_facts(error: errors.RunOperateError | None) -> dict[str, Any] | None:
     return ErrorResponse.of(error).to_json_value() if error else None
 
 
@@ -168,7 +168,7 @@ def show(name: str, as_json: bool) -> None:
     draft = _allowed(Action.VIEW, name)
     plane, fingerprint = shared_plane(draft), str(draft_facts(draft)["manifest_fingerprint"])
     made = sorted({asset for asset, _, _, _ in plane.lookup.on_record(beginning=fingerprint)})
-    standings: tuple[AssetStanding, ...] = ()
+    standings: tuple[AssetState, ...] = ()
     if made:
         standings = plane.planner.standings(fingerprint, plane.runs.manifest(fingerprint), made)
     newest = {attempt.unit: attempt for attempt in plane.attempts.of_run(fingerprint)}
@@ -224,7 +224,7 @@ def _allowed(action: Action, name: str) -> Settings:
     plane, target = shared_plane(settings), f"draft {name}"
     try:
         draft = find_draft(settings, name)
-    except RunOperateError:
+    except errors.RunOperateError:
         acting(plane, action, target)
         raise
     acting(plane, action, target, workload=draft_facts(draft).get("workload"))

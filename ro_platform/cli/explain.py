@@ -14,9 +14,9 @@ from typing import NamedTuple
 
 import click
 
+from ro_platform import errors
 from ro_platform.cli.declared import public
 from ro_platform.cli.output import fields, json_option, plain, say_json
-from ro_platform.errors import NotFoundError, RunOperateError, all_errors
 
 
 class Term(NamedTuple):
@@ -107,7 +107,7 @@ def explained(name: str) -> Facts:
     if wanted in by_name:
         return known[by_name[wanted]]
     alike = [by_name[key] for key in get_close_matches(wanted, by_name)]
-    raise NotFoundError(
+    raise errors.NotFoundError(
         f"{name!r} is neither a code nor a term of this plane.",
         next_step=f"Did you mean {', '.join(alike)}?"
         if alike
@@ -117,13 +117,13 @@ def explained(name: str) -> Facts:
 
 def _explanations() -> Mapping[str, Facts]:
     found = {item.code: _of_recorded(item) for item in RECORDED_CODES}
-    found |= {kind.code: _of_error(kind) for kind in all_errors()}
+    found |= {kind.code: _of_error(kind) for kind in errors.all_errors()}
     for term in all_terms():
         found |= {name: _of_term(term) for name in (*term.objects, term.word)}
     return found
 
 
-def _of_error(kind: type[RunOperateError]) -> Facts:
+def _of_error(kind: type[errors.RunOperateError]) -> Facts:
     family = kind.family()
     return {
         "code": kind.code,

@@ -8,7 +8,7 @@ import click
 
 from ro_platform.cli.declared import Noun, public
 from ro_platform.cli.output import fields, json_option, out, say_json, table
-from ro_platform.interop.lineage import recompute as recomputed
+from ro_platform.engine_formats.lineage import recompute as recomputed
 
 _LISTS = ("--parameters", "--artefacts")
 

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import click
 
+from ro_platform import errors
 from ro_platform.cli.declared import Noun, public
 from ro_platform.cli.output import Cell, fields, json_option, say_json
-from ro_platform.errors import InvalidInputError
-from ro_platform.interop.locators import LocatorCheck, check_locator
-from ro_platform.interop.objects import EngineOutputLocator
+from ro_platform.engine_formats.locators import LocatorCheck, check_locator
+from ro_platform.engine_formats.objects import EngineOutputLocator
 from ro_platform.kernel.documents import MAX_DOCUMENT_BYTES
 from ro_platform.kernel.files import read_file
 
@@ -43,7 +43,7 @@ def _read(text: str) -> EngineOutputLocator:
     try:
         data = read_file(text, MAX_DOCUMENT_BYTES)
     except OSError as error:
-        raise InvalidInputError(
+        raise errors.InvalidInputError(
             f"{text} cannot be read: {error.strerror}.",
             next_step="Name a file that holds a locator, or give its JSON.",
         ) from None

@@ -9,9 +9,9 @@ import traceback
 
 import click
 
+from ro_platform import errors
 from ro_platform.cli.declared import declaring
 from ro_platform.cli.output import err, say_error
-from ro_platform.errors import RunOperateError
 
 _NOUNS = {
     "run": "Carry a manifest through its workload, governed.",
@@ -30,7 +30,7 @@ _NOUNS = {
     "admin": "Pause, drain, cancel, replay, promote, erase: actions, each once and on record.",
     "directive": "Propose what needs a second person; approve, reject and execute.",
     "ledger": "Read, verify and prove the ledger.",
-    "web": "Serve the Dagster UI behind its authenticated face.",
+    "web": "Serve the Dagster UI behind its authenticated gateway.",
     "explain": "Say what a code of an error or a term means, and what to do next.",
 }
 
@@ -97,7 +97,7 @@ def main() -> None:
     try:
         ro()
     except Exception as error:  # noqa: BLE001 - the outermost frame: nothing may escape unsaid
-        fault = RunOperateError(
+        fault = errors.RunOperateError(
             f"{type(error).__name__}: {error}",
             next_step="This is a fault of the program: report it with the trace below.",
         )

@@ -15,8 +15,8 @@ import click
 from rich.console import Console
 from rich.text import Text
 
+from ro_platform import errors
 from ro_platform.contracts import ErrorResponse
-from ro_platform.errors import AccessDeniedError, RunOperateError
 
 F = TypeVar("F", bound=Callable[..., Any])
 Cell = str | Text
@@ -114,7 +114,7 @@ def short(digest: str | None) -> str:
     return (digest or "")[:12]
 
 
-def say_error(error: RunOperateError, *, as_json: bool) -> None:
+def say_error(error: errors.RunOperateError, *, as_json: bool) -> None:
     """Print an error: what happened, and what to do next."""
     if as_json:
         say_json({"error": ErrorResponse.of(error).to_json_value()})
@@ -131,7 +131,7 @@ def fails_clearly(command: F) -> F:
     def run(*args: Any, **kwargs: Any) -> Any:
         try:
             return command(*args, **kwargs)
-        except RunOperateError as error:
+        except errors.RunOperateError as error:
             say_error(error, as_json=bool(kwargs.get("as_json")))
             _record_refusal(error)
             raise click.exceptions.Exit(error.exit_code) from None
@@ -139,16 +139,16 @@ def fails_clearly(command: F) -> F:
     return run  # type: ignore[return-value]  # the same signature
 
 
-def _record_refusal(error: RunOperateError) -> None:
+def _record_refusal(error: errors.RunOperateError) -> None:
     """Have a refusal on record, unless it is; where that cannot be done, say so."""
-    if not isinstance(error, AccessDeniedError) or error.recorded:
+    if not isinstance(error, errors.AccessDeniedError) or error.recorded:
         return
     # Imported where it is used: most commands are refused nothing.
     from ro_platform.cli.admin_refusals import record_refusal
 
     try:
         record_refusal(error)
-    except RunOperateError as failed:
+    except errors.RunOperateError as failed:
         err.print(f"The refusal could not be recorded: {failed}", style="yellow", markup=False)
 
 

@@ -9,12 +9,12 @@ from typing import Any, TypeVar
 
 import click
 
+from ro_platform import errors
 from ro_platform.access.tokens import MAX_LIFETIME, IssuedToken
 from ro_platform.cli.declared import Noun, asks, asks_within, public
 from ro_platform.cli.output import err, json_option, moment, out, say_json, table
 from ro_platform.config.settings import Settings
 from ro_platform.contracts import Action
-from ro_platform.errors import NotAuthenticatedError
 from ro_platform.plane import shared_plane
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -80,7 +80,7 @@ def renew(days: int, reason: str, as_json: bool) -> None:
     """
     settings = Settings.load()
     if not settings.token:
-        raise NotAuthenticatedError(
+        raise errors.NotAuthenticatedError(
             "There is no token to renew: RO_TOKEN is not set.",
             next_step="Set it to the token that is to be renewed, for this one command.",
         )

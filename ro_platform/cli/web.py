@@ -1,4 +1,4 @@
-"""``ro web``: serve the Dagster UI behind its authenticated face."""
+"""``ro web``: serve the Dagster UI behind its authenticated gateway."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ro_platform.cli.output import json_option, out, say_json
 from ro_platform.config.settings import Settings
 
 if TYPE_CHECKING:
-    from ro_platform.web.serving import OpenFace
+    from ro_platform.web.serving import OpenGateway
 
 
 @click.command()
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 @json_option
 @public("each request that it serves is asked by itself")
 def command(host: str, port: int, daemon: bool, as_json: bool) -> None:
-    """Serve the Dagster UI behind its face: nobody reaches it without signing in.
+    """Serve the Dagster UI behind its gateway: nobody reaches it without signing in.
 
     While no access policy was ever published the plane is in its single-user mode: the link that is
     printed signs you in, and only this machine is served.
@@ -37,7 +37,7 @@ def command(host: str, port: int, daemon: bool, as_json: bool) -> None:
     serve(Settings.load(), host=host, port=port, daemon=daemon, say=say, operations=operations)
 
 
-def _say(opened: OpenFace, *, as_json: bool) -> None:
+def _say(opened: OpenGateway, *, as_json: bool) -> None:
     if as_json:
         say_json({"sign_in": opened.sign_in_address, "single_user": opened.single_user})
         return

@@ -21,8 +21,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from ro_platform import errors
 from ro_platform.config.settings import Settings
-from ro_platform.errors import ConflictError, DraftError, InvalidInputError, NotFoundError
 from ro_platform.kernel.files import read_text
 from ro_platform.kernel.urls import local_url
 
@@ -78,7 +78,7 @@ def find_draft(settings: Settings, name: str) -> Settings:
     """The settings of a draft that exists. Raises :class:`NotFoundError`."""
     draft = draft_settings(settings, name, settings.actor)
     if not (draft.home / MARKER).is_file():
-        raise NotFoundError(
+        raise errors.NotFoundError(
             f"there is no draft {name!r}.",
             next_step="See `ro draft list`; `ro run FILE --draft` makes one.",
         )
@@ -103,7 +103,7 @@ def in_use(draft: Settings, *, alone: bool = False) -> Iterator[None]:
         try:
             fcntl.flock(lock, (fcntl.LOCK_EX if alone else fcntl.LOCK_SH) | fcntl.LOCK_NB)
         except OSError:
-            raise ConflictError(
+            raise errors.ConflictError(
                 f"draft {draft.home.name!r} is in use.", next_step="Wait until its run has ended."
             ) from None
         yield
@@ -124,7 +124,7 @@ def require_governed_place(path: Path, setting: str) -> None:
     """Raise :class:`DraftError` for a place within a draft's folder, by whatever path."""
     for folder in path.resolve().parents:
         if (folder / MARKER).is_file():
-            raise DraftError(
+            raise errors.DraftError(
                 f"{setting} is {path}, which is of the draft {folder.name!r}: it counts for "
                 "nothing governed.",
                 next_step=f"Unset {setting}. `ro draft show {folder.name}` shows a draft.",
@@ -134,7 +134,7 @@ def require_governed_place(path: Path, setting: str) -> None:
 
 def _folder(settings: Settings, name: str) -> Path:
     if not _NAME.fullmatch(name):
-        raise InvalidInputError(
+        raise errors.InvalidInputError(
             f"{name[:80]!r} is no name for a draft.",
             next_step="Use up to 64 letters, digits, '_', '.' and '-', none of the last two first.",
         )

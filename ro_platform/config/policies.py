@@ -11,12 +11,12 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from typing import Any
 
+from ro_platform import errors
 from ro_platform.access.check import findings
 from ro_platform.access.policy import POLICY_CONFIG, PolicyInForce, Target, decide
 from ro_platform.config.versions import ConfigVersions
 from ro_platform.contracts.access import AccessPolicy, Action
 from ro_platform.contracts.config import PinnedConfigRef
-from ro_platform.errors import AccessDeniedError, InvalidInputError
 from ro_platform.kernel.canonical import canonical_bytes
 
 
@@ -60,7 +60,7 @@ class AccessPolicies:
         lock everybody out: an admin of it must have a token already.
         """
         if actor != self._single_user:
-            raise AccessDeniedError(
+            raise errors.AccessDeniedError(
                 f"The first access policy is {self._single_user}'s to publish, not {actor}'s.",
                 next_step="Publish it as the operating system's user of the deployment.",
                 actor=actor,
@@ -77,7 +77,7 @@ class AccessPolicies:
         admins = {binding.actor for binding in policy.bindings}
         admins = {one for one in admins if decide(found, one, Action.ISSUE_TOKEN, target).allowed}
         if admins and not admins & set(self._holders()):
-            raise InvalidInputError(
+            raise errors.InvalidInputError(
                 f"No admin of that policy has a token ({', '.join(sorted(admins))}), and without "
                 "one nobody could act any more.",
                 next_step="Issue one first: `ro token issue --for ACTOR --reason ...`.",
@@ -101,7 +101,7 @@ def require_publishable(content: Any, *, environment: str) -> None:
     found = findings(policy_of(content), environment=environment)
     if found:
         more = f" ({len(found) - 1} more)" if len(found) > 1 else ""
-        raise InvalidInputError(
+        raise errors.InvalidInputError(
             f"The policy fails its check: {found[0].words}{more}",
             next_step="`ro access check FILE` prints every finding.",
             findings=len(found),

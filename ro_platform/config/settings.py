@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote
 
-from ro_platform.errors import SettingsError
+from ro_platform import errors
 from ro_platform.kernel.urls import local_url
 
 _MARKERS = ("dagster.yaml", "workspace.yaml")
@@ -28,7 +28,7 @@ class Settings:
     ``store_url`` is ``file:///...``; ``ledger_url`` is ``sqlite:///...`` or ``postgresql://...``,
     which may hold a password and is not shown; nor is ``dagster_url``, the PostgreSQL database of
     Dagster's own storage, empty where that is below ``dagster_state``; nor ``token``, by which this
-    process says who it is; nor ``web``, the variables ``RO_WEB_*`` of the UI's face, which
+    process says who it is; nor ``web``, the variables ``RO_WEB_*`` of the UI's gateway, which
     :mod:`ro_platform.web.settings` reads. ``drafts`` says whether drafts are allowed; a draft's own
     settings (:mod:`ro_platform.config.drafts`) name as ``draft_of`` those of what it drafts on.
     """
@@ -146,7 +146,7 @@ def _folder(env: Mapping[str, str], name: str, default: Path) -> Path:
     text = env.get(name)
     path = Path(text) if text else default
     if not path.is_absolute():
-        raise SettingsError(
+        raise errors.SettingsError(
             f"{name} is {text!r}, a relative path, which would mean another folder elsewhere.",
             next_step=f"Set {name} to an absolute path, or leave it unset.",
             setting=name,
@@ -157,7 +157,7 @@ def _folder(env: Mapping[str, str], name: str, default: Path) -> Path:
 def _name(env: Mapping[str, str], name: str, default: str) -> str:
     text = env.get(name) or default
     if not re.fullmatch(r"[A-Za-z0-9_.\-]{1,128}", text):
-        raise SettingsError(
+        raise errors.SettingsError(
             f"{name} is {text[:80]!r}, which is no name.",
             next_step=f"Set {name} to letters, digits, '_', '.' and '-', such as production.",
             setting=name,
@@ -175,13 +175,13 @@ def is_production(environment: str) -> bool:
 def _drafts(text: str, environment: str) -> bool:
     """Whether drafts are allowed: everywhere but in production, unless they are forbidden."""
     if text not in ("", "allow", "forbid"):
-        raise SettingsError(
+        raise errors.SettingsError(
             f"RO_DRAFTS is {text[:80]!r}.",
             next_step="Set RO_DRAFTS to allow or forbid, or leave it unset.",
             setting="RO_DRAFTS",
         )
     if text == "allow" and is_production(environment):
-        raise SettingsError(
+        raise errors.SettingsError(
             f"RO_DRAFTS is 'allow', and RO_ENVIRONMENT {environment!r} is production.",
             next_step="Production allows no drafts: unset RO_DRAFTS, and draft elsewhere.",
             setting="RO_DRAFTS",

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from ro_platform import errors
 from ro_platform.access.policy import POLICY_CONFIG
 from ro_platform.artifacts.addressing import blob_name
 from ro_platform.artifacts.store import ArtifactStore
@@ -24,21 +25,13 @@ from ro_platform.contracts import (
     LedgerEntry,
     PinnedConfigRef,
 )
-from ro_platform.errors import (
-    AccessDeniedError,
-    ConfigNotFoundError,
-    ConflictError,
-    ContractError,
-    RunOperateError,
-    VersionNotPinnedError,
-)
 from ro_platform.kernel.canonical import canonical_bytes, parse_canonical
 from ro_platform.kernel.clock import Clock
 from ro_platform.kernel.digest import sha256_hex
+from ro_platform.ledger import names
 from ro_platform.ledger.entry import EntryDraft, body_of
 from ro_platform.ledger.events import Commission, admin_event_draft
 from ro_platform.ledger.log import Ledger
-from ro_platform.ledger.names import config_subject, config_version_name
 from ro_platform.ledger.reader import LedgerReader
 
 CONFIG_MEDIA_TYPE = "application/json"
@@ -142,7 +135,7 @@ class ConfigVersions:
 
     def list(self, name: str | None = None) -> Iterator[PublishedConfig]:
         """All versions, or those of one config, oldest first."""
-        subject = config_subject(name) if name else None
+        subject = names.config_subject(name) if name else None
         for entry in self._ledger.scan(kind=EntryKind.CONFIG_PUBLISHED, subject=subject):
             yield _published(entry)
 
@@ -153,7 +146,7 @@ class ConfigVersions:
                 return published
         newest = None if version else self._newest(self._ledger, name)
         if newest is None:
-            raise ConfigNotFoundError(
+            raise errors.ConfigNotFoundError(
                 f"config {name!r} has no version {version or 'at all'}.",
                 next_step="See `ro config list`, or publish it with `ro config publish`.",
                 config_name=name,
@@ -177,7 +170,7 @@ class ConfigVersions:
         """Raise unless that name, version and digest were published together."""
         published = self.find(pin.config_name, pin.config_version).version
         if published.digest != pin.digest:
-            raise VersionNotPinnedError(
+            raise errors.VersionNotPinnedError(
                 f"config {pin.config_name!r} version {pin.config_version} is pinned with digest "
                 f"{pin.digest}, but was published as {published.digest}.",
                 next_step=f"See `ro config show {pin.config_name} --version {pin.config_version}` "
@@ -195,7 +188,7 @@ class ConfigVersions:
 
     @staticmethod
     def _newest(log: LedgerReader, name: str) -> PublishedConfig | None:
-        entry = log.latest(EntryKind.CONFIG_PUBLISHED, config_subject(name))
+        entry = log.latest(EntryKind.CONFIG_PUBLISHED, names.config_subject(name))
         return _published(entry) if entry else None
 
 
@@ -210,30 +203,30 @@ def _checked(name: str, digest: str, reason: str, actor: str, moment: datetime) 
         body = ConfigPublished(version=version, reason=reason)
         _admin_draft(body, actor, moment)
     except ValueError:
-        raise ContractError(
+        raise errors.ContractError(
             f"config {name!r} with reason {reason!r} cannot be published by {actor!r}.",
             next_step="A name is letters, digits, '_', '.', '-'; a reason is a sentence; an actor "
             "is HUMAN::id or SYSTEM::service.",
         ) from None
 
 
-def _not_like_others() -> AccessDeniedError:
-    return AccessDeniedError(
+def _not_like_others() -> errors.AccessDeniedError:
+    return errors.AccessDeniedError(
         f"config {POLICY_CONFIG!r} is not published like others: who could, could do all.",
         next_step="The first one: `ro access publish`. Later changes: `ro directive`.",
         config_name=POLICY_CONFIG,
     )
 
 
-def _not_the_first(name: str, newest: PublishedConfig) -> RunOperateError:
+def _not_the_first(name: str, newest: PublishedConfig) -> errors.RunOperateError:
     words = f"config {name!r} is published already: version {newest.version.config_version}."
     if name == POLICY_CONFIG:
-        return AccessDeniedError(
+        return errors.AccessDeniedError(
             words,
             next_step="Change it by roles: `ro directive propose grant-role ...`.",
             config_name=name,
         )
-    return ConflictError(
+    return errors.ConflictError(
         words, next_step=f"See `ro config show {name}`, and pin what it prints.", config_name=name
     )
 
@@ -258,8 +251,8 @@ def _draft(body: ConfigPublished, actor: str) -> EntryDraft:
     version = body.version
     return EntryDraft(
         kind=EntryKind.CONFIG_PUBLISHED,
-        subject=config_subject(version.config_name),
-        key=config_version_name(version.config_name, version.config_version),
+        subject=names.config_subject(version.config_name),
+        key=names.config_version_name(version.config_name, version.config_version),
         actor=actor,
         body=body.to_json_value(),
     )
@@ -267,11 +260,11 @@ def _draft(body: ConfigPublished, actor: str) -> EntryDraft:
 
 def _admin_draft(body: ConfigPublished, actor: str, moment: datetime) -> EntryDraft:
     version = body.version
-    target = config_version_name(version.config_name, version.config_version)
+    target = names.config_version_name(version.config_name, version.config_version)
     return admin_event_draft(
         AdminActionType.PUBLISH_CONFIG,
         key=target,
-        subject=config_subject(version.config_name),
+        subject=names.config_subject(version.config_name),
         actor=actor,
         reason=body.reason,
         moment=moment,

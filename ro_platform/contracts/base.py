@@ -10,7 +10,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints, ValidationError
 
-from ro_platform.errors import ContractError
+from ro_platform import errors
 
 JsonObject = dict[str, JsonValue]
 """A JSON object. Its values are JSON values; what JCS refuses is refused when it is written."""
@@ -61,7 +61,7 @@ class Contract(BaseModel):
         return self.model_dump(mode="json", exclude_none=True)
 
 
-def contract_error(error: ValidationError, *, kind: str, where: str) -> ContractError:
+def contract_error(error: ValidationError, *, kind: str, where: str) -> errors.ContractError:
     """One clear error for what pydantic found: the first fault by position, and how many more."""
     faults = error.errors(include_url=False, include_context=False)
     first = faults[0]
@@ -71,7 +71,7 @@ def contract_error(error: ValidationError, *, kind: str, where: str) -> Contract
         "missing": "is required and missing",
     }.get(first["type"], f"is not acceptable: {first['msg']}")
     more = f" ({len(faults) - 1} more)" if len(faults) > 1 else ""
-    return ContractError(
+    return errors.ContractError(
         f"{where}: {position} {words}{more}.",
         next_step=f"See {kind} in the contracts reference for its fields.",
         field=position,

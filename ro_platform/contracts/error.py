@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pydantic import Field
 
+from ro_platform import errors
 from ro_platform.contracts.base import Contract
-from ro_platform.errors import RunOperateError
 
 
 class ErrorResponse(Contract):
@@ -18,7 +18,7 @@ class ErrorResponse(Contract):
     correlation_ids: dict[str, str] = Field(default_factory=dict)
 
     @classmethod
-    def of(cls, error: RunOperateError) -> ErrorResponse:
+    def of(cls, error: errors.RunOperateError) -> ErrorResponse:
         """The response for an error of the library."""
         return cls(
             code=error.code,

@@ -21,14 +21,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
-from ro_platform.errors import DossierRefusedError, InvalidInputError, RunOperateError
+from ro_platform import errors
 from ro_platform.kernel.canonical import canonical_bytes, parse_canonical
 from ro_platform.kernel.signing import SigningKey, VerifierKey
 
 
-def refused(reason: str) -> DossierRefusedError:
+def dossier_refused(reason: str) -> errors.DossierRefusedError:
     """The refusal, for that reason."""
-    return DossierRefusedError(
+    return errors.DossierRefusedError(
         f"The dossier is refused: {reason}.",
         next_step="Keep it as evidence, and ask whoever exported it for the dossier again.",
     )
@@ -37,7 +37,7 @@ def refused(reason: str) -> DossierRefusedError:
 def require(holds: bool, reason: str) -> None:
     """Raise the refusal unless that holds."""
     if not holds:
-        raise refused(reason)
+        raise dossier_refused(reason)
 
 
 @contextmanager
@@ -45,10 +45,10 @@ def refusing(what: str) -> Iterator[None]:
     """Turn the library's other errors about a part of a dossier into its refusal."""
     try:
         yield
-    except DossierRefusedError:
+    except errors.DossierRefusedError:
         raise
-    except RunOperateError as error:
-        raise refused(f"{what}: {error.message.removesuffix('.')}") from error
+    except errors.RunOperateError as error:
+        raise dossier_refused(f"{what}: {error.message.removesuffix('.')}") from error
 
 
 BLOCK = 512
@@ -92,7 +92,7 @@ Content = bytes | Callable[[], Iterable[bytes]]
 def header(name: str, size: int) -> bytes:
     """The 512 bytes before a member's own. Raises :class:`InvalidInputError` beyond 8 GiB."""
     if size > MAX_MEMBER_BYTES:
-        raise InvalidInputError(
+        raise errors.InvalidInputError(
             f"{name} has {size} bytes; a member of a dossier has at most {MAX_MEMBER_BYTES}.",
             next_step="Export without --with-artifacts: the digests stand for the bytes.",
         )
@@ -110,7 +110,7 @@ def write(target: BinaryIO, members: Iterable[tuple[str, int, Content]]) -> None
         for chunk in (content,) if isinstance(content, bytes) else content():
             written += target.write(chunk)
         if written != size:
-            raise InvalidInputError(f"{name} gave {written} bytes, announced were {size}.")
+            raise errors.InvalidInputError(f"{name} gave {written} bytes, announced were {size}.")
         target.write(bytes(-size % BLOCK))
     target.write(_END)
 
@@ -172,7 +172,7 @@ def _headers(source: BinaryIO) -> Iterator[tuple[str, int]]:
         try:
             name = block[:100].rstrip(b"\0").decode("ascii")
         except UnicodeDecodeError:
-            raise refused("a member has a name that none has") from None
+            raise dossier_refused("a member has a name that none has") from None
         require(bool(_NAME.fullmatch(name)), f"{name!r} is not a member's name")
         require(bool(_SIZE.fullmatch(block[124:136])), f"{name} has no size")
         size = int(block[124:135], 8)
@@ -232,7 +232,7 @@ def open_envelope(data: bytes, key: VerifierKey, *, payload_type: str = IN_TOTO)
         } if not rest and not more:
             content, signed = _bytes_of(payload), _bytes_of(signature)
         case _:
-            raise refused("statement.json is not a DSSE envelope with one signature")
+            raise dossier_refused("statement.json is not a DSSE envelope with one signature")
     require(kind == payload_type, f"statement.json has the payload type {kind!r}")
     require(signer == key_id(key), f"statement.json is signed by {signer!r}, not {key_id(key)!r}")
     genuine = key.verifies(pre_authentication_encoding(kind, content), signed)
@@ -248,6 +248,6 @@ def _bytes_of(text: Any) -> bytes:
     try:
         data = base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError):
-        raise refused("statement.json holds what is no base64") from None
+        raise dossier_refused("statement.json holds what is no base64") from None
     require(_base64(data) == text, "statement.json holds base64 that is not in its one form")
     return data

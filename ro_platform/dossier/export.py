@@ -16,6 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from ro_platform import errors
 from ro_platform.artifacts.addressing import blob_name, parse_binding
 from ro_platform.artifacts.store import ArtifactStore
 from ro_platform.artifacts.trees import TREE, member_ref, tree_of
@@ -37,27 +38,15 @@ from ro_platform.dossier.container import Content, sealed_envelope
 from ro_platform.dossier.records import Line
 from ro_platform.dossier.signed import Facts, statement
 from ro_platform.dossier.verify import Dossier, receipt_resources, verify_dossier
-from ro_platform.errors import (
-    ArtifactErasedError,
-    GateRefusedError,
-    InvalidInputError,
-    RunOperateError,
-)
 from ro_platform.gates.guard import Guard
 from ro_platform.kernel.canonical import canonical_bytes
 from ro_platform.kernel.digest import sha256_hex
 from ro_platform.kernel.identity import admin_event_id, run_id
 from ro_platform.kernel.signing import SigningKey, open_note, sign_note
+from ro_platform.ledger import names
 from ro_platform.ledger.drafted import require_governed
 from ro_platform.ledger.entry import body_of
 from ro_platform.ledger.log import Ledger
-from ro_platform.ledger.names import (
-    asset_name,
-    config_version_name,
-    intent_key,
-    revoked_key,
-    touched_mention,
-)
 from ro_platform.runs.registry import RunRegistry
 from ro_platform.runs.seals import RunSeals
 
@@ -145,7 +134,7 @@ class DossierExport:
         if seal is None:
             raise _still_open(fingerprint)
         own = list(self._ledger.scan(run_id=run, end=seal.seq + 1))
-        newest = self._ledger.scan(mention=touched_mention(run), newest_first=True, limit=1)
+        newest = self._ledger.scan(mention=names.touched_mention(run), newest_first=True, limit=1)
         note = self._notes(max(seal.seq, *(entry.seq for entry in newest), 0) + 1)
         checkpoint = Checkpoint.parse(open_note(note, [self._key.verifier]))
         context = self._context(manifest, run, own, checkpoint.size)
@@ -155,26 +144,26 @@ class DossierExport:
         self, manifest: RunManifest, run: str, own: Sequence[LedgerEntry], size: int
     ) -> list[LedgerEntry]:
         """What touched the run and what explains it, as the log stood at that size."""
-        touching = list(self._ledger.scan(mention=touched_mention(run), end=size))
+        touching = list(self._ledger.scan(mention=names.touched_mention(run), end=size))
         found = {entry.seq: entry for entry in touching}
         events = [str(e.body["admin_event_id"]) for e in touching if "admin_event_id" in e.body]
         for event in dict.fromkeys(events):
-            decided = self._ledger.scan(mention=intent_key(event), end=size)
+            decided = self._ledger.scan(mention=names.intent_key(event), end=size)
             found |= {e.seq: e for e in decided if e.kind in _EXPLAINING and not _is_of_a_run(e)}
-        keys = [*map(intent_key, events)]
+        keys = [*map(names.intent_key, events)]
         for pin in manifest.config_versions:
-            name = config_version_name(pin.config_name, pin.config_version)
+            name = names.config_version_name(pin.config_name, pin.config_version)
             event = admin_event_id(AdminActionType.PUBLISH_CONFIG.value, name)
-            keys += [name, intent_key(event)]
+            keys += [name, names.intent_key(event)]
         for key in dict.fromkeys(keys):
             entry = self._ledger.find(key)
             if entry is not None and not _is_of_a_run(entry):
                 found[entry.seq] = entry
-                older = self._ledger.find(revoked_key(entry.subject))
+                older = self._ledger.find(names.revoked_key(entry.subject))
                 found |= {older.seq: older} if older else {}
         for asset in {str(e.body["asset"]) for e in own if e.kind is EntryKind.ARTIFACT_BOUND}:
             declared = self._ledger.scan(
-                kind=EntryKind.GATE_SET_DECLARED, subject=asset_name(asset), end=own[-1].seq
+                kind=EntryKind.GATE_SET_DECLARED, subject=names.asset_name(asset), end=own[-1].seq
             )
             found |= {entry.seq: entry for entry in declared}
         mine = {entry.seq for entry in own}
@@ -245,14 +234,14 @@ class DossierExport:
                 assert address is not None
                 self._guard.check(address.asset, gathered.manifest, gathered.fingerprint, ref)
                 wanted |= self._blobs(ref)
-            except GateRefusedError as refusal:
+            except errors.GateRefusedError as refusal:
                 withheld[ref.digest] = refusal.code
         for recorded in gathered.recorded:
             evidence = self._store.read_receipt(recorded.receipt).evidence
             if evidence and evidence.digest and recorded.subject_digest not in withheld:
                 try:
                     wanted |= self._blobs(evidence)
-                except ArtifactErasedError as refusal:
+                except errors.ArtifactErasedError as refusal:
                     withheld[evidence.digest] = refusal.code
             elif evidence and evidence.digest:
                 withheld[evidence.digest] = withheld[recorded.subject_digest]
@@ -302,16 +291,16 @@ def _digest(name: str, content: Content) -> str:
     return sha256_hex(content) if isinstance(content, bytes) else name.rpartition("/")[2]
 
 
-def _still_open(fingerprint: str) -> InvalidInputError:
-    return InvalidInputError(
+def _still_open(fingerprint: str) -> errors.InvalidInputError:
+    return errors.InvalidInputError(
         f"The run of manifest {fingerprint} has an attempt that did not end: it has no seal.",
         next_step="Wait for it; what vanished is ended by `ro attempts reconcile`.",
         manifest_fingerprint=fingerprint,
     )
 
 
-def _bad_target(target: Path, reason: str) -> InvalidInputError:
-    return InvalidInputError(
+def _bad_target(target: Path, reason: str) -> errors.InvalidInputError:
+    return errors.InvalidInputError(
         f"The dossier cannot be written to {target}: {reason}.",
         next_step="Name a file that does not exist yet, with -o.",
         target=target,
@@ -333,7 +322,7 @@ def kept_or_issued(checkpoints: Checkpoints, key: SigningKey) -> Notes:
         if kept is None or kept.checkpoint.size < least:
             kept = checkpoints.issue(key)
             checkpoints.deliver()
-        with suppress(RunOperateError):
+        with suppress(errors.RunOperateError):
             return checkpoints.cosigned(kept.checkpoint.size)
         return kept.note
 

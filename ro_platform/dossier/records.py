@@ -28,7 +28,7 @@ from ro_platform.dossier.container import refusing, require
 from ro_platform.kernel.canonical import canonical_bytes
 from ro_platform.kernel.identity import admin_event_id, attempt_id, job_id, parameter_hash
 from ro_platform.kernel.merkle import fold, leaf_hash
-from ro_platform.ledger.names import config_version_name, run_subject, touched_mention
+from ro_platform.ledger import names
 from ro_platform.runs.attempt import check_move, is_open, project
 
 C = TypeVar("C", bound=Contract)
@@ -84,7 +84,9 @@ def sealed_records(
 ) -> list[SealedRecord]:
     """The records, each checked against its seal and linked to the one before; and what touched
     the run, against each seal that came after it."""
-    touching = [line for line in context if touched_mention(run) in (line.entry.mentions or ())]
+    touching = [
+        line for line in context if names.touched_mention(run) in (line.entry.mentions or ())
+    ]
     records: list[SealedRecord] = []
     begun: list[Line] = []
     for line in own:
@@ -115,7 +117,7 @@ def _closed(
     seal = line.said(RunSealed)
     where = f"the seal in entry {line.seq}"
     require(bool(begun), f"{where} is on nothing")
-    require(line.entry.subject == run_subject(run), f"{where} is about {line.entry.subject}")
+    require(line.entry.subject == names.run_subject(run), f"{where} is about {line.entry.subject}")
     require((seal.run_id, seal.manifest_fingerprint) == (run, fingerprint), f"{where} names a run")
     require(seal.record == len(before) + 1, f"{where} is of record {seal.record}")
     previous = before[-1].seal_line.seq if before else None
@@ -205,11 +207,11 @@ def require_related(
     of a config it pins, the gate set of an asset it bound, the decision behind a block. And that no
     config's publication is missing."""
     pins = {
-        config_version_name(pin.config_name, pin.config_version): pin
+        names.config_version_name(pin.config_name, pin.config_version): pin
         for pin in manifest.config_versions
     }
     events = {admin_event_id(AdminActionType.PUBLISH_CONFIG.value, name) for name in pins}
-    touched = touched_mention(run)
+    touched = names.touched_mention(run)
     for line in context:
         if touched in (line.entry.mentions or ()) and "admin_event_id" in line.entry.body:
             events.add(str(line.entry.body["admin_event_id"]))
@@ -233,7 +235,7 @@ def require_related(
 
 def _published(line: Line, pins: dict[str, PinnedConfigRef]) -> str:
     version = line.said(ConfigPublished).version
-    name = config_version_name(version.config_name, version.config_version)
+    name = names.config_version_name(version.config_name, version.config_version)
     require(name in pins and pins[name].digest == version.digest, _foreign(line))
     return name
 

@@ -19,13 +19,13 @@ from typing import Any, BinaryIO
 from ro_platform.checkpoints.notes import Checkpoint
 from ro_platform.contracts import ArtifactTree, BoundRef, LedgerEntry, RunManifest
 from ro_platform.dossier import container
-from ro_platform.dossier.container import open_envelope, refused, refusing, require
+from ro_platform.dossier.container import dossier_refused, open_envelope, refusing, require
 from ro_platform.dossier.records import Line
 from ro_platform.kernel.canonical import canonical_bytes, parse_canonical
 from ro_platform.kernel.digest import sha256_hex
 from ro_platform.kernel.merkle import verify_inclusion
 from ro_platform.kernel.signing import VerifierKey, open_signed
-from ro_platform.ledger.names import config_version_name
+from ro_platform.ledger import names
 
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
 PREDICATE_TYPE = "https://slsa.dev/provenance/v1"
@@ -83,7 +83,7 @@ def statement(facts: Facts) -> dict[str, Any]:
 def _dependencies(manifest: RunManifest) -> list[dict[str, Any]]:
     inputs = [_resource(f"input/{item.name}", str(item.ref.digest)) for item in manifest.inputs]
     configs = [
-        _resource(config_version_name(pin.config_name, pin.config_version), pin.digest)
+        _resource(names.config_version_name(pin.config_name, pin.config_version), pin.digest)
         for pin in manifest.config_versions
     ]
     return inputs + configs
@@ -152,7 +152,7 @@ class SignedMembers:
             }:
                 require(kind == DOSSIER_KIND, f"it is of the kind {kind!r}")
             case _:
-                raise refused("the statement is not that of a dossier")
+                raise dossier_refused("the statement is not that of a dossier")
         found = self.others()
         for name in sorted(found.keys() | digests.keys()):
             require(name in found, f"{name} is missing")
@@ -216,7 +216,7 @@ class SignedMembers:
         try:
             return {seq: [_hash(step) for step in path] for seq, path in dict(said).items()}
         except (TypeError, ValueError):
-            raise refused("proofs.json does not map entries to paths of hashes") from None
+            raise dossier_refused("proofs.json does not map entries to paths of hashes") from None
 
     def tree(self, digest: str) -> dict[str, int | None]:
         """The members of a tree artifact: sizes by digest."""
@@ -232,7 +232,7 @@ class SignedMembers:
         found = self._members.below(folder)
         for name in sorted(found ^ expected):
             require(name in found, f"{name} is missing")
-            raise refused(f"{name} belongs to nothing in it")
+            raise dossier_refused(f"{name} belongs to nothing in it")
 
     def require_digest(self, name: str, size: int | None = None) -> None:
         """That a member has the SHA-256 in its name, and that size."""

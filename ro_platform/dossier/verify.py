@@ -13,6 +13,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ro_platform import errors
 from ro_platform.artifacts.addressing import parse_binding
 from ro_platform.artifacts.trees import TREE
 from ro_platform.checkpoints.notes import Checkpoint
@@ -38,17 +39,16 @@ from ro_platform.dossier.records import (
     split,
 )
 from ro_platform.dossier.signed import Facts, SignedMembers, statement
-from ro_platform.errors import InvalidInputError
 from ro_platform.kernel.canonical import canonical_bytes
 from ro_platform.kernel.files import open_file
 from ro_platform.kernel.identity import run_id
 from ro_platform.kernel.signing import VerifierKey
+from ro_platform.ledger import names
 from ro_platform.ledger.drafted import draft_of
-from ro_platform.ledger.names import artifact_subject
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class DossierVerdict:
     """A gate receipt as the ledger recorded it, and the receipt itself."""
 
     line: Line
@@ -70,7 +70,7 @@ class Dossier:
     attempts: tuple[JobAttemptRecord, ...]
     bound: tuple[ArtifactBound, ...]
     refs: tuple[BoundRef, ...]
-    verdicts: tuple[Verdict, ...]
+    verdicts: tuple[DossierVerdict, ...]
     with_artifacts: bool
     withheld: dict[str, str]
     size_bytes: int
@@ -91,7 +91,7 @@ def verify_dossier(path: Path, key: VerifierKey, witnesses: Sequence[VerifierKey
         with io.BufferedReader(open_file(path)) as source:
             return _Verification(SignedMembers(source, key, witnesses), witnesses).dossier()
     except OSError as error:
-        raise InvalidInputError(
+        raise errors.InvalidInputError(
             f"{path} cannot be read: {error.strerror or error}.",
             next_step="Name the file that `ro dossier export` wrote.",
         ) from None
@@ -158,7 +158,7 @@ class _Verification:
 
     def _work(
         self, own: Sequence[Line], run: str, fingerprint: str
-    ) -> tuple[list[JobAttemptRecord], list[ArtifactBound], list[Verdict]]:
+    ) -> tuple[list[JobAttemptRecord], list[ArtifactBound], list[DossierVerdict]]:
         """What was attempted, bound and judged, in the order in which it was."""
         attempts, bound, verdicts = Attempts(run, fingerprint), [], []
         for line in own:
@@ -178,7 +178,7 @@ class _Verification:
                     verdicts.append(verdict)
         return attempts.ended(), bound, verdicts
 
-    def _verdict(self, line: Line, run: str, fingerprint: str) -> Verdict:
+    def _verdict(self, line: Line, run: str, fingerprint: str) -> DossierVerdict:
         recorded = line.said(ReceiptRecorded)
         name = container.receipt_name(recorded.receipt.digest)
         self._signed.require_digest(name, recorded.receipt.size_bytes)
@@ -206,7 +206,7 @@ class _Verification:
         require(said == expected, f"{name} is another verdict than entry {line.seq}")
         ours = (scope.run_id, scope.manifest_fingerprint) == (run, fingerprint)
         require(ours, f"{name} is about another run")
-        return Verdict(line, recorded, receipt)
+        return DossierVerdict(line, recorded, receipt)
 
     def _refs(self, bound: Sequence[ArtifactBound]) -> list[BoundRef]:
         """The references that were bound, by locator: those in refs.json, and no others."""
@@ -220,11 +220,11 @@ class _Verification:
         require(found == expected, "refs.json is not what the entries say was bound")
         return refs
 
-    def _receipts_are(self, verdicts: Sequence[Verdict], refs: Sequence[BoundRef]) -> None:
+    def _receipts_are(self, verdicts: Sequence[DossierVerdict], refs: Sequence[BoundRef]) -> None:
         """Each verdict is on a bound artifact, and no other receipt is there."""
         digests = {ref.ref: ref.digest for ref in refs}
-        names = {container.receipt_name(item.recorded.receipt.digest) for item in verdicts}
-        self._signed.require_exactly("receipts", names)
+        expected = {container.receipt_name(item.recorded.receipt.digest) for item in verdicts}
+        self._signed.require_exactly("receipts", expected)
         for item in verdicts:
             subject = item.receipt.subject
             require(
@@ -235,7 +235,7 @@ class _Verification:
     def _bytes_are(
         self,
         refs: Sequence[BoundRef],
-        verdicts: Sequence[Verdict],
+        verdicts: Sequence[DossierVerdict],
         *,
         with_artifacts: bool,
         withheld: dict[str, str],
@@ -270,5 +270,5 @@ def _require_place(line: Line, made: ArtifactBound, fingerprint: str) -> None:
     place = address and (address.asset, address.fingerprint)
     right = place == (made.asset, fingerprint) and made.manifest_fingerprint == fingerprint
     require(right, f"entry {line.seq} binds {made.artifact.ref} somewhere else")
-    subject = artifact_subject(made.artifact.ref)
+    subject = names.artifact_subject(made.artifact.ref)
     require(line.entry.subject == subject, f"entry {line.seq} is about {line.entry.subject}")

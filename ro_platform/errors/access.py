@@ -26,7 +26,8 @@ class NotAuthenticatedError(AccessDeniedError):
 
 
 class RequestRefusedError(AccessDeniedError):
-    """A request to the UI's face is malformed, ambiguous, too large, or not from its own pages."""
+    """A request to the UI's gateway is malformed, ambiguous, too large, or not from its own
+    pages."""
 
     code = "RO_REQUEST_REFUSED"
     advice = "Send the request again from the page itself; a program sends a bearer token."

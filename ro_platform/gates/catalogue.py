@@ -10,12 +10,12 @@ from collections.abc import Sequence
 
 from pydantic import ValidationError
 
+from ro_platform import errors
 from ro_platform.contracts import EntryKind, GateRule, GateSetDeclared, LedgerEntry
 from ro_platform.contracts.base import contract_error
-from ro_platform.errors import GateSetShrankError, GateTakenError, NotFoundError
+from ro_platform.ledger import names
 from ro_platform.ledger.entry import EntryDraft, body_of
 from ro_platform.ledger.log import Ledger
-from ro_platform.ledger.names import asset_name
 from ro_platform.ledger.reader import LedgerReader
 
 Rules = tuple[GateRule, ...]
@@ -45,7 +45,7 @@ class GateCatalogue:
                 if rule.gate_id not in own and not rule.guest
             )
             if gone:
-                raise GateSetShrankError(
+                raise errors.GateSetShrankError(
                     f"asset {asset!r} no longer declares its gate {gone[0]!r}.",
                     next_step="Declare the gate again, or record that it is dropped: "
                     f"`ro gate drop {gone[0]} --asset {asset} --reason ...`.",
@@ -84,7 +84,7 @@ class GateCatalogue:
             recorded = _recorded(log, asset) or ()
             left = tuple(rule for rule in recorded if rule.gate_id != gate_id)
             if left == recorded:
-                raise NotFoundError(
+                raise errors.NotFoundError(
                     f"asset {asset!r} has no gate {gate_id!r} on record.",
                     next_step="See `ro gate list` for the gates that are.",
                 )
@@ -110,7 +110,7 @@ class GateCatalogue:
 
 
 def _recorded(log: LedgerReader, asset: str) -> Rules | None:
-    entry = log.latest(EntryKind.GATE_SET_DECLARED, asset_name(asset))
+    entry = log.latest(EntryKind.GATE_SET_DECLARED, names.asset_name(asset))
     return declared_in(entry).gates if entry else None
 
 
@@ -123,7 +123,7 @@ def _with(rule: GateRule, recorded: Rules) -> Rules:
     """The gates on record with this one under its present rule."""
     before = next((item for item in recorded if item.gate_id == rule.gate_id), rule)
     if rule.guest and not before.guest:
-        raise GateTakenError(
+        raise errors.GateTakenError(
             f"gate {rule.gate_id!r} belongs to the code location that makes its asset, and another "
             "one declares a gate of that name.",
             next_step="Rename the check in the code location that does not make the asset.",
@@ -144,7 +144,7 @@ def _with_guests(gates: Rules, recorded: Rules | None) -> Rules:
 def _draft(body: GateSetDeclared, actor: str) -> EntryDraft:
     return EntryDraft(
         kind=EntryKind.GATE_SET_DECLARED,
-        subject=asset_name(body.asset),
+        subject=names.asset_name(body.asset),
         actor=actor,
         body=body.to_json_value(),
     )

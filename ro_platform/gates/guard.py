@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple, NoReturn
 
+from ro_platform import errors
 from ro_platform.artifacts.addressing import parse_binding
 from ro_platform.artifacts.store import ArtifactStore
 from ro_platform.artifacts.tombstones import erased_error
@@ -33,19 +34,6 @@ from ro_platform.contracts import (
     PassRevoked,
     ReceiptRecorded,
     RunManifest,
-)
-from ro_platform.errors import (
-    ArtifactBlockedError,
-    ArtifactErasedError,
-    ArtifactUnrecordedError,
-    GateAbsentError,
-    GateFailedError,
-    GateOlderBytesError,
-    GateRefusedError,
-    GateRevokedError,
-    GateStaleError,
-    ReceiptUnverifiableError,
-    VersionNotPinnedError,
 )
 from ro_platform.gates.catalogue import declared_in
 from ro_platform.gates.made import (
@@ -64,30 +52,24 @@ from ro_platform.gates.refusals import (
     undeclared,
     unrecorded,
 )
+from ro_platform.ledger import names
 from ro_platform.ledger.entry import body_of
-from ro_platform.ledger.names import (
-    artifact_subject,
-    asset_name,
-    digest_name,
-    revocation_subject,
-    verdict_subject,
-)
 from ro_platform.ledger.reader import LedgerReader
 
-_WORDS: dict[type[GateRefusedError], str] = {
-    GateFailedError: "FAIL",
-    GateAbsentError: "ABSENT",
-    GateOlderBytesError: "OLDER BYTES",
-    GateStaleError: "STALE",
-    GateRevokedError: "REVOKED",
-    ArtifactBlockedError: "BLOCKED",
-    ArtifactUnrecordedError: "UNRECORDED",
-    ArtifactErasedError: "ERASED",
+_WORDS: dict[type[errors.GateRefusedError], str] = {
+    errors.GateFailedError: "FAIL",
+    errors.GateAbsentError: "ABSENT",
+    errors.GateOlderBytesError: "OLDER BYTES",
+    errors.GateStaleError: "STALE",
+    errors.GateRevokedError: "REVOKED",
+    errors.ArtifactBlockedError: "BLOCKED",
+    errors.ArtifactUnrecordedError: "UNRECORDED",
+    errors.ArtifactErasedError: "ERASED",
 }
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class GateState:
     """How one gate stands towards one artifact: PASS, or the refusal and its reason.
 
     What is no gate's matter (who made the artifact, and from what) stands under a name in brackets,
@@ -95,7 +77,7 @@ class Standing:
     """
 
     gate_id: str
-    refusal: GateRefusedError | None = None
+    refusal: errors.GateRefusedError | None = None
     receipt: str | None = None
     warned: bool = False
 
@@ -110,7 +92,12 @@ class Standing:
     def needs_verdict(self) -> bool:
         """Whether there is no verdict that counts: none on these bytes, under this rule, or none
         that can be believed."""
-        kinds = (GateAbsentError, GateOlderBytesError, GateStaleError, ReceiptUnverifiableError)
+        kinds = (
+            errors.GateAbsentError,
+            errors.GateOlderBytesError,
+            errors.GateStaleError,
+            errors.ReceiptUnverifiableError,
+        )
         return isinstance(self.refusal, kinds)
 
 
@@ -119,7 +106,7 @@ class _Question:
     """May this artifact be read, as far as this gate is concerned?"""
 
     rule: GateRule
-    rule_digest: str | VersionNotPinnedError
+    rule_digest: str | errors.VersionNotPinnedError
     asset: str
     manifest: RunManifest
     fingerprint: str
@@ -135,12 +122,16 @@ class _Question:
         about = (self.rule.gate_id, self.fingerprint, self.ref.digest)
         rule = self.rule_digest if isinstance(self.rule_digest, str) else "unpinned"
         return [
-            (EntryKind.GATE_RECEIPT, verdict_subject(*about)),
-            (EntryKind.PASS_REVOKED, revocation_subject(*about, rule)),
+            (EntryKind.GATE_RECEIPT, names.verdict_subject(*about)),
+            (EntryKind.PASS_REVOKED, names.revocation_subject(*about, rule)),
         ]
 
     def refuse(
-        self, kind: type[GateRefusedError], why: str, next_step: str, receipt: str | None = None
+        self,
+        kind: type[errors.GateRefusedError],
+        why: str,
+        next_step: str,
+        receipt: str | None = None,
     ) -> NoReturn:
         """Refuse with an error that names the gate, the digest, the asset and the manifest."""
         raise kind(
@@ -182,7 +173,7 @@ class Guard:
         """
         declared, made = self._log.latest_of(
             [
-                (EntryKind.GATE_SET_DECLARED, asset_name(asset)),
+                (EntryKind.GATE_SET_DECLARED, names.asset_name(asset)),
                 (EntryKind.ARTIFACT_BOUND, revisions_between(asset, fingerprint)),
             ]
         )
@@ -212,15 +203,15 @@ class Guard:
 
     def standings(
         self, asset: str, manifest: RunManifest, fingerprint: str, ref: BoundRef
-    ) -> Iterator[Standing]:
+    ) -> Iterator[GateState]:
         """How each gate on record stands towards that artifact, this revision or an earlier one.
 
         One that the ledger has otherwise, in whatever field, or not at all, is refused.
         """
         declared, made = self._log.latest_of(
             [
-                (EntryKind.GATE_SET_DECLARED, asset_name(asset)),
-                (EntryKind.ARTIFACT_BOUND, artifact_subject(ref.ref)),
+                (EntryKind.GATE_SET_DECLARED, names.asset_name(asset)),
+                (EntryKind.ARTIFACT_BOUND, names.artifact_subject(ref.ref)),
             ]
         )
         yield from self._standings(_Artifact(asset, manifest, fingerprint, ref), declared, made)
@@ -235,7 +226,7 @@ class Guard:
 
     def _standings(
         self, about: _Artifact, declared: LedgerEntry | None, made: LedgerEntry | None
-    ) -> Iterator[Standing]:
+    ) -> Iterator[GateState]:
         asset, manifest, fingerprint, ref = about
         asked = [
             _Question(rule, _digest_of(rule, manifest), asset, manifest, fingerprint, ref)
@@ -243,33 +234,33 @@ class Guard:
         ]
         blocked, erased, *answers = self._log.latest_of(
             [
-                (EntryKind.ARTIFACT_BLOCKED, artifact_subject(ref.ref)),
-                (EntryKind.ARTIFACT_ERASED, digest_name(ref.digest)),
+                (EntryKind.ARTIFACT_BLOCKED, names.artifact_subject(ref.ref)),
+                (EntryKind.ARTIFACT_ERASED, names.digest_name(ref.digest)),
                 *(entry for item in asked for entry in item.asks_for()),
             ]
         )
         if erased is not None:
-            yield Standing("(bytes)", erased_error(body_of(erased, ArtifactErased)))
+            yield GateState("(bytes)", erased_error(body_of(erased, ArtifactErased)))
         if declared is None:
-            yield Standing("(gate set)", undeclared(asset, ref))
+            yield GateState("(gate set)", undeclared(asset, ref))
             return
         if refusal := _unmade(about, made, blocked):
-            yield Standing("(artifact)", refusal)
+            yield GateState("(artifact)", refusal)
         for item, verdict, revoked in zip(asked, answers[::2], answers[1::2], strict=True):
             yield self._standing(item, verdict, revoked)
 
     def _standing(
         self, asked: _Question, verdict: LedgerEntry | None, revoked: LedgerEntry | None
-    ) -> Standing:
+    ) -> GateState:
         recorded = recorded_in(verdict) if verdict else None
         locator = recorded.receipt.ref if recorded else None
         try:
             receipt = self._receipt(asked, recorded)
             self._refuse_older_form(asked, receipt, locator)
             _require_pass(asked, receipt, locator, revoked)
-        except GateRefusedError as refusal:
-            return Standing(asked.rule.gate_id, refusal, locator)
-        return Standing(asked.rule.gate_id, None, locator, bool(receipt.warned))
+        except errors.GateRefusedError as refusal:
+            return GateState(asked.rule.gate_id, refusal, locator)
+        return GateState(asked.rule.gate_id, None, locator, bool(receipt.warned))
 
     def _refuse_older_form(
         self, asked: _Question, receipt: GateReceipt, locator: str | None
@@ -277,7 +268,9 @@ class Guard:
         if receipt.rule_digest != asked.rule_digest and is_older_form(
             self._log, receipt, asked.manifest
         ):
-            asked.refuse(GateStaleError, OLDER, "Judge what exists again: `ro gate run`.", locator)
+            asked.refuse(
+                errors.GateStaleError, OLDER, "Judge what exists again: `ro gate run`.", locator
+            )
 
     def _receipt(self, asked: _Question, recorded: ReceiptRecorded | None) -> GateReceipt:
         """The newest receipt of the gate on those bytes, if it is there and believable."""
@@ -286,9 +279,9 @@ class Guard:
         locator = recorded.receipt.ref
         try:
             receipt = self._store.read_receipt(recorded.receipt)
-        except ReceiptUnverifiableError as error:
+        except errors.ReceiptUnverifiableError as error:
             why = f"cannot vouch ({error.message}) for"
-            asked.refuse(ReceiptUnverifiableError, why, error.next_step, locator)
+            asked.refuse(errors.ReceiptUnverifiableError, why, error.next_step, locator)
         if (
             receipt.gate_id != asked.rule.gate_id
             or receipt.scope.asset != asked.asset
@@ -298,7 +291,7 @@ class Guard:
             or receipt.rule_digest != recorded.rule_digest
         ):
             asked.refuse(
-                ReceiptUnverifiableError,
+                errors.ReceiptUnverifiableError,
                 "has a receipt that says something else than the ledger about",
                 "Keep both as evidence and run `ro ledger verify`; then evaluate the gate again.",
                 locator,
@@ -310,16 +303,16 @@ class Guard:
         newest = _revision(asked.ref)
         for earlier in earlier_revisions(self._log, asked.asset, asked.fingerprint, newest):
             revision = _revision(earlier)
-            about = verdict_subject(asked.rule.gate_id, asked.fingerprint, earlier.digest)
+            about = names.verdict_subject(asked.rule.gate_id, asked.fingerprint, earlier.digest)
             entry = self._log.latest(EntryKind.GATE_RECEIPT, about)
             if entry is not None:
                 asked.refuse(
-                    GateOlderBytesError,
+                    errors.GateOlderBytesError,
                     f"judged revision {revision} ({recorded_in(entry).status} for "
                     f"sha256:{earlier.digest}) and never revision {newest},",
                     asked.evaluate,
                 )
-        asked.refuse(GateAbsentError, "has never judged", asked.evaluate)
+        asked.refuse(errors.GateAbsentError, "has never judged", asked.evaluate)
 
 
 def _require_pass(
@@ -327,21 +320,21 @@ def _require_pass(
 ) -> None:
     if receipt.status is not GateStatus.PASS:
         asked.refuse(
-            GateFailedError,
-            "said FAIL to",
+            errors.GateFailedError,
+            "FAILED for",
             "Correct the cause: other data or another rule is another manifest.",
             locator,
         )
     older = "passed only under an older rule or config the bytes"
-    if isinstance(asked.rule_digest, VersionNotPinnedError):
+    if isinstance(asked.rule_digest, errors.VersionNotPinnedError):
         error = asked.rule_digest
-        asked.refuse(GateStaleError, older, f"{error.message} {error.next_step}", locator)
+        asked.refuse(errors.GateStaleError, older, f"{error.message} {error.next_step}", locator)
     if receipt.rule_digest != asked.rule_digest:
-        asked.refuse(GateStaleError, older, asked.evaluate, locator)
+        asked.refuse(errors.GateStaleError, older, asked.evaluate, locator)
     if revoked is not None:
         body = body_of(revoked, PassRevoked)
         asked.refuse(
-            GateRevokedError,
+            errors.GateRevokedError,
             f"had its PASS revoked by {revoked.actor} ({body.reason!r}) for",
             "A PASS under the same rule does not bring it back: make other bytes, or another rule.",
             locator,
@@ -353,16 +346,16 @@ def _revision(ref: BoundRef) -> int:
     return address.revision if address else 1
 
 
-def _digest_of(rule: GateRule, manifest: RunManifest) -> str | VersionNotPinnedError:
+def _digest_of(rule: GateRule, manifest: RunManifest) -> str | errors.VersionNotPinnedError:
     try:
         return rule_digest(rule, manifest)
-    except VersionNotPinnedError as error:
+    except errors.VersionNotPinnedError as error:
         return error
 
 
 def _unmade(
     about: _Artifact, made: LedgerEntry | None, blocked: LedgerEntry | None
-) -> GateRefusedError | None:
+) -> errors.GateRefusedError | None:
     """Why an artifact may not be read for how it came to be, if there is a reason."""
     asset, _, fingerprint, ref = about
     recorded = artifact_in(made) if made else None

@@ -18,7 +18,7 @@ from pydantic import ValidationError
 from ro_platform.artifacts.addressing import parse_binding
 from ro_platform.contracts import ArtifactBound, EntryKind, LedgerEntry
 from ro_platform.contracts.base import contract_error
-from ro_platform.ledger.names import artifact_subject, used_mention
+from ro_platform.ledger import names
 from ro_platform.ledger.reader import LedgerReader
 
 Progress = Callable[[int], None]
@@ -193,7 +193,7 @@ class Exploration:
         new: set[str] = set()
         for used in refs:
             for entry in log.scan(
-                kind=EntryKind.ARTIFACT_BOUND, mention=used_mention(used), end=self._size
+                kind=EntryKind.ARTIFACT_BOUND, mention=names.used_mention(used), end=self._size
             ):
                 self._count()
                 ref = _ref_of(entry)
@@ -268,7 +268,7 @@ def _making(entry: LedgerEntry) -> _Making:
 
 
 def _ref_of(entry: LedgerEntry) -> str:
-    return artifact_subject.part_of(entry.subject)
+    return names.artifact_subject.part_of(entry.subject)
 
 
 def _asset_of(ref: str) -> str:
@@ -276,5 +276,5 @@ def _asset_of(ref: str) -> str:
     return address.asset if address else ref
 
 
-def _sorted(names: Iterable[str | None]) -> tuple[str, ...]:
-    return tuple(sorted({name for name in names if name}))
+def _sorted(optional: Iterable[str | None]) -> tuple[str, ...]:
+    return tuple(sorted({name for name in optional if name}))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from ro_platform import errors
 from ro_platform.artifacts.addressing import MAX_REVISION, BindingAddress, parse_binding
 from ro_platform.contracts import (
     ArtifactBound,
@@ -17,10 +18,9 @@ from ro_platform.contracts import (
     EntryKind,
     LedgerEntry,
 )
-from ro_platform.errors import LedgerCorruptError
+from ro_platform.ledger import names
 from ro_platform.ledger.backends.base import Between
 from ro_platform.ledger.entry import body_of
-from ro_platform.ledger.names import artifact_subject, digest_name
 from ro_platform.ledger.reader import LedgerReader
 
 
@@ -29,7 +29,7 @@ def revisions_between(
 ) -> Between:
     """The subjects of these revisions: the greatest with a making is the one that counts."""
     low, high = (
-        artifact_subject(BindingAddress(asset, fingerprint, revision).name)
+        names.artifact_subject(BindingAddress(asset, fingerprint, revision).name)
         for revision in (first, last)
     )
     return Between(low, high)
@@ -38,8 +38,8 @@ def revisions_between(
 def artifact_in(entry: LedgerEntry) -> BoundRef:
     """The artifact that an entry records as made, whole."""
     ref = body_of(entry, ArtifactBound).artifact
-    if entry.subject != artifact_subject(ref.ref):
-        raise LedgerCorruptError(
+    if entry.subject != names.artifact_subject(ref.ref):
+        raise errors.LedgerCorruptError(
             f"Entry {entry.seq} is about {entry.subject} and speaks of {ref.ref}.",
             next_step="Run `ro ledger verify` and keep the files as evidence.",
             seq=entry.seq,
@@ -59,7 +59,7 @@ def artifact_of(log: LedgerReader, asset: str, fingerprint: str) -> BoundRef | N
 
 def artifact_at(log: LedgerReader, locator: str) -> BoundRef | None:
     """The artifact that is on record as bound there, or None."""
-    entry = log.latest(EntryKind.ARTIFACT_BOUND, artifact_subject(locator))
+    entry = log.latest(EntryKind.ARTIFACT_BOUND, names.artifact_subject(locator))
     return artifact_in(entry) if entry else None
 
 
@@ -87,14 +87,14 @@ def artifacts_on_record(log: LedgerReader) -> dict[str, ArtifactBound]:
 
 def erasure_of(log: LedgerReader, digest: str) -> ArtifactErased | None:
     """The decision on record to erase the bytes with that SHA-256, or None."""
-    entry = log.latest(EntryKind.ARTIFACT_ERASED, digest_name(digest))
+    entry = log.latest(EntryKind.ARTIFACT_ERASED, names.digest_name(digest))
     return body_of(entry, ArtifactErased) if entry else None
 
 
 def made_ids(log: LedgerReader, locators: Sequence[str]) -> CorrelationIds:
     """``train_run_id`` and ``bundle_id`` of what is bound there, as the entries that bound it have
     them; none where they are not one. What is said of it belongs to no run's record by them."""
-    questions = [(EntryKind.ARTIFACT_BOUND, artifact_subject(name)) for name in locators]
+    questions = [(EntryKind.ARTIFACT_BOUND, names.artifact_subject(name)) for name in locators]
     ids = [entry.correlation_ids for entry in log.latest_of(questions) if entry is not None]
     trained = {item.train_run_id for item in ids}
     bundles = {item.bundle_id for item in ids}

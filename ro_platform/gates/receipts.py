@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ro_platform import errors
 from ro_platform.artifacts.addressing import parse_binding
 from ro_platform.artifacts.store import ArtifactStore
 from ro_platform.contracts import (
@@ -25,14 +26,13 @@ from ro_platform.contracts import (
     ResolvedRule,
     RunManifest,
 )
-from ro_platform.errors import NotFoundError, ReceiptUnverifiableError, VersionNotPinnedError
 from ro_platform.gates.catalogue import declared_in
 from ro_platform.gates.made import made_ids
 from ro_platform.kernel.canonical import canonical_bytes
 from ro_platform.kernel.digest import sha256_hex
+from ro_platform.ledger import names
 from ro_platform.ledger.entry import EntryDraft, body_of
 from ro_platform.ledger.log import Ledger
-from ro_platform.ledger.names import asset_name, receipt_key, revocation_subject, verdict_subject
 from ro_platform.ledger.reader import LedgerReader
 
 
@@ -45,7 +45,7 @@ def rule_digest(rule: GateRule, manifest: RunManifest) -> str:
     for name in sorted(rule.configs):
         pin = manifest.pin(name)
         if pin is None:
-            raise VersionNotPinnedError(
+            raise errors.VersionNotPinnedError(
                 f"gate {rule.gate_id!r} reads config {name!r}, which the manifest does not pin.",
                 next_step=f"Add {name!r} with version and digest to config_versions.",
                 config_name=name,
@@ -91,10 +91,10 @@ class Receipts:
         self._ledger.append(
             EntryDraft(
                 kind=EntryKind.GATE_RECEIPT,
-                subject=verdict_subject(
+                subject=names.verdict_subject(
                     body.gate_id, body.manifest_fingerprint, body.subject_digest
                 ),
-                key=receipt_key(receipt.attempt_id, receipt.gate_id),
+                key=names.receipt_key(receipt.attempt_id, receipt.gate_id),
                 actor=actor,
                 correlation_ids=correlation_ids.model_copy(
                     update={"train_run_id": made.train_run_id, "bundle_id": made.bundle_id}
@@ -107,7 +107,7 @@ class Receipts:
     def latest(self, gate_id: str, fingerprint: str, subject_digest: str) -> ReceiptRecorded | None:
         """The newest verdict of a gate on those bytes under that manifest, as the ledger has it."""
         entry = self._ledger.latest(
-            EntryKind.GATE_RECEIPT, verdict_subject(gate_id, fingerprint, subject_digest)
+            EntryKind.GATE_RECEIPT, names.verdict_subject(gate_id, fingerprint, subject_digest)
         )
         return recorded_in(entry) if entry else None
 
@@ -120,14 +120,14 @@ class Receipts:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class GateVerdict:
     """One verdict on record. ``problem`` is why its receipt cannot be believed; then its evidence
     is not known. ``revoked`` is the entry that withdrew every PASS under its rule."""
 
     entry: LedgerEntry
     recorded: ReceiptRecorded
     evidence: ArtifactRef | None
-    problem: ReceiptUnverifiableError | None
+    problem: errors.ReceiptUnverifiableError | None
     revoked: LedgerEntry | None
 
     @property
@@ -138,36 +138,36 @@ class Verdict:
         return "WARN" if self.recorded.warned else self.recorded.status.value
 
 
-def verdicts_on(store: ArtifactStore, log: LedgerReader, ref: BoundRef) -> list[Verdict]:
+def verdicts_on(store: ArtifactStore, log: LedgerReader, ref: BoundRef) -> list[GateVerdict]:
     """What the gates that the asset ever had on record said of these bytes under this manifest.
 
     Raises :class:`NotFoundError` if ``ref`` is no binding's.
     """
     address = parse_binding(ref.ref)
     if address is None:
-        raise NotFoundError(f"{ref.ref!r} is bound to no asset, so no gate speaks of it.")
-    declared = log.scan(kind=EntryKind.GATE_SET_DECLARED, subject=asset_name(address.asset))
+        raise errors.NotFoundError(f"{ref.ref!r} is bound to no asset, so no gate speaks of it.")
+    declared = log.scan(kind=EntryKind.GATE_SET_DECLARED, subject=names.asset_name(address.asset))
     gates = {rule.gate_id for entry in declared for rule in declared_in(entry).gates}
     found = [
         entry
         for gate in gates
         for entry in log.scan(
             kind=EntryKind.GATE_RECEIPT,
-            subject=verdict_subject(gate, address.fingerprint, ref.digest),
+            subject=names.verdict_subject(gate, address.fingerprint, ref.digest),
         )
     ]
     return [_verdict(store, log, entry) for entry in sorted(found, key=lambda entry: entry.seq)]
 
 
-def _verdict(store: ArtifactStore, log: LedgerReader, entry: LedgerEntry) -> Verdict:
+def _verdict(store: ArtifactStore, log: LedgerReader, entry: LedgerEntry) -> GateVerdict:
     recorded = recorded_in(entry)
     revoked = None
     if recorded.status is GateStatus.PASS:
         about = (recorded.gate_id, recorded.manifest_fingerprint, recorded.subject_digest)
-        subject = revocation_subject(*about, recorded.rule_digest)
+        subject = names.revocation_subject(*about, recorded.rule_digest)
         revoked = log.latest(EntryKind.PASS_REVOKED, subject)
     try:
         evidence = store.read_receipt(recorded.receipt).evidence
-    except ReceiptUnverifiableError as problem:
-        return Verdict(entry, recorded, None, problem, revoked)
-    return Verdict(entry, recorded, evidence, None, revoked)
+    except errors.ReceiptUnverifiableError as problem:
+        return GateVerdict(entry, recorded, None, problem, revoked)
+    return GateVerdict(entry, recorded, evidence, None, revoked)

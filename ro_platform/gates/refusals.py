@@ -7,6 +7,7 @@ Verdicts under rules of the older form: their code version is a digest of source
 
 from __future__ import annotations
 
+from ro_platform import errors
 from ro_platform.artifacts.bindings import differences
 from ro_platform.contracts import (
     ArtifactBlocked,
@@ -16,16 +17,9 @@ from ro_platform.contracts import (
     GateStatus,
     RunManifest,
 )
-from ro_platform.errors import (
-    ArtifactBlockedError,
-    ArtifactNotFoundError,
-    ArtifactUnrecordedError,
-    GateUndeclaredError,
-    VersionNotPinnedError,
-)
 from ro_platform.gates.catalogue import declared_in
 from ro_platform.gates.receipts import rule_digest
-from ro_platform.ledger.names import asset_name
+from ro_platform.ledger import names
 from ro_platform.ledger.reader import LedgerReader
 
 OLDER_FORM = "src-"
@@ -38,7 +32,9 @@ def is_older_form(log: LedgerReader, receipt: GateReceipt, manifest: RunManifest
     """Whether a PASS was given under such a rule, by the gate sets that were on record."""
     if receipt.status is not GateStatus.PASS:
         return False
-    entries = log.scan(kind=EntryKind.GATE_SET_DECLARED, subject=asset_name(receipt.scope.asset))
+    entries = log.scan(
+        kind=EntryKind.GATE_SET_DECLARED, subject=names.asset_name(receipt.scope.asset)
+    )
     rules = (rule for entry in entries for rule in declared_in(entry).gates)
     older = (
         rule
@@ -47,13 +43,13 @@ def is_older_form(log: LedgerReader, receipt: GateReceipt, manifest: RunManifest
     )
     try:
         return any(rule_digest(rule, manifest) == receipt.rule_digest for rule in older)
-    except VersionNotPinnedError:
+    except errors.VersionNotPinnedError:
         return False
 
 
-def missing(asset: str, fingerprint: str) -> ArtifactNotFoundError:
+def missing(asset: str, fingerprint: str) -> errors.ArtifactNotFoundError:
     """Nothing is there."""
-    return ArtifactNotFoundError(
+    return errors.ArtifactNotFoundError(
         f"asset {asset!r} has no artifact under manifest {fingerprint}.",
         next_step="Materialize it for this manifest first; `ro gate register` brings in "
         "what was made outside.",
@@ -62,9 +58,9 @@ def missing(asset: str, fingerprint: str) -> ArtifactNotFoundError:
     )
 
 
-def undeclared(asset: str, ref: BoundRef) -> GateUndeclaredError:
+def undeclared(asset: str, ref: BoundRef) -> errors.GateUndeclaredError:
     """No gate set of the asset is on record."""
-    return GateUndeclaredError(
+    return errors.GateUndeclaredError(
         f"asset {asset!r} has no gate set on record, so nothing vouches for sha256:{ref.digest}.",
         next_step="Materialize it through a code location that `govern` has bound.",
         asset=asset,
@@ -74,10 +70,10 @@ def undeclared(asset: str, ref: BoundRef) -> GateUndeclaredError:
 
 def unrecorded(
     asset: str, fingerprint: str, ref: BoundRef, recorded: BoundRef | None
-) -> ArtifactUnrecordedError:
+) -> errors.ArtifactUnrecordedError:
     """No entry made it as it is bound: ``recorded`` is what the newest one made, if any did."""
     how = f" ({differences(ref, recorded)})" if recorded else ""
-    return ArtifactUnrecordedError(
+    return errors.ArtifactUnrecordedError(
         f"{ref.ref} is bound to sha256:{ref.digest}, which no entry of the ledger made{how}.",
         next_step="Materialize the asset again: what it makes is recorded. "
         "If it was recorded before, run `ro ledger verify`.",
@@ -89,10 +85,10 @@ def unrecorded(
 
 def reached(
     asset: str, fingerprint: str, ref: BoundRef, blocked: ArtifactBlocked
-) -> ArtifactBlockedError:
+) -> errors.ArtifactBlockedError:
     """A revocation reached what it was made from."""
     more = len(blocked.because) - 1
-    return ArtifactBlockedError(
+    return errors.ArtifactBlockedError(
         f"sha256:{ref.digest} of asset {asset!r} was made from {blocked.because[0]}"
         f"{f' and {more} more' if more else ''}, which a revocation reached.",
         next_step="Make its inputs stand again, then materialize it again; "

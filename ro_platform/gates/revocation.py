@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ro_platform import errors
 from ro_platform.artifacts.addressing import BindingAddress, parse_binding
 from ro_platform.contracts import (
     ArtifactBlocked,
@@ -30,22 +31,14 @@ from ro_platform.contracts import (
     ReceiptRecorded,
     UsedArtifact,
 )
-from ro_platform.errors import NotFoundError
 from ro_platform.gates.impact import Impact, Origin, Progress, explore
 from ro_platform.gates.made import earlier_revisions, made_ids
 from ro_platform.gates.receipts import recorded_in
 from ro_platform.kernel.identity import run_id
+from ro_platform.ledger import names
 from ro_platform.ledger.entry import EntryDraft, body_of
 from ro_platform.ledger.events import Commission
 from ro_platform.ledger.log import Ledger
-from ro_platform.ledger.names import (
-    artifact_subject,
-    intent_key,
-    revocation_subject,
-    revoked_key,
-    touched_mention,
-    verdict_subject,
-)
 from ro_platform.ledger.reader import LedgerReader
 
 
@@ -70,12 +63,12 @@ class _Judged:
 
         Raises :class:`NotFoundError`.
         """
-        about = verdict_subject(self.gate_id, self.address.fingerprint, self.ref.digest)
+        about = names.verdict_subject(self.gate_id, self.address.fingerprint, self.ref.digest)
         verdicts = log.scan(kind=EntryKind.GATE_RECEIPT, subject=about, newest_first=True)
         for recorded in map(recorded_in, verdicts):
             if recorded.status is GateStatus.PASS:
                 return recorded
-        raise NotFoundError(
+        raise errors.NotFoundError(
             f"there is no PASS to revoke: gate {self.gate_id!r} never said PASS to sha256:"
             f"{self.ref.digest} of {self.address.asset!r}.",
             next_step="`ro gate receipts TARGET` lists every verdict on it.",
@@ -85,7 +78,7 @@ class _Judged:
 
     def subject(self, recorded: ReceiptRecorded) -> str:
         """The subject under which the guard looks for this revocation."""
-        return revocation_subject(
+        return names.revocation_subject(
             self.gate_id, self.address.fingerprint, self.ref.digest, recorded.rule_digest
         )
 
@@ -123,7 +116,7 @@ class Revocations:
         subject = judged.subject(judged.newest_pass(self._ledger))
         if found := self._ledger.latest(EntryKind.PASS_REVOKED, subject):
             return Revoked(found, body_of(found, PassRevoked))
-        raise NotFoundError(f"the PASS of gate {gate_id!r} stands.", gate=gate_id)
+        raise errors.NotFoundError(f"the PASS of gate {gate_id!r} stands.", gate=gate_id)
 
     def revoke(self, gate_id: str, ref: BoundRef, commission: Commission) -> None:
         """Withdraw a gate's PASS on a bound artifact, and block all that was made from it.
@@ -186,10 +179,13 @@ def _drafts(
     draft = EntryDraft(
         kind=EntryKind.PASS_REVOKED,
         subject=subject,
-        key=revoked_key(subject),
+        key=names.revoked_key(subject),
         actor=commission.event.actor,
         correlation_ids=made,
-        mentions=(touched_mention(run_id(fingerprint)), intent_key(commission.event_id)),
+        mentions=(
+            names.touched_mention(run_id(fingerprint)),
+            names.intent_key(commission.event_id),
+        ),
         body=body,
     )
     return [draft, commission.outcome(_after(body)), *_blocks(commission, impact)]
@@ -201,12 +197,12 @@ def _blocks(commission: Commission, impact: Impact) -> list[EntryDraft]:
     return [
         EntryDraft(
             kind=EntryKind.ARTIFACT_BLOCKED,
-            subject=artifact_subject(item.ref),
+            subject=names.artifact_subject(item.ref),
             actor=commission.event.actor,
             correlation_ids=CorrelationIds(
                 train_run_id=item.train_run_id, bundle_id=item.digest if item.bundle else None
             ),
-            mentions=(touched_mention(runs[item.fingerprint]),),
+            mentions=(names.touched_mention(runs[item.fingerprint]),),
             body=ArtifactBlocked(
                 asset=item.asset,
                 manifest_fingerprint=item.fingerprint,
@@ -226,7 +222,7 @@ def _after(body: PassRevoked) -> JsonObject:
 def _address(ref: BoundRef) -> BindingAddress:
     address = parse_binding(ref.ref)
     if address is None:
-        raise NotFoundError(
+        raise errors.NotFoundError(
             f"{ref.ref!r} is bound to no asset, so no gate speaks of it.",
             next_step="Give the reference of a binding: `ro artifact list` prints them.",
         )

@@ -18,8 +18,8 @@ from typing import Any
 import msgspec
 import rfc8785
 
+from ro_platform import errors
 from ro_platform.contracts.base import Contract
-from ro_platform.errors import NotCanonicalError
 
 MAX_SAFE_INTEGER = 2**53 - 1
 
@@ -36,7 +36,7 @@ def canonical_bytes(value: Any) -> bytes:
         return rfc8785.dumps(value)
     except (rfc8785.CanonicalizationError, UnicodeEncodeError, RecursionError) as error:
         position, why = _first_fault(value) or ("$", str(error))
-        raise NotCanonicalError(
+        raise errors.NotCanonicalError(
             f"{position} {why}.",
             next_step="Write large integers as decimal strings; leave out what JSON cannot say.",
             position=position,
@@ -48,9 +48,9 @@ def parse_canonical(data: bytes) -> Any:
     try:
         value = json.loads(data, parse_int=_number)
     except (ValueError, RecursionError) as error:
-        raise NotCanonicalError(f"not JSON: {error}.") from None
+        raise errors.NotCanonicalError(f"not JSON: {error}.") from None
     if canonical_bytes(value) != data:
-        raise NotCanonicalError("the bytes are JSON, but not in canonical form.")
+        raise errors.NotCanonicalError("the bytes are JSON, but not in canonical form.")
     return value
 
 

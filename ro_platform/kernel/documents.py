@@ -21,7 +21,7 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.events import AliasEvent, CollectionEndEvent, CollectionStartEvent
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
-from ro_platform.errors import DocumentSyntaxError
+from ro_platform import errors
 from ro_platform.kernel.files import read_file
 
 MAX_DOCUMENT_BYTES = 16 * 1024 * 1024
@@ -237,8 +237,8 @@ def _at(node: Node) -> str:
     return f"(line {node.start_mark.line + 1}, column {node.start_mark.column + 1})"
 
 
-def _syntax(source: str, problem: str) -> DocumentSyntaxError:
-    return DocumentSyntaxError(
+def _syntax(source: str, problem: str) -> errors.DocumentSyntaxError:
+    return errors.DocumentSyntaxError(
         f"{source} {problem}.",
         next_step="Correct the file and try again; nothing was recorded.",
         file=source,
@@ -250,7 +250,7 @@ def document_bytes(path: Path) -> bytes:
     try:
         return read_file(path, MAX_DOCUMENT_BYTES)
     except OSError as error:
-        raise DocumentSyntaxError(
+        raise errors.DocumentSyntaxError(
             f"{path} cannot be read: {error.strerror}.",
             next_step="Name a YAML or JSON file that this user may read.",
         ) from None

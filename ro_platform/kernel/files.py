@@ -20,7 +20,7 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from ro_platform.errors import SettingsError
+from ro_platform import errors
 
 Name = str | os.PathLike[str]
 
@@ -151,7 +151,7 @@ def read_secret_file(path: Path, what: str) -> str:
     with open_file(path) as file:
         exposed, data = os.fstat(file.fileno()).st_mode & _OTHERS, file.read(_MAX_BYTES)
     if exposed:
-        raise SettingsError(
+        raise errors.SettingsError(
             f"The {what} {path} can be read or written by others than its owner.",
             next_step=f"Take it for stolen if others could read it; otherwise `chmod 600 {path}`.",
             key_file=path,

@@ -23,7 +23,7 @@ from typing import NamedTuple, Self
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-from ro_platform.errors import CheckpointRefusedError, InvalidInputError, SettingsError
+from ro_platform import errors
 from ro_platform.kernel.files import create_secret_file, read_secret_file, sync_folder
 
 MAX_NOTE_BYTES = 1 << 20
@@ -123,7 +123,7 @@ def create_key_file(path: Path, name: str) -> SigningKey:
         path.with_name(f"{path.name}.pub").write_text(f"{key.verifier}\n", "utf-8")
         sync_folder(path.parent)
     except FileExistsError:
-        raise SettingsError(
+        raise errors.SettingsError(
             f"There is a key at {path} already.",
             next_step="A key is never overwritten. Move it away first if it has to be replaced.",
             key_file=path,
@@ -139,7 +139,7 @@ def read_key_file(path: Path) -> SigningKey:
     try:
         text = read_secret_file(path, "signing key")
     except FileNotFoundError:
-        raise SettingsError(
+        raise errors.SettingsError(
             f"There is no signing key at {path}.",
             next_step="Make one with `ro ledger key --create`, or set RO_SIGNING_KEY.",
             key_file=path,
@@ -150,7 +150,7 @@ def read_key_file(path: Path) -> SigningKey:
         raise _unusable(path, "holds no signing key") from None
     try:
         return SigningKey.parse(text)
-    except InvalidInputError:
+    except errors.InvalidInputError:
         raise _unusable(path, "holds no signing key") from None
 
 
@@ -173,7 +173,7 @@ def sign_note(text: str, key: SigningKey) -> bytes:
     """The note with this key's signature. The text must end in a line feed and hold no other
     control character, or it is an :class:`InvalidInputError`."""
     if not text.endswith("\n") or not _is_printable(text):
-        raise InvalidInputError(
+        raise errors.InvalidInputError(
             "A note's text ends in a line feed and has no other control characters.",
             next_step="Add the line feed, and leave out tabs and carriage returns.",
         )
@@ -262,7 +262,7 @@ def _is_name(name: str) -> bool:
 
 def _require_name(name: str) -> None:
     if not _is_name(name) or not _is_printable(name) or "\n" in name:
-        raise InvalidInputError(
+        raise errors.InvalidInputError(
             f"{name[:80]!r} cannot name a key: a name is not empty and has no spaces and no plus.",
             next_step="Use the log's origin, such as ro-platform/production.",
         )
@@ -285,23 +285,23 @@ def _from_base64(text: str) -> bytes | None:
     return data if _base64(data) == text else None
 
 
-def _bad_key(kind: str, why: str) -> InvalidInputError:
-    return InvalidInputError(
+def _bad_key(kind: str, why: str) -> errors.InvalidInputError:
+    return errors.InvalidInputError(
         f"This is no {kind}: {why}.",
         next_step="`ro ledger key` prints the verifier key of this deployment.",
     )
 
 
-def _unusable(path: Path, why: str) -> SettingsError:
-    return SettingsError(
+def _unusable(path: Path, why: str) -> errors.SettingsError:
+    return errors.SettingsError(
         f"The signing key {path} {why}.",
         next_step="Name a key file made by `ro ledger key --create` in RO_SIGNING_KEY.",
         key_file=path,
     )
 
 
-def _refused(why: str) -> CheckpointRefusedError:
-    return CheckpointRefusedError(
+def _refused(why: str) -> errors.CheckpointRefusedError:
+    return errors.CheckpointRefusedError(
         f"The signed note {why}.",
         next_step="Keep it as evidence, and get the note again from where it was first kept.",
     )

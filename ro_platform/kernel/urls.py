@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from ro_platform.errors import SettingsError
+from ro_platform import errors
 
 
 def scheme_of(url: str) -> str:
@@ -30,7 +30,7 @@ def local_path(url: str, *, scheme: str, setting: str, forms: str) -> Path:
     except ValueError:
         usable = False
     if not usable:
-        raise SettingsError(
+        raise errors.SettingsError(
             f"{setting} is {_without_secrets(url)!r}, which this version cannot open.",
             next_step=f"Use {forms}, or leave {setting} unset.",
             setting=setting,

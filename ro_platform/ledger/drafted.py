@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from ro_platform import errors
 from ro_platform.contracts.ledger import LedgerEntry
-from ro_platform.errors import DraftError, RunOperateError
 from ro_platform.kernel.clock import Clock
+from ro_platform.ledger import names
 from ro_platform.ledger.backends.base import LedgerBackend, LedgerTransaction
 from ro_platform.ledger.entry import EntryDraft
 from ro_platform.ledger.log import Ledger
-from ro_platform.ledger.names import draft_mention
 from ro_platform.ledger.reader import LedgerReader
 from ro_platform.ledger.tree import Frontier
 
@@ -25,7 +25,7 @@ class DraftLedger(Ledger):
 
     def __init__(self, backend: LedgerBackend, clock: Clock, *, draft: str) -> None:
         super().__init__(backend, clock)
-        self._mark = draft_mention(draft)
+        self._mark = names.draft_mention(draft)
 
     def _write(
         self, transaction: LedgerTransaction, drafts: Sequence[EntryDraft]
@@ -36,7 +36,7 @@ class DraftLedger(Ledger):
 
 def draft_of(entry: LedgerEntry) -> str | None:
     """The draft that an entry belongs to; None for an entry of a governed ledger."""
-    marks = filter(None, map(draft_mention.parse, entry.mentions or ()))
+    marks = filter(None, map(names.draft_mention.parse, entry.mentions or ()))
     return next((name for (name,) in marks), None)
 
 
@@ -47,10 +47,10 @@ def require_governed(log: LedgerReader) -> None:
     """
     try:
         first = [log.get(0)] if log.size() else []
-    except RunOperateError:
+    except errors.RunOperateError:
         return
     for name in filter(None, map(draft_of, first)):
-        raise DraftError(
+        raise errors.DraftError(
             f"this ledger is that of the draft {name!r}: it counts for nothing governed.",
             next_step="Run the manifest without --draft: what that makes is governed.",
         )

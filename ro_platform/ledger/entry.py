@@ -12,15 +12,10 @@ from typing import Any, NoReturn, TypeVar
 
 from pydantic import ValidationError
 
+from ro_platform import errors
 from ro_platform.contracts.attempt import CorrelationIds
 from ro_platform.contracts.base import Contract, contract_error
 from ro_platform.contracts.ledger import EntryKind, LedgerEntry
-from ro_platform.errors import (
-    ContractError,
-    EntryConflictError,
-    LedgerCorruptError,
-    NotCanonicalError,
-)
 from ro_platform.kernel.canonical import canonical_bytes, parse_canonical
 from ro_platform.kernel.merkle import leaf_hash
 from ro_platform.ledger.backends.base import Row
@@ -56,7 +51,7 @@ class EntryDraft:
         return self.body.to_json_value() if isinstance(self.body, Contract) else dict(self.body)
 
 
-def sealed(draft: EntryDraft, seq: int, recorded_at_utc: str) -> tuple[LedgerEntry, Row]:
+def encode_entry(draft: EntryDraft, seq: int, recorded_at_utc: str) -> tuple[LedgerEntry, Row]:
     """The entry at its place, and its row.
 
     Raises :class:`ContractError` or :class:`NotCanonicalError` for a draft that is not acceptable.
@@ -81,13 +76,13 @@ def sealed(draft: EntryDraft, seq: int, recorded_at_utc: str) -> tuple[LedgerEnt
     return entry, Row(seq, data, leaf_hash(data), *_columns(entry))
 
 
-def checked(row: Row) -> LedgerEntry:
+def decode_entry(row: Row) -> LedgerEntry:
     """The entry of a row. Raises :class:`LedgerCorruptError` if the row was edited."""
     if leaf_hash(row.entry) != row.leaf:
         _refuse(row.seq, "its bytes do not have the leaf hash stored beside them")
     try:
         entry = LedgerEntry.from_json(row.entry, where=f"entry {row.seq}")
-    except ContractError as error:
+    except errors.ContractError as error:
         _refuse(row.seq, f"its bytes are not a ledger entry ({error.message})")
     if entry.seq != row.seq:
         _refuse(row.seq, f"its bytes say that it is entry {entry.seq}")
@@ -106,7 +101,7 @@ def require_canonical(row: Row, entry: LedgerEntry) -> None:
     """Raises :class:`LedgerCorruptError` unless the stored bytes are the entry's canonical form."""
     try:
         same = _canonical(entry) == row.entry
-    except NotCanonicalError:
+    except errors.NotCanonicalError:
         same = _is_canonical_of_doubles(row.entry, entry)
     if not same:
         _refuse(row.seq, "its bytes are not in canonical form")
@@ -120,7 +115,7 @@ def require_same(draft: EntryDraft, entry: LedgerEntry) -> None:
         and canonical_bytes(entry.body) == canonical_bytes(draft.body_object())
     )
     if not same:
-        raise EntryConflictError(
+        raise errors.EntryConflictError(
             f"Entry {entry.seq} already carries the key {draft.key!r} and says something else.",
             next_step=f"Read it with `ro ledger log`: records do not change. Entry {entry.seq}.",
             seq=entry.seq,
@@ -134,7 +129,7 @@ def require_indexable(name: str | None) -> None:
     if name is None or (name.isascii() and "\0" not in name):
         return
     if "\0" in name or len(name.encode(errors="replace")) > MAX_NAME_BYTES:
-        raise ContractError(
+        raise errors.ContractError(
             f"The name {name[:40]!r} cannot be indexed: it holds NUL, or more than "
             f"{MAX_NAME_BYTES} bytes of UTF-8.",
             next_step="Give a shorter subject, key or mention.",
@@ -155,7 +150,7 @@ def _is_canonical_of_doubles(data: bytes, entry: LedgerEntry) -> bool:
     try:
         body = parse_canonical(data)["body"]
         return _canonical(entry.model_copy(update={"body": body})) == data
-    except NotCanonicalError:
+    except errors.NotCanonicalError:
         return False
 
 
@@ -165,7 +160,7 @@ def _columns(entry: LedgerEntry) -> tuple[str, str, str | None, str | None, str 
 
 
 def _refuse(seq: int, difference: str) -> NoReturn:
-    raise LedgerCorruptError(
+    raise errors.LedgerCorruptError(
         f"Entry {seq} is not what was recorded: {difference}.",
         next_step="Keep the ledger's files as evidence and restore them from a verified copy.",
         seq=seq,

@@ -9,8 +9,8 @@ from typing import Protocol
 from ro_platform.contracts import AdminActionType, AdminEvent, EntryKind, JsonObject
 from ro_platform.kernel.clock import utc_text
 from ro_platform.kernel.identity import admin_event_id
+from ro_platform.ledger import names
 from ro_platform.ledger.entry import EntryDraft
-from ro_platform.ledger.names import intent_key
 from ro_platform.ledger.reader import LedgerReader
 
 
@@ -43,7 +43,7 @@ def admin_event_draft(
     return EntryDraft(
         kind=EntryKind.ADMIN_EVENT,
         subject=subject,
-        key=intent_key(event.admin_event_id),
+        key=names.intent_key(event.admin_event_id),
         actor=actor,
         body=event.to_json_value(),
     )

@@ -14,12 +14,18 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Sequence
 
+from ro_platform import errors
 from ro_platform.contracts.ledger import EntryKind, LedgerEntry
-from ro_platform.errors import InvalidInputError, RunSealedError
 from ro_platform.kernel.clock import Clock, utc_text
+from ro_platform.ledger import names
 from ro_platform.ledger.backends.base import LedgerBackend, LedgerTransaction, Mention, Row
-from ro_platform.ledger.entry import EntryDraft, checked, require_indexable, require_same, sealed
-from ro_platform.ledger.names import run_subject
+from ro_platform.ledger.entry import (
+    EntryDraft,
+    decode_entry,
+    encode_entry,
+    require_indexable,
+    require_same,
+)
 from ro_platform.ledger.reader import LedgerReader
 from ro_platform.ledger.tree import Frontier
 from ro_platform.ledger.verification import Kept, Progress, Verification, verify
@@ -28,7 +34,7 @@ from ro_platform.ledger.verification import Kept, Progress, Verification, verify
 def standing_seals(log: LedgerReader, run_ids: Sequence[str]) -> list[LedgerEntry | None]:
     """The seal under which each run stands, or None for one that is open. One round trip while
     none of them was ever sealed, otherwise two."""
-    seals = log.latest_of([(EntryKind.RUN_SEALED, run_subject(run)) for run in run_ids])
+    seals = log.latest_of([(EntryKind.RUN_SEALED, names.run_subject(run)) for run in run_ids])
     return _not_reopened(log, run_ids, seals)
 
 
@@ -37,7 +43,7 @@ def _not_reopened(
 ) -> list[LedgerEntry | None]:
     if not any(seals):
         return seals
-    reopened = log.latest_of([(EntryKind.RUN_REOPENED, run_subject(run)) for run in run_ids])
+    reopened = log.latest_of([(EntryKind.RUN_REOPENED, names.run_subject(run)) for run in run_ids])
     return [
         seal if seal and (later is None or later.seq < seal.seq) else None
         for seal, later in zip(seals, reopened, strict=True)
@@ -52,7 +58,7 @@ def runs_of(drafts: Iterable[EntryDraft]) -> list[str]:
 
 def seal_question(run_id: str) -> tuple[str, str]:
     """The kind and subject of a run's seals."""
-    return EntryKind.RUN_SEALED.value, run_subject(run_id)
+    return EntryKind.RUN_SEALED.value, names.run_subject(run_id)
 
 
 class Sealing:
@@ -94,8 +100,8 @@ def _follows(body: dict[str, object], sealed: int, record: object) -> bool:
     return follows and body.get("sealed") == sealed
 
 
-def _sealed(run: str, sealed: int, draft: EntryDraft) -> RunSealedError:
-    return RunSealedError(
+def _sealed(run: str, sealed: int, draft: EntryDraft) -> errors.RunSealedError:
+    return errors.RunSealedError(
         f"Run {run} was sealed by entry {sealed}: a {draft.kind} about {draft.subject!r} cannot be "
         "added to its record.",
         next_step="Begin a new attempt: that opens a new record, which links to the seal.",
@@ -104,9 +110,9 @@ def _sealed(run: str, sealed: int, draft: EntryDraft) -> RunSealedError:
     )
 
 
-def _not_a_reopening(run: str, seal: tuple[int, object] | None) -> RunSealedError:
+def _not_a_reopening(run: str, seal: tuple[int, object] | None) -> errors.RunSealedError:
     stands = f"its seal is entry {seal[0]}, record {seal[1]}" if seal else "it is not sealed"
-    return RunSealedError(
+    return errors.RunSealedError(
         f"Run {run} is not reopened by that entry: {stands}.",
         next_step="A reopening names the run's newest seal, and the record after it.",
         correlation_ids={"run_id": run},
@@ -150,7 +156,7 @@ class Ledger(LedgerReader):
         log; only :class:`OutcomeUnknownError` leaves that open (repeat it with a key).
         """
         if getattr(self._appending, "now", False):
-            raise InvalidInputError(
+            raise errors.InvalidInputError(
                 "An append was called while the same thread decides what to append.",
                 next_step="Return the drafts from `build` instead.",
             )
@@ -192,7 +198,7 @@ class Ledger(LedgerReader):
             entry = recorded.get(draft.key) if draft.key is not None else None
             if entry is None:
                 sealing.admit(draft, seq + len(rows))
-                entry, row = sealed(draft, seq + len(rows), moment)
+                entry, row = encode_entry(draft, seq + len(rows), moment)
                 rows.append(row)
                 mentions += [Mention(row.seq, name) for name in entry.mentions or ()]
                 if draft.key is not None:
@@ -215,6 +221,6 @@ def _recorded(
         require_indexable(key)
     runs = runs_of(drafts)
     rows, seals = transaction.recorded(keys, [seal_question(run) for run in runs])
-    entries = {key: checked(row) for key, row in rows.items()}
-    newest = [checked(row) if row else None for row in seals]
+    entries = {key: decode_entry(row) for key, row in rows.items()}
+    newest = [decode_entry(row) if row else None for row in seals]
     return entries, Sealing(LedgerReader(transaction), runs, newest)

@@ -197,7 +197,7 @@ target_mention = _form("target/<name>", _TEXT)
 draft_mention = _form("draft/<name>", Part(r".*", str))  # refused even without a name
 """Mentioned by every entry of a draft's ledger."""
 
-# Refusals: of commands and of the face, of launches, of reports on an asset.
+# Refusals: of commands and of the gateway, of launches, of reports on an asset.
 access_subject = _form("access/<who>", _TEXT)
 """Who was refused: an actor, an address, or ``command``."""
 launch_subject = _form("launch/<dagster_run_id>", _WORD)

@@ -10,11 +10,11 @@ import functools
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
+from ro_platform import errors
 from ro_platform.contracts.ledger import EntryKind, LedgerEntry
-from ro_platform.errors import InvalidInputError, LedgerCorruptError, NotFoundError
 from ro_platform.kernel import merkle
 from ro_platform.ledger.backends.base import Between, LedgerRows, Selection
-from ro_platform.ledger.entry import checked
+from ro_platform.ledger.entry import decode_entry
 from ro_platform.ledger.tree import ConsistencyProof, InclusionProof, node_reader
 
 _PAGE_ROWS = 500
@@ -38,25 +38,27 @@ class LedgerReader:
         """The entry at that place. Raises :class:`NotFoundError` beyond the end."""
         size = self.size()
         if not 0 <= seq < size:
-            raise NotFoundError(
+            raise errors.NotFoundError(
                 f"There is no entry {seq}: the ledger has {size}.",
                 next_step="List entries with `ro ledger log`.",
                 seq=seq,
             )
         row = self._rows.by_seq(seq)
         if row is None:
-            raise LedgerCorruptError(f"Entry {seq} is missing from a ledger of {size}.", seq=seq)
-        return checked(row)
+            raise errors.LedgerCorruptError(
+                f"Entry {seq} is missing from a ledger of {size}.", seq=seq
+            )
+        return decode_entry(row)
 
     def find(self, key: str) -> LedgerEntry | None:
         """The entry with that idempotency key."""
         row = self._rows.by_keys([key]).get(key)
-        return checked(row) if row else None
+        return decode_entry(row) if row else None
 
     def latest(self, kind: EntryKind, subject: str) -> LedgerEntry | None:
         """The newest entry of that kind about that subject."""
         row = self._rows.latest(kind.value, subject)
-        return checked(row) if row else None
+        return decode_entry(row) if row else None
 
     def latest_of(
         self, questions: Sequence[tuple[EntryKind, str | Between]]
@@ -67,7 +69,7 @@ class LedgerReader:
         any of that kind.
         """
         rows = self._rows.latest_of([(kind.value, subject) for kind, subject in questions])
-        return [checked(row) if row else None for row in rows]
+        return [decode_entry(row) if row else None for row in rows]
 
     def scan(
         self,
@@ -102,7 +104,7 @@ class LedgerReader:
         while left > 0 and selection.start < selection.end:
             rows = self._rows.page(selection, min(left, _PAGE_ROWS))
             for row in rows:
-                yield _mentioning(checked(row), mention)
+                yield _mentioning(decode_entry(row), mention)
             if len(rows) < min(left, _PAGE_ROWS):
                 return
             left, last = left - len(rows), rows[-1].seq
@@ -119,7 +121,7 @@ class LedgerReader:
         """
         size, read = self._within(size), node_reader(self._rows)
         if not 0 <= seq < size:
-            raise NotFoundError(f"There is no entry {seq} in a tree of {size}.", seq=seq)
+            raise errors.NotFoundError(f"There is no entry {seq} in a tree of {size}.", seq=seq)
         leaf = merkle.leaf_hash(self._bytes_of(seq))
         root = self.root(size)
         path = merkle.inclusion_proof(seq, size, read)
@@ -155,14 +157,14 @@ class LedgerReader:
     def _bytes_of(self, seq: int) -> bytes:
         row = self._rows.by_seq(seq)
         if row is None:
-            raise LedgerCorruptError(f"Entry {seq} is missing.", seq=seq)
-        checked(row)
+            raise errors.LedgerCorruptError(f"Entry {seq} is missing.", seq=seq)
+        decode_entry(row)
         return row.entry
 
     def _within(self, size: int | None, most: int | None = None) -> int:
         most = self.size() if most is None else most
         if size is not None and not 0 <= size <= most:
-            raise InvalidInputError(
+            raise errors.InvalidInputError(
                 f"A tree of size {size} is not part of this ledger's {most} entries.",
                 next_step=f"Give a size from 0 to {most}.",
             )
@@ -172,7 +174,7 @@ class LedgerReader:
 def _mentioning(entry: LedgerEntry, name: str | None) -> LedgerEntry:
     """The entry itself, if it does mention the name by which it was found."""
     if name is not None and name not in (entry.mentions or ()):
-        raise LedgerCorruptError(
+        raise errors.LedgerCorruptError(
             f"Entry {entry.seq} was found by {name!r}, which its bytes do not mention.",
             next_step="Run `ro ledger verify` and keep the files as evidence.",
             seq=entry.seq,
@@ -180,8 +182,8 @@ def _mentioning(entry: LedgerEntry, name: str | None) -> LedgerEntry:
     return entry
 
 
-def _unprovable(what: str, seq: int) -> LedgerCorruptError:
-    return LedgerCorruptError(
+def _unprovable(what: str, seq: int) -> errors.LedgerCorruptError:
+    return errors.LedgerCorruptError(
         f"The stored hashes do not prove {what}: an entry or a node was altered.",
         next_step="Run `ro ledger verify` and keep the files as evidence.",
         seq=seq,

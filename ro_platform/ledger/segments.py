@@ -8,10 +8,11 @@ subtrees are subtrees of the log. Whoever joins segments checks the nodes over s
 
 A page of rows judged at once: it is sound, or row by row has to say what is wrong with it.
 
-What is asked of each row is what :func:`ro_platform.ledger.entry.checked` and ``require_canonical``
-ask, in another order: for all rows a check at a time, without an object of the contract for each. A
-page is called sound only if they would pass every row of it. A row that is beyond the quick reading
-(a fraction in its body, six objects one within another) is given to them by itself.
+What is asked of each row is what :func:`ro_platform.ledger.entry.decode_entry` and
+``require_canonical`` ask, in another order: for all rows a check at a time, without an object of
+the contract for each. A page is called sound only if they would pass every row of it. A row that is
+beyond the quick reading (a fraction in its body, six objects one within another) is given to them
+by itself.
 """
 
 from __future__ import annotations
@@ -24,13 +25,13 @@ import msgspec
 from msgspec import Meta, Struct
 from pydantic import TypeAdapter, ValidationError
 
+from ro_platform import errors
 from ro_platform.contracts.base import Actor, Hex32, Name, UtcTimestamp
 from ro_platform.contracts.ledger import EntryKind, LedgerEntry
-from ro_platform.errors import LedgerCorruptError
 from ro_platform.kernel.canonical import MAX_SAFE_INTEGER, is_plain
 from ro_platform.kernel.merkle import Node, Siblings, extend, leaf_hashes, node_hash, push
 from ro_platform.ledger.backends.base import LedgerRows, Mention, RawRow, Row, Selection
-from ro_platform.ledger.entry import checked, require_canonical
+from ro_platform.ledger.entry import decode_entry, require_canonical
 from ro_platform.ledger.tree import STRIDE, is_stored
 
 _Whole = Annotated[int, Meta(ge=-MAX_SAFE_INTEGER, le=MAX_SAFE_INTEGER)]
@@ -91,7 +92,7 @@ def sound_leaves(
         return None
     try:
         entries = _read(page, data)
-    except LedgerCorruptError:
+    except errors.LedgerCorruptError:
         return None
     if _says(entries) != [seqs, *columns] or _mentioned(entries) != mentions:
         return None
@@ -126,7 +127,7 @@ def _read_one(row: RawRow) -> _Entry | LedgerEntry:
     except (msgspec.MsgspecError, UnicodeError, RecursionError):
         pass
     found = Row(*row)
-    exact = checked(found)
+    exact = decode_entry(found)
     require_canonical(found, exact)
     return exact
 
@@ -190,7 +191,7 @@ class CheckedSegment:
     peaks: Peaks = ()
     at_marks: list[tuple[int, Peaks]] = field(default_factory=list)
     mentions: int = 0
-    fault: LedgerCorruptError | None = None
+    fault: errors.LedgerCorruptError | None = None
 
 
 def check_segment(
@@ -209,7 +210,7 @@ def check_segment(
                 _take_each(rows, peaks, segment.start, page, found)
             if progress:
                 progress(page.end)
-    except LedgerCorruptError as fault:
+    except errors.LedgerCorruptError as fault:
         found.fault = fault
     found.peaks = _placed(peaks, segment.start)
     return found
@@ -231,7 +232,7 @@ def join(rows: LedgerRows, peaks: list[Node], segment: Peaks) -> None:
 
 def refuse(seq: int | None, difference: str) -> NoReturn:
     """The error that verification raises about an entry, or about the whole log."""
-    raise LedgerCorruptError(
+    raise errors.LedgerCorruptError(
         difference,
         next_step="Keep the ledger's files as evidence and restore them from a verified copy.",
         seq=seq,
@@ -248,7 +249,7 @@ def _take_at_once(
 ) -> bool:
     """Take a page whose rows and nodes are all sound. Otherwise take nothing, and say so."""
     mentions = rows.mentions(page.start, page.end)
-    leaves = sound_leaves(rows.stretch(page.start, page.end), mentions, page.start, page.end)
+    leaves = sound_leaves(rows.rows_between(page.start, page.end), mentions, page.start, page.end)
     if leaves is None:
         return False
     grown, at_marks, start = list(peaks), list[tuple[int, Peaks]](), page.start
@@ -286,7 +287,7 @@ def _take_each(
         row = listed[seq - start] if seq - start < len(listed) else None
         if row is None or row.seq != seq:
             refuse(seq, f"Entry {seq} is missing.")
-        entry = checked(row)
+        entry = decode_entry(row)
         require_canonical(row, entry)
         _require_mentions(entry, mentioned.get(seq, []))
         for level, offset, hashed in push(peaks, row.leaf):

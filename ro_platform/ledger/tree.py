@@ -17,9 +17,9 @@ from dataclasses import dataclass
 
 from pydantic import Field, NonNegativeInt, PositiveInt
 
+from ro_platform import errors
 from ro_platform.contracts.base import Contract, Hex64
 from ro_platform.contracts.ledger import LedgerEntry
-from ro_platform.errors import LedgerCorruptError
 from ro_platform.kernel.canonical import canonical_bytes
 from ro_platform.kernel.merkle import (
     Node,
@@ -51,7 +51,7 @@ def node_reader(rows: LedgerRows) -> NodeReader:
         count = 1 << (level - base)
         hashes = rows.hashes(base, offset * count, (offset + 1) * count)
         if len(hashes) != count:
-            raise LedgerCorruptError(
+            raise errors.LedgerCorruptError(
                 f"{count - len(hashes)} hashes of the subtree over entries {offset << level} to "
                 f"{((offset + 1) << level) - 1} are missing.",
                 next_step="Run `ro ledger verify` and keep the files as evidence.",
@@ -101,7 +101,7 @@ class Frontier:
         last = self.tip.size - 1
         seen, *leaves = rows.hashes(0, last, tip.size if near else last + 1) or [b""]
         if seen != self.tip.leaf:
-            raise LedgerCorruptError(
+            raise errors.LedgerCorruptError(
                 f"The log has {tip.size} entries and no longer holds entry {self.tip.size - 1} as "
                 "this process has seen it.",
                 next_step="Nothing was appended. Run `ro ledger verify` against a kept root.",

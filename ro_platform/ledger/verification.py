@@ -26,7 +26,7 @@ from itertools import groupby, islice
 from multiprocessing import get_context
 from typing import NamedTuple, TypeVar, cast
 
-from ro_platform.errors import BackendUnavailableError, CheckpointRefusedError, RunOperateError
+from ro_platform import errors
 from ro_platform.kernel.merkle import EMPTY_ROOT, Node, root_of
 from ro_platform.ledger.backends.base import Census, LedgerBackend, LedgerRows
 from ro_platform.ledger.segments import CheckedSegment, Segment, check_segment, join, refuse
@@ -86,8 +86,8 @@ def _answer(asked: Future[A]) -> A:
         raise _died() from None
 
 
-def _died() -> BackendUnavailableError:
-    return BackendUnavailableError(
+def _died() -> errors.BackendUnavailableError:
+    return errors.BackendUnavailableError(
         "A process that verified a part of the ledger died.",
         next_step="Nothing is known of that part. Try again, with fewer --jobs if memory is short.",
     )
@@ -253,7 +253,7 @@ def _in_order(against: tuple[int, bytes] | Sequence[Kept] | None) -> list[Kept]:
         first, *others = same
         for other in others:
             if other.root != first.root:
-                raise CheckpointRefusedError(
+                raise errors.CheckpointRefusedError(
                     f"Two views of the first {size} entries were handed out: {first.said_by} has "
                     f"the root {first.root.hex()}, {other.said_by} has {other.root.hex()}. The "
                     "ledger was forked or rewritten.",
@@ -292,7 +292,7 @@ def _within(kept: Sequence[Kept], start: int, end: int) -> tuple[int, ...]:
 def _size_now(rows: LedgerRows) -> int:
     try:
         return rows.tip().size
-    except RunOperateError:
+    except errors.RunOperateError:
         return 0  # The census says why.
 
 

@@ -14,9 +14,9 @@ from typing import Any
 
 import dagster as dg
 
+from ro_platform import errors
 from ro_platform.config.settings import Settings
 from ro_platform.contracts import GateRule
-from ro_platform.errors import RunOperateError, SettingsError
 from ro_platform.orchestration.dagster_definitions_private import (
     asset_order,
     code_versions,
@@ -48,10 +48,10 @@ def load_definitions(settings: Settings) -> dg.Definitions:
             # Dagster hands a sensor's jobs on by a parameter of its own that it warns of.
             warnings.simplefilter("ignore", dg.BetaWarning)
             definitions.resolve_all_job_defs()
-    except RunOperateError:
+    except errors.RunOperateError:
         raise
     except Exception as error:
-        raise SettingsError(
+        raise errors.SettingsError(
             f"module {name!r}, the deployment's own code, does not load: "
             f"{type(error).__name__}: {error}",
             next_step=f"Correct it; `dagster definitions validate -m {name}` shows where.",
@@ -67,7 +67,7 @@ def _module(name: str, root: Path) -> ModuleType:
             raise  # a module that it imports, not itself
     workspace = root / "workspace.yaml"
     known = modules_of(workspace) if workspace.is_file() else []
-    raise SettingsError(
+    raise errors.SettingsError(
         f"there is no module {name!r} in {root}.",
         next_step=f"Set RO_DEFINITIONS_MODULE to one that workspace.yaml loads: {', '.join(known)}."
         if known
@@ -79,7 +79,7 @@ def _definitions_in(module: ModuleType, root: Path) -> dg.Definitions:
     target = _target(module, root)
     found = target() if is_lazy(target) else target
     if not isinstance(found, dg.Definitions):
-        raise SettingsError(
+        raise errors.SettingsError(
             f"module {module.__name__!r} has no Definitions, but a {type(found).__name__}.",
             next_step="Define `defs = govern(dg.Definitions(...))` in it, or a function with "
             "@dg.definitions that returns that.",
@@ -171,7 +171,7 @@ def _is_workload(job: dg.JobDefinition) -> bool:
 def _plane_of(definitions: dg.Definitions) -> PlaneResource:
     plane = (definitions.resources or {}).get("plane")
     if not isinstance(plane, PlaneResource):
-        raise SettingsError(
+        raise errors.SettingsError(
             "these Definitions have no `plane` resource.",
             next_step="Put govern(...) around them.",
         )

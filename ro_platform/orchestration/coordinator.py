@@ -13,9 +13,9 @@ from typing import Any
 
 import dagster as dg
 
+from ro_platform import errors
 from ro_platform.config.settings import Settings
-from ro_platform.errors import AccessDeniedError
-from ro_platform.ledger.names import PLANE, workload_target
+from ro_platform.ledger import names
 from ro_platform.orchestration.dagster_launches_private import RunQueueConfig, with_limits
 from ro_platform.orchestration.dagster_private import (
     QueuedRunCoordinator,
@@ -28,7 +28,7 @@ from ro_platform.orchestration.partitions import unit_of
 from ro_platform.orchestration.refusing import cancel_refused, record_refusal
 from ro_platform.orchestration.shown import shown_refusal
 from ro_platform.plane import Plane, shared_plane
-from ro_platform.runs.plan import Edge, Refusal
+from ro_platform.runs.plan import Edge, RefusedEdge
 
 __all__ = ["REFUSED", "REFUSED_BY", "GovernedRunCoordinator"]
 
@@ -46,7 +46,7 @@ class GovernedRunCoordinator(QueuedRunCoordinator):
         plane = shared_plane(Settings.load())
         try:
             self._admit(plane, run)
-        except AccessDeniedError as error:
+        except errors.AccessDeniedError as error:
             record_refusal(plane, run, error)
             cancel_refused(self._instance, run, error)
             return self._instance.get_run_by_id(run.run_id) or run
@@ -66,9 +66,9 @@ class GovernedRunCoordinator(QueuedRunCoordinator):
         limits: list[dict[str, Any]] = []
         for pause in standing:
             limits.append({"key": HELD, "value": pause.target, "limit": 0})
-            if workload := workload_target.parse(pause.target):
+            if workload := names.workload_target.parse(pause.target):
                 limits.append({"key": WORKLOAD, "value": workload[0], "limit": 0})
-            elif pause.target == PLANE:
+            elif pause.target == names.PLANE:
                 limits.append({"key": WORKLOAD, "limit": 0})
         return with_limits(super().get_run_queue_config(), limits)
 
@@ -78,7 +78,7 @@ class GovernedRunCoordinator(QueuedRunCoordinator):
         if not launches.is_automatic(run):
             launches.require_running(run)
 
-    def _refuse(self, run: dg.DagsterRun, refusals: list[Refusal]) -> None:
+    def _refuse(self, run: dg.DagsterRun, refusals: list[RefusedEdge]) -> None:
         first = refusals[0].error
         by = first.diagnostics().get("gate") or refusals[0].edge.producer
         self._instance.add_run_tags(run.run_id, {REFUSED: first.code, REFUSED_BY: by})

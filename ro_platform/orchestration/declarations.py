@@ -15,8 +15,8 @@ from dataclasses import dataclass
 
 import dagster as dg
 
+from ro_platform import errors
 from ro_platform.contracts import BoundRef, GateRule
-from ro_platform.errors import SettingsError
 from ro_platform.orchestration.dagster_definitions_private import (
     assets_without_value,
     inputs_without_value,
@@ -59,7 +59,7 @@ def require_values(
     )
     for key in sorted(empty):
         if unit_of(key) in gated:
-            raise SettingsError(
+            raise errors.SettingsError(
                 f"asset {unit_of(key)!r} has a gate, but hands over no value: there are no bytes "
                 "to judge.",
                 next_step=_WHAT_TO_DO,
@@ -79,7 +79,7 @@ def _require_edges(
     for key, spec in definition.specs_by_key.items():
         for parent in (dep.asset_key for dep in spec.deps if dep.asset_key in empty):
             if key in governed or parent in loaded:
-                raise SettingsError(
+                raise errors.SettingsError(
                     f"asset {unit_of(key)!r} depends on {unit_of(parent)!r}, which hands over no "
                     "value: nothing of it could be bound, pass or be read.",
                     next_step=f"Of {unit_of(parent)!r}: {_WHAT_TO_DO[0].lower()}{_WHAT_TO_DO[1:]}",

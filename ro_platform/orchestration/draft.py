@@ -13,12 +13,12 @@ from dataclasses import dataclass, field
 
 import dagster as dg
 
+from ro_platform import errors
 from ro_platform.artifacts.addressing import parse_binding
 from ro_platform.config.drafts import create_draft, draft_settings, in_use
 from ro_platform.config.settings import Settings, settings_in_force
 from ro_platform.contracts import Action, JobAttemptRecord, NamedArtifact
-from ro_platform.errors import DraftForbiddenError, GateRefusedError, NotFoundError
-from ro_platform.ledger.names import workload_target
+from ro_platform.ledger import names
 from ro_platform.orchestration.code_location import find_workload
 from ro_platform.orchestration.dagster_definitions_private import execution_set, parents_in
 from ro_platform.orchestration.execution import GovernedRun, RunOutcome
@@ -28,7 +28,7 @@ from ro_platform.plane import Plane, shared_plane
 from ro_platform.runs.changes import changed_assets, maker_of
 from ro_platform.runs.drafts import same_gates
 from ro_platform.runs.manifest import ManifestFile
-from ro_platform.runs.plan import AssetStanding
+from ro_platform.runs.plan import AssetState
 
 
 @dataclass
@@ -38,7 +38,7 @@ class DraftRun(GovernedRun):
 
     governed: frozenset[str] = field(default=frozenset())
 
-    def standings(self) -> tuple[AssetStanding, ...]:
+    def standings(self) -> tuple[AssetState, ...]:
         """How every asset of the workload stands: in the draft, or where it is governed."""
         below = {item.asset: item for item in self._below()} if self.governed else {}
         return tuple(
@@ -51,7 +51,7 @@ class DraftRun(GovernedRun):
         by_own = self._makers(own, self.plane, packages=True)
         by_below = self._makers(below, self._governed_plane, packages=False)
         job, compute, before = self.workload.job, set[dg.AssetKey](), -1
-        taken: dict[dg.AssetKey, AssetStanding] = {}
+        taken: dict[dg.AssetKey, AssetState] = {}
         while len(compute) > before:  # what is made together may come to be made for a later one
             before, now = len(compute), dict[str, str]()
             for key, mine, theirs in zip(self.workload.assets, own, below, strict=True):
@@ -90,13 +90,13 @@ class DraftRun(GovernedRun):
         assert self.settings.draft_of is not None
         return shared_plane(self.settings.draft_of)
 
-    def _below(self) -> tuple[AssetStanding, ...]:
+    def _below(self) -> tuple[AssetState, ...]:
         return self._governed_plane.planner.standings(
             self.file.fingerprint, self.file.manifest, self.workload.asset_names
         )
 
     def _makers(
-        self, standings: Sequence[AssetStanding], plane: Plane, *, packages: bool
+        self, standings: Sequence[AssetState], plane: Plane, *, packages: bool
     ) -> dict[str, JobAttemptRecord]:
         """Of the artifacts that the code of now made (under the packages of now), the attempts."""
         attempts = plane.attempts.of_run(self.file.fingerprint)
@@ -109,7 +109,7 @@ class DraftRun(GovernedRun):
         return {name: each for name, each in made.items() if each and name not in other}
 
     def _is_of(
-        self, makers: Mapping[str, JobAttemptRecord], item: AssetStanding, now: Mapping[str, str]
+        self, makers: Mapping[str, JobAttemptRecord], item: AssetState, now: Mapping[str, str]
     ) -> bool:
         """Whether the code of now made it, of what stands now."""
         made = makers.get(item.asset)
@@ -126,7 +126,7 @@ class DraftRun(GovernedRun):
         try:
             manifest = self.plane.runs.manifest(address.fingerprint)
             found = self.plane.guard.require(address.asset, manifest, address.fingerprint)
-        except (GateRefusedError, NotFoundError):
+        except (errors.GateRefusedError, errors.NotFoundError):
             return False
         return found.digest == source.artifact.digest
 
@@ -194,11 +194,11 @@ def _actor(settings: Settings, workload: str) -> str:
     """Who drafts, if that is allowed here and to them."""
     plane = shared_plane(settings)
     if not settings.drafts:
-        raise DraftForbiddenError(
+        raise errors.DraftForbiddenError(
             f"environment {settings.environment!r} allows no drafts.",
             next_step="Draft where it is allowed; `ro run FILE` runs the manifest, governed.",
             environment=settings.environment,
         )
-    target = plane.access.target(workload_target(workload), workload=workload)
+    target = plane.access.target(names.workload_target(workload), workload=workload)
     plane.identity.require(Action.READ_ARTIFACT, target)
     return plane.identity.require(Action.LAUNCH, target)

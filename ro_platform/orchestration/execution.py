@@ -11,16 +11,9 @@ from dataclasses import dataclass, field, replace
 
 import dagster as dg
 
+from ro_platform import errors
 from ro_platform.config.settings import Settings
 from ro_platform.contracts import Action, BoundRef, JobAttemptRecord, JobStatus, NamedArtifact
-from ro_platform.errors import (
-    AddressConflictError,
-    GateFailedError,
-    ReplayDivergedError,
-    RunFailedError,
-    RunOperateError,
-    error_for,
-)
 from ro_platform.kernel.identity import run_id
 from ro_platform.orchestration.code_location import Workload, find_workload, load_definitions
 from ro_platform.orchestration.dagster_definitions_private import (
@@ -44,7 +37,7 @@ from ro_platform.plane import Plane, shared_plane
 from ro_platform.runs.attempt import is_skipped
 from ro_platform.runs.changes import keep_packages
 from ro_platform.runs.manifest import ManifestFile
-from ro_platform.runs.plan import AssetStanding
+from ro_platform.runs.plan import AssetState
 
 
 @dataclass(frozen=True)
@@ -63,23 +56,23 @@ class RunOutcome:
     registered: bool
     dagster_run_id: str | None
     executed: tuple[str, ...]
-    standings: tuple[AssetStanding, ...]
+    standings: tuple[AssetState, ...]
     attempts: tuple[JobAttemptRecord, ...]
     found: Mapping[str, str] = field(default_factory=dict)
     replayed: Mapping[str, str] = field(default_factory=dict)
-    error: RunOperateError | None = None
+    error: errors.RunOperateError | None = None
 
     def own(self, asset: str) -> JobAttemptRecord | None:
         """What this call did about an asset: its newest attempt; None if it began none."""
         return self._newest(asset, self._is_own)
 
-    def told(self, standing: AssetStanding) -> JobAttemptRecord | None:
+    def told(self, standing: AssetState) -> JobAttemptRecord | None:
         """The attempt that made what stands, whoever began it, and however later ones ended. Where
         nothing stands, or nobody is on record as having put it out, the newest attempt."""
         maker = self._newest(standing.asset, lambda item: _put_out(item, standing.ref))
         return maker or self._newest(standing.asset, lambda _: True)
 
-    def result(self, standing: AssetStanding) -> str:
+    def result(self, standing: AssetState) -> str:
         """What this call did about an asset, apart from what stands.
 
         ``computed``, ``identical`` or ``diverged`` (in a replay, against the digest that was bound
@@ -101,7 +94,7 @@ class RunOutcome:
         is_other = made is not None and standing.ref is not None
         return "replaced" if is_other and not _put_out(own, standing.ref) else "computed"
 
-    def _left(self, standing: AssetStanding) -> str:
+    def _left(self, standing: AssetState) -> str:
         if standing.ref is None:
             newest = self._newest(standing.asset, lambda _: True)
             return "skipped" if newest and is_skipped(newest) else "missing"
@@ -142,7 +135,7 @@ class GovernedRun:
     """The pool that each step waits for just now, while :meth:`execute` is under way."""
     found: dict[str, str] = field(default_factory=dict)
     replayed: dict[str, str] = field(default_factory=dict)
-    kept: tuple[AssetStanding, ...] = ()
+    kept: tuple[AssetState, ...] = ()
 
     @classmethod
     def prepare(cls, settings: Settings, file: ManifestFile, *, replay: bool) -> GovernedRun:
@@ -210,7 +203,7 @@ class GovernedRun:
         """What its steps wait for just now; asked from another thread."""
         return waits(self.plane, self.instance, dict(self.waits_for))
 
-    def standings(self) -> tuple[AssetStanding, ...]:
+    def standings(self) -> tuple[AssetState, ...]:
         """How every asset of the workload stands now."""
         return self.plane.planner.standings(
             self.file.fingerprint, self.file.manifest, self.workload.asset_names
@@ -261,11 +254,11 @@ class GovernedRun:
         """The gates that :meth:`execute` will evaluate, by id."""
         return frozenset(gate_id(check.asset_key, check.name) for check in self.checks)
 
-    def judged_standings(self) -> tuple[AssetStanding, ...]:
+    def judged_standings(self) -> tuple[AssetState, ...]:
         """How every asset stands that the workload makes or judges."""
         return (*self.standings(), *self._foreign().values())
 
-    def _skipped(self, standings: Mapping[dg.AssetKey, AssetStanding]) -> set[dg.AssetKey]:
+    def _skipped(self, standings: Mapping[dg.AssetKey, AssetState]) -> set[dg.AssetKey]:
         """The assets that were skipped when they were last executed, from what still stands.
 
         One whose own output was not handed over stays skipped while what its step was given is what
@@ -290,14 +283,14 @@ class GovernedRun:
         )
         return now.ref is not None and now.ref.digest == item.artifact.digest
 
-    def _foreign(self) -> dict[dg.AssetKey, AssetStanding]:
+    def _foreign(self) -> dict[dg.AssetKey, AssetState]:
         """How the assets stand that the workload judges and does not make."""
         keys = self.workload.foreign
         names = [unit_of(key) for key in keys]
         found = self.plane.planner.standings(self.file.fingerprint, self.file.manifest, names)
         return dict(zip(keys, found, strict=True))
 
-    def _unjudged(self, standings: Mapping[dg.AssetKey, AssetStanding]) -> set[dg.AssetKey]:
+    def _unjudged(self, standings: Mapping[dg.AssetKey, AssetState]) -> set[dg.AssetKey]:
         return {key for key, item in standings.items() if item.needs_judgement_only}
 
     def _outcome(self, dagster_run_id: str | None) -> RunOutcome:
@@ -322,18 +315,18 @@ class GovernedRun:
         )
         return replace(outcome, error=outcome.error or _divergence(outcome) or _refusal(outcome))
 
-    def _first_failure(self, attempts: list[JobAttemptRecord]) -> RunOperateError | None:
+    def _first_failure(self, attempts: list[JobAttemptRecord]) -> errors.RunOperateError | None:
         failed = [a for a in attempts if a.status is not JobStatus.SUCCEEDED and not is_skipped(a)]
         first = min(failed, key=_severity, default=None)
         return _as_error(first, replay=self.replay) if first else None
 
 
-def _divergence(outcome: RunOutcome) -> ReplayDivergedError | None:
+def _divergence(outcome: RunOutcome) -> errors.ReplayDivergedError | None:
     """The first asset that a replay made of other bytes, as only a declared non-deterministic one
     can without failing."""
     for standing in outcome.standings:
         if outcome.result(standing) == "diverged" and standing.ref is not None:
-            return ReplayDivergedError(
+            return errors.ReplayDivergedError(
                 f"the replay diverged first at {standing.asset!r}: it gave {standing.ref.digest}, "
                 f"before it was {outcome.replayed[standing.asset]}.",
                 next_step="It is declared non-deterministic: both revisions are kept. Take its "
@@ -343,7 +336,7 @@ def _divergence(outcome: RunOutcome) -> ReplayDivergedError | None:
     return None
 
 
-def _refusal(outcome: RunOutcome) -> RunOperateError | None:
+def _refusal(outcome: RunOutcome) -> errors.RunOperateError | None:
     """Why something of the run may not be read although nothing failed: a PASS was revoked."""
     return next((item.refusal for item in outcome.standings if item.refusal), None)
 
@@ -353,19 +346,19 @@ def _severity(attempt: JobAttemptRecord) -> tuple[bool, str]:
     return attempt.status is not JobStatus.FAILED, attempt.updated_at_utc
 
 
-def _as_error(attempt: JobAttemptRecord, *, replay: bool) -> RunOperateError:
-    kind = error_for(attempt.error_code or "") or RunFailedError
+def _as_error(attempt: JobAttemptRecord, *, replay: bool) -> errors.RunOperateError:
+    kind = errors.error_for(attempt.error_code or "") or errors.RunFailedError
     words = (attempt.error or f"it ended {attempt.status}").strip()
-    if replay and kind in (AddressConflictError, ReplayDivergedError):
-        return ReplayDivergedError(
+    if replay and kind in (errors.AddressConflictError, errors.ReplayDivergedError):
+        return errors.ReplayDivergedError(
             f"the replay diverged first at {attempt.unit!r}: {words}",
             next_step="What is recorded stands as it was. Correct the asset and replay again.",
             unit=attempt.unit,
         )
-    if kind is GateFailedError:
+    if kind is errors.GateFailedError:
         asset, _, gate = attempt.unit.partition("#")
-        return GateFailedError(
-            f"gate {gate!r} said FAIL to {asset!r}; nothing downstream of it was computed.",
+        return errors.GateFailedError(
+            f"gate {gate!r} FAILED for {asset!r}; nothing downstream of it was computed.",
             next_step="See its evidence in the Dagster UI: other data, or another rule, is "
             "another manifest.",
             unit=attempt.unit,

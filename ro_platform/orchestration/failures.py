@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 import dagster as dg
 
-from ro_platform.errors import RunOperateError
+from ro_platform import errors
 
 
 @contextmanager
@@ -16,7 +16,7 @@ def shown_by_dagster() -> Iterator[None]:
     """
     try:
         yield
-    except RunOperateError as error:
+    except errors.RunOperateError as error:
         raise dg.Failure(
             description=str(error),
             metadata={"code": error.code, **error.diagnostics()},

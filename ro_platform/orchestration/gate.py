@@ -16,6 +16,7 @@ from typing import Any
 
 import dagster as dg
 
+from ro_platform import errors
 from ro_platform.config.settings import Settings
 from ro_platform.contracts import (
     BoundRef,
@@ -25,13 +26,6 @@ from ro_platform.contracts import (
     GateScope,
     GateStatus,
     ReceiptRecorded,
-)
-from ro_platform.errors import (
-    ArtifactNotFoundError,
-    EncodingError,
-    IntegrityError,
-    InvalidInputError,
-    SettingsError,
 )
 from ro_platform.gates.made import artifact_of
 from ro_platform.gates.receipts import rule_digest
@@ -143,7 +137,7 @@ class _Judgement:
         self.scope: RunScope = self.plane.scope(fingerprint)
         attempt = step.session.attempt(fingerprint, step.unit)
         if attempt is None:
-            raise SettingsError(
+            raise errors.SettingsError(
                 f"gate {self.rule.gate_id!r} has no attempt of its own in this step."
             )
         self.attempt_id = attempt.attempt_id
@@ -158,12 +152,12 @@ class _Judgement:
         ):
             result = _answer(check())
         if not isinstance(result, dg.AssetCheckResult):
-            raise EncodingError(
+            raise errors.EncodingError(
                 f"gate {self.rule.gate_id!r} returned a {type(result).__name__}.",
                 next_step="Return a dagster AssetCheckResult.",
             )
         if self._bound().digest != self.subject.digest:
-            raise IntegrityError(
+            raise errors.IntegrityError(
                 f"asset {self.step.asset!r} was bound anew while gate {self.rule.gate_id!r} judged "
                 "it.",
                 next_step="Evaluate the gate again: its verdict would be about older bytes.",
@@ -173,7 +167,7 @@ class _Judgement:
     def _bound(self) -> BoundRef:
         ref = artifact_of(self.plane.ledger, self.step.asset, self.scope.fingerprint)
         if ref is None:
-            raise ArtifactNotFoundError(
+            raise errors.ArtifactNotFoundError(
                 f"asset {self.step.asset!r} has no artifact for gate {self.rule.gate_id!r} to "
                 "judge.",
                 next_step="Materialize the asset for this manifest first.",
@@ -244,7 +238,7 @@ class _GateStep:
         unit: str,
     ) -> None:
         if not MANIFEST_TAGS & context.run.tags.keys():
-            raise EncodingError(
+            raise errors.EncodingError(
                 f"gate {gate.gate_id!r} was started without a manifest as its partition.",
                 next_step="Start it for a partition of its asset.",
             )
@@ -290,7 +284,7 @@ def _refuse_launch_config(context: dg.AssetCheckExecutionContext, gate_id: str) 
     configured = run_config.get("resources") or {}
     used = context.op_execution_context.op_def.required_resource_keys
     if taken := sorted(key for key in configured if key in used and configured[key]):
-        raise InvalidInputError(
+        raise errors.InvalidInputError(
             f"gate {gate_id!r} was started with run config for the resource {taken[0]!r}, which "
             "it judges by.",
             next_step="Start it without: the code gives the resource its values.",

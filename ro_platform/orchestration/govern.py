@@ -11,8 +11,8 @@ from typing import Any
 
 import dagster as dg
 
+from ro_platform import errors
 from ro_platform.contracts import GateRule
-from ro_platform.errors import SettingsError
 from ro_platform.orchestration.dagster_definitions_private import (
     assets_without_value,
     inputs_without_value,
@@ -51,7 +51,7 @@ def govern(definitions: dg.Definitions) -> dg.Definitions:
     assets = [_with_code(_by_manifest(asset)) for asset in definitions.assets or ()]
     resources = plane_resources(assets, checks, definitions.resources, within=lambda: governed)
     if taken := sorted(resources.keys() & (definitions.resources or {}).keys()):
-        raise SettingsError(
+        raise errors.SettingsError(
             f"these Definitions bring a resource {taken[0]!r} of their own.",
             next_step="Leave it out: `govern` provides it.",
         )
@@ -93,7 +93,7 @@ def plane_resources(
             require_asset_name(spec.asset_key)
             gates.setdefault(unit_of(spec.asset_key), []).append(rule)
         elif spec.blocking:
-            raise SettingsError(
+            raise errors.SettingsError(
                 f"check {spec.name!r} of asset {unit_of(spec.asset_key)!r} is blocking, but leaves "
                 "no receipt, so it would bind nobody outside its own run.",
                 next_step="Write @gate(asset=...) in the place of "
@@ -220,19 +220,19 @@ def _declared(
 def _refuse_unbound(asset: str, spec: dg.AssetSpec, *, kept_here: bool) -> None:
     """A gate judges bytes that the plane holds for a manifest; of others it can say nothing."""
     if spec.partitions_def != MANIFESTS:
-        raise SettingsError(
+        raise errors.SettingsError(
             f"asset {asset!r} has a gate, but its partitions are not manifests.",
             next_step="Give it partitions_def=MANIFESTS.",
         )
     if not kept_here:
-        raise SettingsError(
+        raise errors.SettingsError(
             f"asset {asset!r} has a gate, but another IO manager keeps its bytes.",
             next_step="Leave out its io_manager_key, or its gate.",
         )
 
 
 def _refuse_inner_edge(asset: str, parent: str) -> None:
-    raise SettingsError(
+    raise errors.SettingsError(
         f"asset {asset!r} is made in one step with {parent!r}, which it depends on and which has a "
         "gate: nothing could judge the one before the other is made.",
         next_step=f"Make {parent!r} in a step of its own, or move its gate behind {asset!r}.",
@@ -240,7 +240,7 @@ def _refuse_inner_edge(asset: str, parent: str) -> None:
 
 
 def _refuse_mapped_edge(asset: str, parent: str) -> None:
-    raise SettingsError(
+    raise errors.SettingsError(
         f"asset {asset!r} depends on {parent!r} by a partition mapping without loading it, so it "
         "cannot be said which manifests' artifacts must have passed.",
         next_step="Load it as an input, or leave out the partition mapping.",
@@ -251,7 +251,7 @@ def _refuse_twins(gates: Gates) -> None:
     seen: set[str] = set()
     for rule in (rule for rules in gates.values() for rule in rules):
         if rule.gate_id in seen:
-            raise SettingsError(
+            raise errors.SettingsError(
                 f"two gates have the id {rule.gate_id!r}.",
                 next_step="Rename one of the checks, so that their receipts cannot be confused.",
             )

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import dagster as dg
 
+from ro_platform import errors
 from ro_platform.config.settings import Settings, use_dagster_home
-from ro_platform.errors import SettingsError
 from ro_platform.orchestration.storage import RecordingStorage
 from ro_platform.orchestration.storage_recording import RecordingEventLog
 
@@ -18,13 +18,13 @@ def open_instance(settings: Settings) -> dg.DagsterInstance:
     """The Dagster instance that the deployment's dagster.yaml describes."""
     home = use_dagster_home(settings)
     if not (home / "dagster.yaml").is_file():
-        raise SettingsError(
+        raise errors.SettingsError(
             f"{home} has no dagster.yaml.",
             next_step="Run from the deployment's folder, or set DAGSTER_HOME to it.",
         )
     instance = dg.DagsterInstance.get()
     if not isinstance(instance.event_log_storage, RecordingEventLog):
-        raise SettingsError(
+        raise errors.SettingsError(
             f"{home / 'dagster.yaml'} names a storage that does not record attempts.",
             next_step=f"Set storage: custom: module {RecordingStorage.__module__}, "
             f"class {RecordingStorage.__name__}.",

@@ -29,20 +29,9 @@ from typing import Any
 
 import dagster as dg
 
+from ro_platform import errors
 from ro_platform.artifacts.encodings import PICKLE, decode, encode
 from ro_platform.contracts import BoundRef, JobStatus, NamedArtifact
-from ro_platform.errors import (
-    AddressConflictError,
-    ArtifactNotFoundError,
-    AttemptNotRecordedError,
-    EncodingError,
-    GateAbsentError,
-    GateOlderBytesError,
-    GateRefusedError,
-    GateStaleError,
-    ManifestNotRegisteredError,
-    ReplayDivergedError,
-)
 from ro_platform.gates.made import artifact_of
 from ro_platform.orchestration.dagster_private import (
     assets_of_input,
@@ -67,9 +56,9 @@ from ro_platform.orchestration.sessions import (
 )
 from ro_platform.orchestration.shown import shown_artifact, shown_artifacts
 from ro_platform.plane import DAGSTER_ACTOR, Plane
-from ro_platform.runs.publication import Work
+from ro_platform.runs.publication import Provenance
 
-_VERDICT_HELPS = (GateAbsentError, GateOlderBytesError, GateStaleError)
+_VERDICT_HELPS = (errors.GateAbsentError, errors.GateOlderBytesError, errors.GateStaleError)
 _POLL_SECONDS = 0.25
 _MOST_QUEUED_SECONDS = 30.0
 """How long a gate may be queued that a check waits for. It is started first, so one that stays
@@ -111,7 +100,7 @@ def passed(
     while True:
         try:
             return declared.require(plane, asset, fingerprint)
-        except GateRefusedError as refusal:
+        except errors.GateRefusedError as refusal:
             if not isinstance(refusal, _VERDICT_HELPS) or not checks_of_step(context):
                 raise
             waited = time.monotonic() - began
@@ -163,8 +152,10 @@ class ArtifactIOManager(dg.ConfigurableIOManager):
             for fingerprint, value in values.items():
                 attempt = session.attempt(fingerprint, asset)
                 if attempt is None:
-                    raise AttemptNotRecordedError(f"asset {asset!r} has no attempt of its own.")
-                work = Work(attempt, inputs, context.run_id)
+                    raise errors.AttemptNotRecordedError(
+                        f"asset {asset!r} has no attempt of its own."
+                    )
+                work = Provenance(attempt, inputs, context.run_id)
                 with _proving(context):
                     ref = _publish(plane, asset, value, work, context.definition_metadata)
                 session.outputs.append(NamedArtifact(name=asset, artifact=ref))
@@ -237,11 +228,11 @@ def _proving(context: dg.OutputContext) -> Iterator[None]:
     """A replay proves the bytes that are bound: others are its divergence, with its own code."""
     try:
         yield
-    except AddressConflictError as error:
+    except errors.AddressConflictError as error:
         if context.step_context.run_tags.get(REPLAY) != "true":
             raise
         facts = error.diagnostics()
-        raise ReplayDivergedError(
+        raise errors.ReplayDivergedError(
             f"the replay diverged: {error.message}",
             next_step="What is recorded stands as it was. Correct the asset and replay again.",
             asset=facts.get("asset"),
@@ -263,7 +254,7 @@ def _folder_outside_runs() -> Path:
 def _unjudged(plane: Plane, asset: str, fingerprint: str) -> BoundRef:
     ref = artifact_of(plane.ledger, asset, fingerprint)
     if ref is None:
-        raise ArtifactNotFoundError(
+        raise errors.ArtifactNotFoundError(
             f"asset {asset!r} has no artifact to judge under manifest {fingerprint}.",
             next_step="Materialize the asset for this manifest first.",
         )
@@ -271,7 +262,7 @@ def _unjudged(plane: Plane, asset: str, fingerprint: str) -> BoundRef:
     return ref
 
 
-def _publish(plane: Plane, asset: str, value: Any, work: Work, options: Any) -> BoundRef:
+def _publish(plane: Plane, asset: str, value: Any, work: Provenance, options: Any) -> BoundRef:
     encoding = options.get("ro/encoding")
     ref = encode(
         plane.store, value, encoding=encoding, schema_version=options.get("ro/schema_version")
@@ -290,7 +281,7 @@ def _publish(plane: Plane, asset: str, value: Any, work: Work, options: Any) -> 
 
 def _asset_of(context: dg.OutputContext) -> str:
     if not context.has_asset_key:
-        raise EncodingError(
+        raise errors.EncodingError(
             f"output {context.name!r} of step {context.step_key!r} is no asset's, and only what "
             "is bound to an asset and a manifest is kept.",
             next_step="Give the output an io_manager_key of its own, such as Dagster's "
@@ -304,13 +295,13 @@ def _by_partition(context: dg.OutputContext, value: Any) -> dict[str, Any]:
     asset = unit_of(context.asset_key)
     keys = list(context.asset_partition_keys) if context.has_asset_partitions else []
     if not keys:
-        raise EncodingError(
+        raise errors.EncodingError(
             f"asset {asset!r} ran for no partition.",
             next_step="Partition it by MANIFESTS, and run it for a manifest.",
         )
     for key in keys:
         if not is_fingerprint(key):
-            raise ManifestNotRegisteredError(
+            raise errors.ManifestNotRegisteredError(
                 f"asset {asset!r} ran for partition {key!r}, which is no manifest's fingerprint.",
                 next_step="Partition it by MANIFESTS: `ro manifest register FILE` adds the "
                 "partition.",
@@ -318,7 +309,7 @@ def _by_partition(context: dg.OutputContext, value: Any) -> dict[str, Any]:
     if len(keys) == 1 and not (isinstance(value, dict) and set(value) == set(keys)):
         return {keys[0]: value}
     if not isinstance(value, dict) or sorted(value) != sorted(keys):
-        raise EncodingError(
+        raise errors.EncodingError(
             f"asset {asset!r} ran for {len(keys)} partitions at once, and did not return a dict "
             "with a value for each.",
             next_step="Return {fingerprint: value} over `plane.runs(context)`, or let each "

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from ro_platform.config.settings import Settings
 from ro_platform.contracts import Action, GateRule
-from ro_platform.gates.guard import Standing
+from ro_platform.gates.guard import GateState
 from ro_platform.orchestration.code_location import (
     Workload,
     find_workload,
@@ -65,7 +65,7 @@ def runs_to_judge(settings: Settings, choice: Choice) -> Iterator[GovernedRun]:
             yield run
 
 
-def judge(run: GovernedRun, choice: Choice) -> list[Standing]:
+def judge(run: GovernedRun, choice: Choice) -> list[GateState]:
     """Judge, and give how the gates stand that were to.
 
     A gate that reads another asset has to wait for that one's verdict: what is left is judged

@@ -13,13 +13,8 @@ look, or its first one after a restart, fails a run whose worker is dead.
 
 import dagster as dg
 
+from ro_platform import errors
 from ro_platform.config.settings import Settings
-from ro_platform.errors import (
-    AccessDeniedError,
-    GrantRefusedError,
-    PausedError,
-    RunOperateError,
-)
 from ro_platform.orchestration.dagster_launches_private import LaunchRunContext, enqueue_again
 from ro_platform.orchestration.dagster_private import (
     CheckRunHealthResult,
@@ -41,13 +36,13 @@ class GovernedRunLauncher(dg.DefaultRunLauncher):
         run, plane = context.dagster_run, shared_plane(Settings.load())
         try:
             self._require(plane, run)
-        except PausedError as error:
+        except errors.PausedError as error:
             self._instance.add_run_tags(run.run_id, {HELD: error.diagnostics()["target"]})
             self._put_back(run, error)
-        except AccessDeniedError as error:
+        except errors.AccessDeniedError as error:
             record_refusal(plane, run, error)
             cancel_refused(self._instance, run, error)
-        except RunOperateError as error:
+        except errors.RunOperateError as error:
             if not error.retryable:
                 raise
             self._put_back(run, error)  # nothing was decided: the daemon asks again
@@ -58,7 +53,7 @@ class GovernedRunLauncher(dg.DefaultRunLauncher):
         launches = Launches.of(plane, self._instance)
         launches.require(run)
         if launches.is_used(run.run_id):
-            raise GrantRefusedError(
+            raise errors.GrantRefusedError(
                 "This run has been executed, cancelled or refused before, and a grant is for one "
                 "execution.",
                 next_step="Execute it again as a new run.",
@@ -66,7 +61,7 @@ class GovernedRunLauncher(dg.DefaultRunLauncher):
             )
         launches.require_running(run)
 
-    def _put_back(self, run: dg.DagsterRun, error: RunOperateError) -> None:
+    def _put_back(self, run: dg.DagsterRun, error: errors.RunOperateError) -> None:
         self._instance.report_engine_event(f"It waits in the queue. {error}", run)
         enqueue_again(self._instance, run)
 

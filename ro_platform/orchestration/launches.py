@@ -1,11 +1,11 @@
 """Who launched what: the signed word about it on each run and backfill, and the law that asks it.
 
 Every run of this deployment is created through its run storage, in the process that knows who
-acts: the UI's face for people, the daemon for its own ticks and for what it executes on somebody's
-behalf, a command for whoever's token it has. There the tags ``ro/actor`` and ``ro/grant`` are set,
-whatever a client wrote under them. The coordinator, the launcher and the first step of every run
-ask :meth:`Launches.require`, so a row that came into Dagster's database in another way, or was
-changed there, executes nothing.
+acts: the UI's gateway for people, the daemon for its own ticks and for what it executes on
+somebody's behalf, a command for whoever's token it has. There the tags ``ro/actor`` and
+``ro/grant`` are set, whatever a client wrote under them. The coordinator, the launcher and the
+first step of every run ask :meth:`Launches.require`, so a row that came into Dagster's database in
+another way, or was changed there, executes nothing.
 
 The grant is for exactly one run, or one backfill: its id is part of what is signed.
 """
@@ -19,16 +19,11 @@ from datetime import timedelta
 
 import dagster as dg
 
+from ro_platform import errors
 from ro_platform.access.grants import DEFAULT_LIFETIME
-from ro_platform.access.identity import acting
+from ro_platform.access.identity import current_actor
 from ro_platform.contracts import Action, JobStatus
 from ro_platform.contracts.access import LaunchGrant
-from ro_platform.errors import (
-    AccessDeniedError,
-    GrantRefusedError,
-    PausedError,
-    RunOperateError,
-)
 from ro_platform.kernel.clock import moment_of
 from ro_platform.kernel.digest import sha256_hex
 from ro_platform.orchestration.dagster_launches_private import (
@@ -76,7 +71,7 @@ def backfill_digest(backfill: PartitionBackfill) -> str:
 
 
 @dataclass(frozen=True)
-class Work:
+class LaunchTargets:
     """What a run works on: workloads by their manifests, and assets by name."""
 
     workloads: frozenset[str]
@@ -113,7 +108,7 @@ class Launches:
         bare = run.with_tags(own)
         try:
             actor = self.actor_of(bare)
-        except AccessDeniedError:
+        except errors.AccessDeniedError:
             return bare
         lifetime = UNATTENDED_LIFETIME if self.is_automatic(bare) else DEFAULT_LIFETIME
         grant = self._plane.grants.sign(actor, launch_digest(bare), lifetime)
@@ -127,7 +122,7 @@ class Launches:
         """
         own = {key: value for key, value in backfill.tags.items() if key not in STAMPED}
         bare = backfill._replace(tags=own)
-        actor, access = acting() or self._plane.identity.actor(), self._plane.access
+        actor, access = current_actor() or self._plane.identity.actor(), self._plane.access
         job = None if backfill.is_asset_backfill else backfill.job_name
         # A job's own workload here; each run is asked about what it does work on.
         target = access.target(f"backfill of {job or 'assets'}", workload=job)
@@ -145,7 +140,7 @@ class Launches:
         a run of a backfill that nobody asked for, and for a retry of what nobody launched: both are
         rows of Dagster's database, which prove nothing by themselves.
         """
-        asking = acting()
+        asking = current_actor()
         if asking is not None:
             return asking
         process = self._plane.identity.actor()
@@ -166,7 +161,7 @@ class Launches:
         """
         grant = self._grant(run, begun=begun)
         if grant.actor != run.tags.get(ACTOR):
-            raise GrantRefusedError(
+            raise errors.GrantRefusedError(
                 f"The launch grant is {grant.actor}'s, and the run says {run.tags.get(ACTOR)}.",
                 next_step="Somebody changed its tags; launch it again.",
                 actor=grant.actor,
@@ -198,7 +193,7 @@ class Launches:
         steps = self._plane.attempts.of_dagster_run(dagster_run_id).values()
         return {item.status for attempts in steps for item in attempts}
 
-    def work_of(self, run: dg.DagsterRun) -> Work:
+    def work_of(self, run: dg.DagsterRun) -> LaunchTargets:
         """What a run works on, by what was planned for it and by what it says itself."""
         planned = self._plane.attempts.of_dagster_run(run.run_id).values()
         attempts = [item for step in planned for item in step]
@@ -208,13 +203,13 @@ class Launches:
         checked = {"/".join(key.asset_key.path) for key in run.asset_check_selection or ()}
         units = {item.unit.partition("#")[0] for item in attempts}
         names = {self._workload_of(fingerprint) for fingerprint in fingerprints}
-        return Work(
+        return LaunchTargets(
             frozenset(name for name in names if name), frozenset(units | selected | checked)
         )
 
     def is_automatic(self, run: dg.DagsterRun) -> bool:
         """Whether the daemon launches it, which can wait: nobody is there to be refused."""
-        return acting() is None and any(tag in run.tags for tag in AUTOMATIC)
+        return current_actor() is None and any(tag in run.tags for tag in AUTOMATIC)
 
     def _require_right(self, actor: str, run: dg.DagsterRun) -> None:
         access, work = self._plane.access, self.work_of(run)
@@ -244,14 +239,14 @@ class Launches:
         if text is None and self._plane.access.in_force is None:
             return process  # from before there were grants
         if backfill is None:  # or deleting its row would make the daemon the one who asked
-            raise GrantRefusedError(
+            raise errors.GrantRefusedError(
                 f"Dagster has no backfill {run.tags[BACKFILL]} on record, so nobody asked for it.",
                 next_step="Launch the backfill again.",
                 backfill=run.tags[BACKFILL],
             )
         grant = self._plane.grants.open(text, backfill_digest(backfill))
         if grant.actor != backfill.tags.get(ACTOR) or not backfill_covers(backfill, run):
-            raise GrantRefusedError(
+            raise errors.GrantRefusedError(
                 f"Backfill {backfill.backfill_id} was not asked for over what this run executes.",
                 next_step="Somebody changed it in Dagster's database; launch the backfill again.",
                 actor=grant.actor,
@@ -263,14 +258,14 @@ class Launches:
         """The daemon retries what a row says has failed, so that row's own grant must cover it."""
         parent = self._run_of(parent_run_id)
         if parent is None or not retry_covers(parent, run):
-            raise GrantRefusedError(
+            raise errors.GrantRefusedError(
                 f"Nobody launched what this run executes again as run {parent_run_id}.",
                 next_step="Somebody wrote it into Dagster's database; launch the work again.",
                 parent_run_id=parent_run_id,
             )
         grant = self.require(parent, begun=True)
         if moment_of(grant.issued_at_utc) + UNATTENDED_LIFETIME < self._plane.clock():
-            raise GrantRefusedError(
+            raise errors.GrantRefusedError(
                 f"Run {parent_run_id} was launched at {grant.issued_at_utc}, too long ago for the "
                 "daemon to retry it.",
                 next_step="Execute it again by hand, from the run's page.",
@@ -287,7 +282,7 @@ class Launches:
         """None for a manifest that is not registered, or damaged: its steps will say so."""
         try:
             return self._plane.runs.manifest(fingerprint).workload
-        except RunOperateError as error:
+        except errors.RunOperateError as error:
             if error.retryable:
                 raise
             return None
@@ -300,12 +295,12 @@ def pause_words(
     where nothing of it is paused."""
     try:
         plane.pauses.require_running(workload=workload, assets=assets)
-    except PausedError as error:
+    except errors.PausedError as error:
         return str(error)
     return None
 
 
-def _is_admin(run: dg.DagsterRun, work: Work) -> bool:
+def _is_admin(run: dg.DagsterRun, work: LaunchTargets) -> bool:
     return run.job_name == ADMIN_JOB and not work.assets
 
 

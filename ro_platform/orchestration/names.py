@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 
 import dagster as dg
 
-from ro_platform.errors import SettingsError
+from ro_platform import errors
 from ro_platform.kernel.code.listing import RULE, listing_digest
 from ro_platform.orchestration.dagster_definitions_private import inputs_without_value
 from ro_platform.orchestration.partitions import MANIFESTS, unit_of
@@ -191,4 +191,4 @@ def _suggested(parts: list[str]) -> list[str]:
 
 
 def _refuse(words: str, next_step: str) -> NoReturn:
-    raise SettingsError(words, next_step=next_step)
+    raise errors.SettingsError(words, next_step=next_step)

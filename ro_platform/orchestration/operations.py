@@ -1,7 +1,7 @@
 """What administrative actions need of Dagster: what runs, ending a run, launching a replay.
 
 It implements :class:`ro_platform.admin.orchestrator.Orchestrator` over the deployment's Dagster
-instance, whichever process asks: a command, the UI's face, or a run of the job ``ro_admin``.
+instance, whichever process asks: a command, the UI's gateway, or a run of the job ``ro_admin``.
 """
 
 from __future__ import annotations
@@ -13,19 +13,12 @@ from dataclasses import dataclass
 import dagster as dg
 from sqlalchemy.exc import SQLAlchemyError
 
+from ro_platform import errors
 from ro_platform.access.identity import acting_as
 from ro_platform.admin.orchestrator import ReplayLaunch, RunUnderWay
 from ro_platform.artifacts.addressing import BindingAddress
 from ro_platform.config.settings import Settings
 from ro_platform.contracts import AttemptTransition, JobStatus
-from ro_platform.errors import (
-    BackendUnavailableError,
-    NotFoundError,
-    OutcomeUnknownError,
-    ReplayDivergedError,
-    RunOperateError,
-    SettingsError,
-)
 from ro_platform.gates.made import artifact_at
 from ro_platform.orchestration.dagster_launches_private import (
     BACKFILL,
@@ -86,7 +79,7 @@ class DagsterOperations:
         with _asking_dagster():
             run = self._instance.get_run_by_id(dagster_run_id)
             if run is None:
-                raise NotFoundError(
+                raise errors.NotFoundError(
                     f"Dagster has no run {dagster_run_id}.",
                     next_step="`ro admin status --runs` lists those that are under way.",
                 )
@@ -96,7 +89,7 @@ class DagsterOperations:
             if run.status in _WAITING or _is_lost(run) or self._was_never_launched(run):
                 self._end(run, words)
             elif not self._instance.run_launcher.terminate(dagster_run_id):
-                raise OutcomeUnknownError(
+                raise errors.OutcomeUnknownError(
                     f"The worker of run {dagster_run_id} was asked to end, and did not answer.",
                     next_step="Stop its process where it runs; then `ro admin reconcile`.",
                     dagster_run_id=dagster_run_id,
@@ -133,7 +126,7 @@ class DagsterOperations:
         with _asking_dagster():
             backfill = self._instance.get_backfill(replay_id)
             if backfill is None:
-                raise NotFoundError(
+                raise errors.NotFoundError(
                     f"no replay {replay_id} was launched.",
                     next_step="`ro admin events --action replay_request` lists them.",
                 )
@@ -149,7 +142,7 @@ class DagsterOperations:
         steps = self._plane.attempts.of_dagster_run(run.run_id).values()
         attempts = sorted((item for step in steps for item in step), key=lambda item: item.number)
         for attempt in attempts:
-            if attempt.error_code == ReplayDivergedError.code:
+            if attempt.error_code == errors.ReplayDivergedError.code:
                 return ReplayProof(fingerprint, "diverged", run.run_id, attempt.unit, attempt.error)
         done = [item for item in attempts if not is_skipped(item)]
         failed = [item for item in done if item.status is not JobStatus.SUCCEEDED]
@@ -176,7 +169,7 @@ class DagsterOperations:
         workspace = self._settings.root / "workspace.yaml"
         location = location_of(workspace, self._settings.definitions_module)
         if location is None:
-            raise SettingsError(
+            raise errors.SettingsError(
                 f"{workspace} has no code location of module {self._settings.definitions_module}.",
                 next_step="Name the module of the workload in RO_DEFINITIONS_MODULE.",
             )
@@ -223,11 +216,11 @@ def _asking_dagster() -> Iterator[None]:
     """What Dagster raises becomes an error of the library: nothing is known of what it did."""
     try:
         yield
-    except RunOperateError:
+    except errors.RunOperateError:
         raise
     except (OSError, dg.DagsterError, SQLAlchemyError) as error:
         words = " ".join(str(error).split())[:300]
-        raise BackendUnavailableError(
+        raise errors.BackendUnavailableError(
             f"Dagster does not answer: {words}",
             next_step="See that its storage and code servers are up, and ask again.",
         ) from error

@@ -9,7 +9,7 @@ from typing import Any
 
 import dagster as dg
 
-from ro_platform.errors import UnknownWorkloadError
+from ro_platform import errors
 from ro_platform.plane import Plane
 from ro_platform.runs.manifest import ManifestFile
 
@@ -62,7 +62,7 @@ def register_manifest(
 def require_workload(name: str, known: Collection[str]) -> None:
     """Raise :class:`UnknownWorkloadError`, which lists those that exist."""
     if name not in known:
-        raise UnknownWorkloadError(
+        raise errors.UnknownWorkloadError(
             f"workload {name!r} is not one of this deployment's.",
             next_step=f"Name one of: {', '.join(sorted(known)) or '(none is defined)'}.",
             workload=name,

@@ -12,7 +12,7 @@ from typing import Any
 
 import dagster as dg
 
-from ro_platform.errors import IntegrityError, SettingsError
+from ro_platform import errors
 from ro_platform.orchestration.dagster_definitions_private import (
     edges_of,
     is_foreign,
@@ -24,7 +24,7 @@ from ro_platform.orchestration.launches import pause_words
 from ro_platform.orchestration.partitions import MANIFESTS, unit_of
 from ro_platform.orchestration.resource import PlaneResource
 from ro_platform.plane import Plane
-from ro_platform.runs.readiness import Bounds, Look, Passed, Position, Readiness
+from ro_platform.runs.readiness import Bounds, Passed, Readiness, ReadinessCursor, ReadinessScan
 
 PASSED_TAG = "ro/passed"
 _SHORT = 12
@@ -75,7 +75,7 @@ def when_passed(
             plane.declarations.bind(plane.plane, asset)
         readiness = needs.readiness(consumer, plane.plane)
         look = readiness.look(
-            Position.of(context.cursor),
+            ReadinessCursor.of(context.cursor),
             Bounds(passed=manifests_a_tick),
             is_launched=_is_launched(context, consumer, needs, readiness),
         )
@@ -138,7 +138,7 @@ def _consumer(target: Any, name: str | None, workloads: Collection[str] | None) 
     selection = target if isinstance(target, dg.AssetSelection) else _selection_of(target)
     known_as = name if isinstance(target, dg.AssetSelection) else target.name
     if known_as is None:
-        raise SettingsError(
+        raise errors.SettingsError(
             "when_passed got an asset selection and no name for the sensor.",
             next_step='Give it one: when_passed(selection, name="report_when_passed").',
         )
@@ -155,7 +155,7 @@ def _consumer(target: Any, name: str | None, workloads: Collection[str] | None) 
 def _selection_of(job: Any) -> dg.AssetSelection:
     selection = getattr(job, "selection", None)
     if not isinstance(selection, dg.AssetSelection):
-        raise SettingsError(
+        raise errors.SettingsError(
             f"when_passed launches asset jobs, and {getattr(job, 'name', job)!r} is none.",
             next_step="Give it what define_asset_job returned, or an AssetSelection and a name.",
         )
@@ -165,7 +165,7 @@ def _selection_of(job: Any) -> dg.AssetSelection:
 def _repository_of(context: dg.SensorEvaluationContext) -> dg.RepositoryDefinition:
     repository = context.repository_def
     if repository is None:
-        raise SettingsError(
+        raise errors.SettingsError(
             "a when_passed sensor was evaluated outside a code location.",
             next_step="In a test, hand repository_def to build_sensor_context.",
         )
@@ -189,14 +189,14 @@ def _refuse_unclear(
 ) -> None:
     """Raise :class:`SettingsError` if it cannot be said which artifacts have to pass."""
     if not producers:
-        raise SettingsError(
+        raise errors.SettingsError(
             f"{consumer.name} depends on nothing that the plane holds and it does not make itself, "
             "so nothing can pass for it to start.",
             next_step="Select its consumers only, or launch it by the inbox or a schedule.",
         )
     for asset in makes:
         for parent in mapped_parents(repository, asset) & set(producers):
-            raise SettingsError(
+            raise errors.SettingsError(
                 f"asset {unit_of(asset)!r} depends on {unit_of(parent)!r} by a partition mapping, "
                 "so it cannot be said which manifests' artifacts must have passed.",
                 next_step="Launch it by a sensor of its own.",
@@ -220,14 +220,16 @@ def _is_launched(
     return asked
 
 
-def _log_refusals(context: dg.SensorEvaluationContext, look: Look) -> None:
+def _log_refusals(context: dg.SensorEvaluationContext, look: ReadinessScan) -> None:
     """Who waits and why; an error where what is stored is damaged."""
     for fingerprint, refusal in look.refused.items():
-        log = context.log.error if isinstance(refusal, IntegrityError) else context.log.info
+        log = context.log.error if isinstance(refusal, errors.IntegrityError) else context.log.info
         log(f"{fingerprint[:_SHORT]} is not ready. {refusal}")
 
 
-def _result(consumer: _Consumer, look: Look, instance: dg.DagsterInstance) -> dg.SensorResult:
+def _result(
+    consumer: _Consumer, look: ReadinessScan, instance: dg.DagsterInstance
+) -> dg.SensorResult:
     cursor = look.position.text()
     if not look.passed:
         return dg.SensorResult(skip_reason=dg.SkipReason(_words(look)), cursor=cursor)
@@ -253,7 +255,7 @@ def _request(consumer: _Consumer, passed: Passed) -> dg.RunRequest:
     )
 
 
-def _words(look: Look) -> str:
+def _words(look: ReadinessScan) -> str:
     """Why nothing is launched, and what the manifests that were asked about wait for."""
     words = [f"Nothing new has passed up to entry {look.position.next} of {look.size}."]
     if look.refused:

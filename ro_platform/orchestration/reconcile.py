@@ -19,7 +19,13 @@ from ro_platform.orchestration.partitions import is_fingerprint
 from ro_platform.orchestration.resource import PlaneResource
 from ro_platform.orchestration.workers import free_slots
 from ro_platform.plane import Plane, shared_plane
-from ro_platform.runs.reconciliation import Mark, Pass, Phase, Reconciliation, RunFacts
+from ro_platform.runs.reconciliation import (
+    Pass,
+    Phase,
+    Reconciliation,
+    ReconciliationCursor,
+    RunFacts,
+)
 
 RECONCILIATION_ACTOR = "SYSTEM::reconciliation"
 _RUNS_A_QUESTION = 200
@@ -111,8 +117,9 @@ def reconciliation_sensor(
     """A sensor that ends the attempts whose end nobody told, and seals the runs that nobody sealed.
     It launches nothing.
 
-    The cursor is a :class:`~ro_platform.runs.reconciliation.Mark`, so that a tick reads what is
-    new and what is unsettled: losing it costs time only. A tick that fails leaves it where it was.
+    The cursor is a :class:`~ro_platform.runs.reconciliation.ReconciliationCursor`, so that a tick
+    reads what is new and what is unsettled: losing it costs time only. A tick that fails leaves it
+    where it was.
     """
 
     @dg.sensor(
@@ -146,16 +153,16 @@ def _reconciliation(plane: Plane, instance: dg.DagsterInstance, actor: str) -> R
     return Reconciliation(plane.ledger, DagsterRecords(instance), plane.clock, actor=actor)
 
 
-def _cursor(mark: Mark) -> str:
+def _cursor(mark: ReconciliationCursor) -> str:
     return json.dumps({"from": mark.start, "runs": mark.runs})
 
 
-def _mark(cursor: str | None, plane: Plane) -> Mark:
+def _mark(cursor: str | None, plane: Plane) -> ReconciliationCursor:
     """Where the cursor points; the beginning for none, or for one that is not of this ledger."""
     try:
         said = json.loads(cursor or "{}")
-        mark = Mark(int(said.get("from", 0)), tuple(map(str, said["runs"])))
+        mark = ReconciliationCursor(int(said.get("from", 0)), tuple(map(str, said["runs"])))
     except (ValueError, TypeError, AttributeError, KeyError):
-        return Mark()
+        return ReconciliationCursor()
     known = 0 <= mark.start <= plane.ledger.size() and all(map(is_fingerprint, mark.runs))
-    return mark if known else Mark()
+    return mark if known else ReconciliationCursor()

@@ -30,16 +30,8 @@ from typing import Any
 
 import dagster as dg
 
+from ro_platform import errors
 from ro_platform.contracts import AttemptTransition, GateStatus, JobStatus, PinnedConfigRef
-from ro_platform.errors import (
-    AttemptEndedError,
-    BackendUnavailableError,
-    GateFailedError,
-    ManifestNotRegisteredError,
-    NoValueError,
-    OutcomeUnknownError,
-    error_for,
-)
 from ro_platform.orchestration import sessions
 from ro_platform.orchestration.dagster_private import (
     code_version_of,
@@ -192,7 +184,7 @@ class AttemptRecorder:
             over |= attempt.status is JobStatus.SUCCEEDED and attempt.step_key == step
             ended = not is_open(attempt.status)
             if over or (ended and self._run_is_over(dagster_run_id)):
-                raise AttemptEndedError(
+                raise errors.AttemptEndedError(
                     f"attempt {attempt.attempt_id} of {attempt.unit!r} is {attempt.status}: this "
                     "run is over, and starts no step.",
                     next_step="Launch or re-execute the run: that is another attempt.",
@@ -217,7 +209,7 @@ class AttemptRecorder:
         the step itself will be refused for."""
         try:
             return self._plane().runs.manifest(fingerprint).config_versions
-        except ManifestNotRegisteredError:
+        except errors.ManifestNotRegisteredError:
             return None
 
     def _end(self, dagster_run_id: str, step: str, status: JobStatus, **facts: Any) -> None:
@@ -262,7 +254,7 @@ class AttemptRecorder:
                 self._close(attempt, dagster_run_id, status, error=words, retryable=True, **lost)
         for fingerprint in sorted(fingerprints):
             # The run has ended whatever becomes of its seal: reconciliation sets what is missing.
-            with suppress(BackendUnavailableError, OutcomeUnknownError):
+            with suppress(errors.BackendUnavailableError, errors.OutcomeUnknownError):
                 self._plane().seals.seal(fingerprint)
 
     def _close(
@@ -290,7 +282,7 @@ def _note_output(
     is_bound = any(item.name == unit for item in session.outputs)
     if not is_bound and sessions.declarations_of(dagster_run_id).is_needed(unit):
         with shown_by_dagster():
-            raise NoValueError(
+            raise errors.NoValueError(
                 f"asset {unit!r} handed over no value, and something governed depends on it or "
                 "judges it.",
                 next_step="Return what it made (a table, JSON, bytes, a path), or "
@@ -322,16 +314,16 @@ def _is_interrupted(event: dg.DagsterEvent) -> bool:
 
 def _failure(event: dg.DagsterEvent) -> dict[str, Any]:
     """What a failed step says about itself: a stable code, the words, and whether to retry."""
-    errors = errors_of(event)
-    if not errors:
+    failures = errors_of(event)
+    if not failures:
         return {"error_code": "RO_STEP_FAILED", "retryable": False}
-    if errors[-1].cls_name == "DagsterAssetCheckFailedError":
-        code, text = GateFailedError.code, f"a gate said {GateStatus.FAIL}"
+    if failures[-1].cls_name == "DagsterAssetCheckFailedError":
+        code, text = errors.GateFailedError.code, f"a gate said {GateStatus.FAIL}"
     else:
         # The library's own words come before what caused them; else the cause says it best.
-        own = next(filter(None, (_own_words(error.message) for error in errors)), None)
-        code, text = own or ("RO_STEP_FAILED", errors[-1].message.strip())
-    kind = error_for(code)
+        own = next(filter(None, (_own_words(error.message) for error in failures)), None)
+        code, text = own or ("RO_STEP_FAILED", failures[-1].message.strip())
+    kind = errors.error_for(code)
     return {
         "error_code": code,
         "error": text[:_MAX_ERROR_CHARS],
@@ -342,6 +334,6 @@ def _failure(event: dg.DagsterEvent) -> dict[str, Any]:
 def _own_words(message: str) -> tuple[str, str] | None:
     """The code and the words of an error of this library; None for any other's."""
     found = _CODE.search(message)
-    if found is None or error_for(found.group(1)) is None:
+    if found is None or errors.error_for(found.group(1)) is None:
         return None
     return found.group(1), message[found.end() :].strip()

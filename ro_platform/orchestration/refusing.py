@@ -8,23 +8,16 @@ from __future__ import annotations
 
 import dagster as dg
 
-from ro_platform.access.refusals import record_once, refusal_draft
+from ro_platform import errors
+from ro_platform.access.refusals import access_refusal_draft, record_once
 from ro_platform.contracts import CorrelationIds, JobStatus
-from ro_platform.errors import PausedError, RunConfigError, RunOperateError
-from ro_platform.ledger.names import (
-    backfill_launch_subject,
-    backfill_target,
-    dagster_run_target,
-    launch_subject,
-    refusal_key,
-    report_subject,
-)
+from ro_platform.ledger import names
 from ro_platform.orchestration.dagster_private import report_refusal
 from ro_platform.orchestration.launches import ACTOR, REFUSED, REFUSED_BY
 from ro_platform.plane import DAGSTER_ACTOR, Plane
 
 
-def record_refusal(plane: Plane, run: dg.DagsterRun, error: RunOperateError) -> None:
+def record_refusal(plane: Plane, run: dg.DagsterRun, error: errors.RunOperateError) -> None:
     """Put on record that a launch was refused, and end its waiting attempts as REFUSED."""
     _record_access(plane, run, error)
     for attempts in plane.attempts.of_dagster_run(run.run_id).values():
@@ -41,7 +34,7 @@ def record_refusal(plane: Plane, run: dg.DagsterRun, error: RunOperateError) -> 
 
 
 def cancel_refused(
-    instance: dg.DagsterInstance, run: dg.DagsterRun, error: RunOperateError
+    instance: dg.DagsterInstance, run: dg.DagsterRun, error: errors.RunOperateError
 ) -> None:
     """End the run as CANCELED, with the refusal's words in its log and its code in its tags."""
     facts = error.diagnostics()
@@ -52,24 +45,24 @@ def cancel_refused(
     instance.report_run_canceled(run, message=f"Refused. {error}")
 
 
-def record_backfill_refusal(plane: Plane, backfill_id: str, error: RunOperateError) -> None:
+def record_backfill_refusal(plane: Plane, backfill_id: str, error: errors.RunOperateError) -> None:
     """Put on record that nobody who may asked for a backfill, so that it was not stored."""
-    subject, actor = backfill_launch_subject(backfill_id), error.diagnostics().get("actor")
-    _record(plane, "launch", subject, backfill_target(backfill_id), error, actor)
+    subject, actor = names.backfill_launch_subject(backfill_id), error.diagnostics().get("actor")
+    _record(plane, "launch", subject, names.backfill_target(backfill_id), error, actor)
 
 
-def record_report_refusal(plane: Plane, actor: str | None, error: RunOperateError) -> None:
+def record_report_refusal(plane: Plane, actor: str | None, error: errors.RunOperateError) -> None:
     """Put on record that a report on an asset was refused; one entry a day for each actor."""
     who, day = actor or "nobody", plane.clock().date().isoformat()
-    _record(plane, "report", report_subject(who, day), f"{who}/{day}", error, actor)
+    _record(plane, "report", names.report_subject(who, day), f"{who}/{day}", error, actor)
 
 
-def _record_access(plane: Plane, run: dg.DagsterRun, error: RunOperateError) -> None:
+def _record_access(plane: Plane, run: dg.DagsterRun, error: errors.RunOperateError) -> None:
     # These are asked about only after the run's grant, so the tag is its grant's; and the error of
     # a pause names who paused.
-    granted = isinstance(error, PausedError | RunConfigError)
+    granted = isinstance(error, errors.PausedError | errors.RunConfigError)
     actor = run.tags.get(ACTOR) if granted else error.diagnostics().get("actor")
-    subject, source = launch_subject(run.run_id), dagster_run_target(run.run_id)
+    subject, source = names.launch_subject(run.run_id), names.dagster_run_target(run.run_id)
     _record(plane, "launch", subject, source, error, actor, run.run_id)
 
 
@@ -78,11 +71,11 @@ def _record(
     operation: str,
     subject: str,
     source: str,
-    error: RunOperateError,
+    error: errors.RunOperateError,
     actor: str | None,
     dagster_run_id: str | None = None,
 ) -> None:
-    draft = refusal_draft(
+    draft = access_refusal_draft(
         operation=operation,
         actor=actor,
         source=source,
@@ -91,7 +84,7 @@ def _record(
         moment=plane.clock(),
         by=DAGSTER_ACTOR,
         subject=subject,
-        key=refusal_key(subject),
+        key=names.refusal_key(subject),
         ids=CorrelationIds(dagster_run_id=dagster_run_id),
     )
     record_once(plane.ledger, draft)

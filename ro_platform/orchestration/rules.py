@@ -16,8 +16,8 @@ from typing import Any
 
 import dagster as dg
 
+from ro_platform import errors
 from ro_platform.contracts import GateRule
-from ro_platform.errors import CodeNotCanonicalError, InvalidInputError, SettingsError
 from ro_platform.kernel.code.listing import CODE, RULE, Walk, listing_of
 from ro_platform.kernel.code.syntax import NotListed
 from ro_platform.orchestration.dagster_definitions_private import (
@@ -75,7 +75,7 @@ class Gate:
         declared = _taken.get((rule.gate_id, rule.code_version), [])
         others = [self._other(taken, given) for taken in declared]
         if others and all(others):
-            raise InvalidInputError(
+            raise errors.InvalidInputError(
                 f"gate {self.gate_id!r} was started with another resource {others[-1]!r} than the "
                 "code gives it, and it judges by that.",
                 next_step="Start it with the resources of its Definitions, or put the other one "
@@ -110,7 +110,7 @@ class Gate:
         try:
             listing = listing_of(subject, home=_home_of(self.check), leaf=_leaf)
         except NotListed as refused:
-            raise CodeNotCanonicalError(
+            raise errors.CodeNotCanonicalError(
                 f"gate {self.gate_id!r} judges by what cannot be listed: {refused}.",
                 next_step="Read such a value from a config, or give the gate a code_version and "
                 "raise it whenever what it judges by changes.",
@@ -125,14 +125,14 @@ class Gate:
         while left := sorted(asked - used.keys()):
             key = left[0]
             if key not in given:
-                raise SettingsError(
+                raise errors.SettingsError(
                     f"gate {self.gate_id!r} uses the resource {key!r}, which is not in these "
                     "Definitions.",
                     next_step="Give it to them; to `plane_resources` as its `resources`.",
                 )
             resource = used[key] = given[key]
             if why := is_left_to_launch(resource):
-                raise SettingsError(
+                raise errors.SettingsError(
                     f"gate {self.gate_id!r} uses the resource {key!r}, {why}: whoever launches it "
                     "would set what it judges by.",
                     next_step="Give the resource its values in the code, or pin a config.",
@@ -146,7 +146,7 @@ def refuse_config(check: Callable[..., Any], gate_id: str, options: Mapping[str,
     """Refuse a check that takes Dagster's run config. Raises :class:`SettingsError`."""
     takes = "config" in inspect.signature(check).parameters
     if takes or options.get("config_schema") is not None:
-        raise SettingsError(
+        raise errors.SettingsError(
             f"gate {gate_id!r} takes run config, so that whoever launches it sets what it judges "
             "by.",
             next_step="Publish the values as a config of the plane and name it in `configs`; the "

@@ -18,7 +18,7 @@ from typing import Any
 
 import dagster as dg
 
-from ro_platform.errors import RunConfigError
+from ro_platform import errors
 from ro_platform.kernel.digest import sha256_hex
 from ro_platform.orchestration.dagster_definitions_private import (
     config_of_job,
@@ -44,7 +44,7 @@ def own_config(job: dg.JobDefinition, fingerprint: str) -> Config:
     try:
         return config_of_job(job, fingerprint)
     except Exception as error:
-        raise RunConfigError(
+        raise errors.RunConfigError(
             f"the config of job {job.name!r} cannot be made for manifest {fingerprint}: {error}",
             next_step="Correct the function that gives the job its partitioned config.",
             job=job.name,
@@ -120,7 +120,7 @@ def _own_of_all(job: dg.JobDefinition, fingerprints: Collection[str]) -> Config:
     """What the code gives for each manifest of a run, which has only one config for all."""
     found = [own_config(job, fingerprint) for fingerprint in sorted(fingerprints)]
     if any(_deciding(other) != _deciding(found[0]) for other in found[1:]):
-        raise RunConfigError(
+        raise errors.RunConfigError(
             f"job {job.name!r} gives the {len(found)} manifests of this run different configs, and "
             "a run has one.",
             next_step="Launch a run for each manifest.",
@@ -144,7 +144,7 @@ def require_complete(job: dg.JobDefinition, config: Config) -> None:
         dg.validate_run_config(job, dict(config))
     except dg.DagsterInvalidConfigError as error:
         first = error.errors[0].message if error.errors else str(error)
-        raise RunConfigError(
+        raise errors.RunConfigError(
             f"job {job.name!r} cannot run with the config that the code gives it: {first}",
             next_step="Give the value a default, or the job a `config` of its own.",
             job=job.name,
@@ -206,7 +206,7 @@ def _require_no_environment(job: dg.JobDefinition, config: Config) -> None:
     read = names - Counter(_variables(resolved.get("ops", {})))
     if read:
         name = min(read)
-        raise RunConfigError(
+        raise errors.RunConfigError(
             f"the config of job {job.name!r} takes a value of `ops` from the environment variable "
             f"{name}.",
             next_step="Write the value into the job's config, the manifest or a pinned config: "
@@ -259,9 +259,9 @@ def _is_same(one: Any, other: Any) -> bool:
     return type(one) is type(other) and bool(one == other)
 
 
-def _refused(path: tuple[str, ...], job: str) -> RunConfigError:
+def _refused(path: tuple[str, ...], job: str) -> errors.RunConfigError:
     name = ".".join(path)
-    return RunConfigError(
+    return errors.RunConfigError(
         f"run config `{name}` is not what the code gives job {job!r} for this manifest, and a "
         "launch decides nothing beside its manifest.",
         next_step=_TO_DO,

@@ -12,9 +12,9 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ro_platform import errors
 from ro_platform.artifacts.addressing import parse_binding
 from ro_platform.contracts import AttemptTransition, BoundRef, JobStatus, NamedArtifact
-from ro_platform.errors import AttemptNotRecordedError, InvalidInputError
 from ro_platform.orchestration.declarations import Declarations
 from ro_platform.plane import Plane
 from ro_platform.runs.history import StepAttempts
@@ -125,7 +125,7 @@ def keep_evidence(ref: BoundRef) -> None:
     """Make an artifact the evidence of the verdict at hand. Raises :class:`InvalidInputError`."""
     kept = _evidence.get()
     if kept is None or kept:
-        raise InvalidInputError(
+        raise errors.InvalidInputError(
             "evidence is kept once by each verdict of a gate"
             + (", and this one has its own already." if kept else ", and no gate judges here."),
             next_step="Put several findings into one table or one JSON document.",
@@ -164,7 +164,7 @@ def require_session(plane: Plane, dagster_run_id: str, step_key: str) -> StepSes
         running = tuple(item for item in recorded if item.status is JobStatus.RUNNING)
         session = open_session(dagster_run_id, step_key, running) if running else None
     if session is None:
-        raise AttemptNotRecordedError(
+        raise errors.AttemptNotRecordedError(
             f"step {step_key!r} of Dagster run {dagster_run_id} has no running attempt on record.",
             next_step="Configure `storage` in dagster.yaml as this library's documentation shows, "
             "or use ro_platform.testing in tests: what is not recorded may not publish.",

@@ -17,7 +17,7 @@ from ro_platform.artifacts.encodings import JSON, preview, rows_of
 from ro_platform.artifacts.store import ArtifactStore
 from ro_platform.config.settings import Settings
 from ro_platform.contracts import BoundRef
-from ro_platform.runs.plan import Refusal
+from ro_platform.runs.plan import RefusedEdge
 
 PREVIEW_ROWS = 10
 _MAX_CELL_CHARS = 60
@@ -91,7 +91,7 @@ def shown_artifacts(made: Sequence[tuple[str, BoundRef]]) -> dict[str, Any]:
     }
 
 
-def shown_refusal(refusal: Refusal) -> dict[str, Any]:
+def shown_refusal(refusal: RefusedEdge) -> dict[str, Any]:
     """Metadata for the log of a refused run: what refused it, and where its evidence is."""
     facts = refusal.error.diagnostics()
     producer = dg.AssetKey(refusal.edge.producer.split("/"))

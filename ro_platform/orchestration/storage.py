@@ -11,8 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar
 
+from ro_platform import errors
 from ro_platform.config.settings import Settings
-from ro_platform.errors import SettingsError
 from ro_platform.orchestration.dagster_launches_private import (
     SqliteRunStorage,
     runs_folder,
@@ -88,7 +88,7 @@ class RecordingSqliteStorage(_BelowHome, DagsterSqliteStorage):
     def from_config_value(cls, inst_data: ConfigurableClassData | None, config_value: Any) -> Any:
         """Called by Dagster. Raises :class:`SettingsError` if ``RO_DAGSTER_URL`` says otherwise."""
         if Settings.load().dagster_url:
-            raise SettingsError(
+            raise errors.SettingsError(
                 "RO_DAGSTER_URL names a database, and dagster.yaml a folder for the same storage.",
                 next_step="Name the class RecordingStorage without base_dir in dagster.yaml, or "
                 "unset RO_DAGSTER_URL.",

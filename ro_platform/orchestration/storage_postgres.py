@@ -18,7 +18,7 @@ from dagster_postgres.utils import DagsterPostgresException, create_pg_connectio
 from sqlalchemy.exc import DisconnectionError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
-from ro_platform.errors import BackendUnavailableError
+from ro_platform import errors
 from ro_platform.ledger.backends.postgres_address import PostgresAddress, postgres_address
 from ro_platform.orchestration.dagster_private import ConfigurableClassData
 from ro_platform.orchestration.storage_recording import RecordingEventLog, RecordingRuns
@@ -114,7 +114,7 @@ def _one_creator_at_a_time(url: str, address: PostgresAddress) -> Iterator[None]
     except (SQLAlchemyError, DagsterPostgresException) as error:
         cause = error.__cause__ or error
         said = str(getattr(cause, "orig", None) or cause)
-        raise BackendUnavailableError(
+        raise errors.BackendUnavailableError(
             f"Dagster's storage {address.shown} does not answer: "
             f"{address.without_secrets(' '.join(said.split()).rstrip('.'))}.",
             next_step=f"Try again; see that the server runs and that {SETTING} and its "

@@ -9,10 +9,10 @@ from functools import cached_property
 
 import dagster as dg
 
-from ro_platform.access.identity import acting
+from ro_platform import errors
+from ro_platform.access.identity import current_actor
 from ro_platform.config.settings import Settings
 from ro_platform.contracts import Action
-from ro_platform.errors import AccessDeniedError, GrantRefusedError, RunConfigError
 from ro_platform.orchestration import sessions
 from ro_platform.orchestration.dagster_launches_private import (
     PartitionBackfill,
@@ -46,9 +46,9 @@ def _plane() -> Plane:
 def _require_reporter() -> None:
     access, actor = _plane().access, None
     try:
-        actor = acting() or _plane().identity.actor()
+        actor = current_actor() or _plane().identity.actor()
         access.require(actor, Action.LAUNCH, access.target("a report on an asset"))
-    except AccessDeniedError as error:
+    except errors.AccessDeniedError as error:
         record_report_refusal(_plane(), actor, error)
         raise
 
@@ -70,7 +70,7 @@ class RecordingEventLog(EventLogStorage):
         """
         run = self._instance.get_run_by_id(dagster_run_id) if self.has_instance else None
         if run is None:
-            raise GrantRefusedError(
+            raise errors.GrantRefusedError(
                 f"Dagster has no run {dagster_run_id} on record, so nobody launched it.",
                 next_step="Launch it through a Dagster instance with this storage.",
                 dagster_run_id=dagster_run_id,
@@ -82,7 +82,7 @@ class RecordingEventLog(EventLogStorage):
             if not begun:
                 launches.require_running(run)
             return self._require_own_config(run)
-        except (AccessDeniedError, RunConfigError) as error:
+        except (errors.AccessDeniedError, errors.RunConfigError) as error:
             record_refusal(_plane(), run, error)
             raise
 
@@ -170,7 +170,7 @@ class RecordingRuns(RunStorage):
         """
         try:
             stamped = self._launches.stamped_backfill(partition_backfill)
-        except AccessDeniedError as error:
+        except errors.AccessDeniedError as error:
             record_backfill_refusal(_plane(), partition_backfill.backfill_id, error)
             error.recorded = True
             raise

@@ -17,14 +17,14 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import NoReturn
 
+from ro_platform import errors
 from ro_platform.artifacts.store import ArtifactStore
 from ro_platform.contracts import BoundRef, EntryKind, LedgerEntry, SegmentArchived
-from ro_platform.errors import ContractError, InvalidInputError, LedgerCorruptError, RunOperateError
 from ro_platform.kernel.canonical import canonical_bytes
 from ro_platform.kernel.merkle import Node, leaf_hash, push, root_of, verify_inclusion
+from ro_platform.ledger import names
 from ro_platform.ledger.entry import EntryDraft, body_of
 from ro_platform.ledger.log import Ledger
-from ro_platform.ledger.names import segment_key, segment_subject
 
 SEGMENT = "application/vnd.ro.ledger-segment"
 SEGMENT_SCHEMA = "ro.ledger_segment.v0"
@@ -54,7 +54,7 @@ class CheckedSegment:
     """A segment, and what is wrong with its copy, if anything."""
 
     segment: Segment
-    error: RunOperateError | None = None
+    error: errors.RunOperateError | None = None
 
 
 class Archive:
@@ -79,14 +79,14 @@ class Archive:
         :class:`LedgerCorruptError`, recording nothing, if the entries do not have the tree's root.
         """
         if count < 1 or count & (count - 1):
-            raise InvalidInputError(
+            raise errors.InvalidInputError(
                 f"A segment of {count} entries is not a subtree of the log.",
                 next_step=f"Give a power of two, such as {SEGMENT_SIZE}.",
             )
         size = self._ledger.size()
         end = (size if upto is None else min(max(upto, 0), size)) // count * count
         for first in range(0, end, count):
-            found = self._ledger.find(segment_key(first, count))
+            found = self._ledger.find(names.segment_key(first, count))
             yield (
                 Segment(found, body_of(found, SegmentArchived))
                 if found
@@ -107,7 +107,7 @@ class Archive:
                     verify_segment(lines, segment.body)
                 if self._ledger.root(segment.end).hex() != segment.body.log_root:
                     _refuse(segment.body, "the log has another root at its end")
-            except RunOperateError as error:
+            except errors.RunOperateError as error:
                 yield CheckedSegment(segment, error)
             else:
                 yield CheckedSegment(segment)
@@ -133,8 +133,8 @@ class Archive:
         entry = self._ledger.append(
             EntryDraft(
                 kind=EntryKind.SEGMENT_ARCHIVED,
-                subject=segment_subject(first),
-                key=segment_key(first, count),
+                subject=names.segment_subject(first),
+                key=names.segment_key(first, count),
                 actor=actor,
                 body=body,
             )
@@ -173,7 +173,7 @@ def verify_segment(lines: Iterable[bytes], body: SegmentArchived) -> None:
 def _seq_of(line: bytes) -> int | None:
     try:
         return LedgerEntry.from_json(line).seq
-    except ContractError:
+    except errors.ContractError:
         return None
 
 
@@ -189,7 +189,7 @@ def _require_linked(body: SegmentArchived) -> None:
 
 def _refuse(body: SegmentArchived, difference: str) -> NoReturn:
     last = body.first + body.count - 1
-    raise LedgerCorruptError(
+    raise errors.LedgerCorruptError(
         f"The archived segment of entries {body.first} to {last} is not what was recorded: "
         f"{difference}.",
         next_step="Keep the blob as evidence and run `ro ledger verify`: where the ledger is "

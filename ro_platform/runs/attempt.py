@@ -20,6 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from ro_platform import errors
 from ro_platform.contracts import (
     AttemptTransition,
     CorrelationIds,
@@ -29,9 +30,8 @@ from ro_platform.contracts import (
     LedgerEntry,
     NamedArtifact,
 )
-from ro_platform.errors import InvalidTransitionError
+from ro_platform.ledger import names
 from ro_platform.ledger.entry import body_of
-from ro_platform.ledger.names import artifact_subject, bundle_mention, train_run_mention
 from ro_platform.ledger.reader import LedgerReader
 
 _MOVES: dict[JobStatus | None, frozenset[JobStatus]] = {
@@ -70,7 +70,7 @@ def shown_status(attempt: AttemptTransition | JobAttemptRecord) -> str:
 def check_move(old: JobStatus | None, new: JobStatus) -> None:
     """Raise :class:`InvalidTransitionError` unless that move exists."""
     if new not in _MOVES.get(old, frozenset()):
-        raise InvalidTransitionError(
+        raise errors.InvalidTransitionError(
             f"an attempt does not go from {old or 'nothing'} to {new}.",
             next_step="What ended stays ended; a retry is a new attempt.",
         )
@@ -100,8 +100,8 @@ def project(entries: Iterable[LedgerEntry]) -> list[JobAttemptRecord]:
 
 def mentions_of(ids: CorrelationIds) -> tuple[str, ...]:
     """What an entry with these correlation ids mentions; the other two ids have columns."""
-    trained = (train_run_mention(ids.train_run_id),) if ids.train_run_id else ()
-    bundled = (bundle_mention(ids.bundle_id),) if ids.bundle_id else ()
+    trained = (names.train_run_mention(ids.train_run_id),) if ids.train_run_id else ()
+    bundled = (names.bundle_mention(ids.bundle_id),) if ids.bundle_id else ()
     return trained + bundled
 
 
@@ -109,7 +109,7 @@ def ids_of_outputs(
     log: LedgerReader, attempt_id: str, outputs: Iterable[NamedArtifact] | None
 ) -> CorrelationIds:
     """``train_run_id`` and ``bundle_id`` of what an attempt bound, as the ledger has them."""
-    subjects = [artifact_subject(item.artifact.ref) for item in outputs or ()]
+    subjects = [names.artifact_subject(item.artifact.ref) for item in outputs or ()]
     found = log.latest_of([(EntryKind.ARTIFACT_BOUND, subject) for subject in subjects])
     own = [
         entry.correlation_ids

@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from functools import partial
 
+from ro_platform import errors
 from ro_platform.artifacts.addressing import (
     BINDINGS,
     RECEIPTS,
@@ -23,23 +24,16 @@ from ro_platform.artifacts.addressing import (
 from ro_platform.artifacts.store import ArtifactStore
 from ro_platform.config.versions import ConfigVersions
 from ro_platform.contracts import ArtifactBound, ArtifactErased, ArtifactRef, BoundRef, EntryKind
-from ro_platform.errors import (
-    ArtifactNotFoundError,
-    ArtifactUnrecordedError,
-    BindingCorruptError,
-    IntegrityError,
-    RunOperateError,
-)
 from ro_platform.gates.catalogue import declared_in
 from ro_platform.gates.made import artifact_at, artifacts_on_record
 from ro_platform.gates.receipts import recorded_in
 from ro_platform.kernel.canonical import canonical_bytes
 from ro_platform.kernel.code.listing import listing_digest
+from ro_platform.ledger import names
 from ro_platform.ledger.entry import body_of
 from ro_platform.ledger.log import Ledger
-from ro_platform.ledger.names import config_version_name
 from ro_platform.runs.attempt import transition_of
-from ro_platform.runs.holdings import Holdings, erased_digests
+from ro_platform.runs.references import BlobReferences, erased_digests
 from ro_platform.runs.registry import RunRegistry, blob_ref, input_ref
 
 UNRECORDED = "unrecorded object"
@@ -48,7 +42,7 @@ _LARGEST_TOMBSTONE = 64 << 20
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class AuditFinding:
     """One stored thing: what it is, where, how large, and what is wrong with it, if anything.
 
     What was erased is of the kind ``erased artifact`` or ``erased input``; what stands in the
@@ -58,7 +52,7 @@ class Finding:
     kind: str
     locator: str
     size_bytes: int = 0
-    error: RunOperateError | None = None
+    error: errors.RunOperateError | None = None
 
 
 class Audit:
@@ -70,15 +64,15 @@ class Audit:
         ledger: Ledger,
         configs: ConfigVersions,
         runs: RunRegistry,
-        holdings: Holdings,
+        references: BlobReferences,
     ) -> None:
         self._store = store
-        self._holdings = holdings
+        self._holdings = references
         self._ledger = ledger
         self._configs = configs
         self._runs = runs
 
-    def everything(self, *, full: bool = False) -> Iterator[Finding]:
+    def everything(self, *, full: bool = False) -> Iterator[AuditFinding]:
         """Artifacts, receipts and evidence, configs, manifests, inputs, listings and tombstones.
 
         With ``full``, both digests of each artifact. Raises :class:`LedgerCorruptError` where an
@@ -98,14 +92,14 @@ class Audit:
         yield from self._listings()
         yield from self._tombstones()
 
-    def artifact(self, asset: str, ref: BoundRef, *, full: bool = False) -> Finding:
+    def artifact(self, asset: str, ref: BoundRef, *, full: bool = False) -> AuditFinding:
         """One bound artifact: the store's binding against the ledger, and every byte of it.
 
         What no entry made is an :class:`ArtifactUnrecordedError`.
         """
         recorded = artifact_at(self._ledger, ref.ref)
         if recorded is None:
-            return Finding("artifact", ref.ref, ref.size_bytes, _unrecorded(asset, ref))
+            return AuditFinding("artifact", ref.ref, ref.size_bytes, _unrecorded(asset, ref))
         altered = _checked("binding", ref.ref, 0, partial(self._store.compare, recorded), asset)
         if altered.error:
             return altered
@@ -113,7 +107,7 @@ class Audit:
 
     def _made(
         self, made: ArtifactBound, erased: frozenset[str], *, full: bool
-    ) -> Iterator[Finding]:
+    ) -> Iterator[AuditFinding]:
         """An artifact by the ledger's reference, and how the store's binding differs, if it does:
         each is a finding of its own."""
         yield self._artifact(made.asset, made.artifact, erased, full=full)
@@ -124,7 +118,7 @@ class Audit:
 
     def _artifact(
         self, asset: str, ref: BoundRef, erased: frozenset[str], *, full: bool
-    ) -> Finding:
+    ) -> AuditFinding:
         if ref.digest in erased:
             return self._erased("artifact", ref)
         return _checked(
@@ -132,37 +126,37 @@ class Audit:
         )
 
     def _unrecorded(
-        self, space: str, recorded: Collection[str], look: Callable[[str], Finding]
-    ) -> Iterator[Finding]:
+        self, space: str, recorded: Collection[str], look: Callable[[str], AuditFinding]
+    ) -> Iterator[AuditFinding]:
         """What stands in a space of the store and on no record: a crash may leave it, somebody may
         have planted it. It counts for nothing, and is named."""
         for name in self._store.backend.names(space):
             if name not in recorded:
                 yield look(name)
 
-    def _planted(self, name: str, *, full: bool) -> Finding:
+    def _planted(self, name: str, *, full: bool) -> AuditFinding:
         try:
             address = parse_binding(name)
             ref = self._store.binding(*address) if address else None
-        except RunOperateError as error:
-            return Finding(UNRECORDED, name, 0, error)
+        except errors.RunOperateError as error:
+            return AuditFinding(UNRECORDED, name, 0, error)
         if address is None or ref is None:
-            return Finding(UNRECORDED, name, 0, _no_name(name))
+            return AuditFinding(UNRECORDED, name, 0, _no_name(name))
         return _checked(UNRECORDED, name, 0, partial(self._store.verify, ref, full=full), name)
 
-    def _erased(self, kind: str, ref: ArtifactRef) -> Finding:
+    def _erased(self, kind: str, ref: ArtifactRef) -> AuditFinding:
         """What has a tombstone: its bytes are gone, or there for something else that holds them."""
         digest, error = str(ref.digest), None
         there = self._store.backend.size(blob_name(digest)) is not None
         if there and not self._holdings.of({digest}, self._ledger):
-            error = IntegrityError(
+            error = errors.IntegrityError(
                 f"{kind} {ref.ref}, sha256:{digest}, was erased, and the store holds its bytes.",
                 next_step="Complete the erasure: `ro artifact erase --resume`.",
                 digest=digest,
             )
-        return Finding(f"erased {kind}", ref.ref, 0, error)
+        return AuditFinding(f"erased {kind}", ref.ref, 0, error)
 
-    def _receipts(self, erased: frozenset[str]) -> Iterator[Finding]:
+    def _receipts(self, erased: frozenset[str]) -> Iterator[AuditFinding]:
         """Every verdict's receipt, and what it was given on."""
         evidence: dict[str, ArtifactRef] = {}
         for entry in self._ledger.scan(kind=EntryKind.GATE_RECEIPT):
@@ -179,11 +173,11 @@ class Audit:
             verify = partial(self._store.verify, ref)
             yield _checked("evidence", blob_name(digest), ref.size_bytes or 0, verify)
 
-    def _registered(self, erased: frozenset[str]) -> Iterator[Finding]:
+    def _registered(self, erased: frozenset[str]) -> Iterator[AuditFinding]:
         """Configs, manifests and their inputs: what runs are about, rather than what they made."""
         for published in self._configs.list():
             version = published.version
-            name = config_version_name(version.config_name, version.config_version)
+            name = names.config_version_name(version.config_name, version.config_version)
             yield _checked("config", name, 0, partial(self._configs.read, version))
         inputs: dict[str, ArtifactRef] = {}
         for registered in self._runs.registered():
@@ -202,7 +196,7 @@ class Audit:
                 continue
             yield _checked("input", ref.ref, ref.size_bytes or 0, partial(self._store.verify, ref))
 
-    def _listings(self) -> Iterator[Finding]:
+    def _listings(self) -> Iterator[AuditFinding]:
         """What the rules on record are the digests of; of what attempts ran under, the listings
         of packages that were kept."""
         rules = {
@@ -222,7 +216,7 @@ class Audit:
             size_bytes = self._store.backend.size(ref.ref) or 0
             yield _checked("listing", ref.ref, size_bytes, partial(self._store.verify, ref))
 
-    def _tombstones(self) -> Iterator[Finding]:
+    def _tombstones(self) -> Iterator[AuditFinding]:
         """What the store says was erased, against the ledger: one without an entry is nobody's
         decision, and no crash leaves it."""
         decided = {
@@ -237,7 +231,7 @@ class Audit:
         held = self._store.backend.read(name, _LARGEST_TOMBSTONE)
         if decided is None or held != canonical_bytes(decided):
             how = "says something else than the ledger" if decided else "is on no record"
-            raise IntegrityError(
+            raise errors.IntegrityError(
                 f"the tombstone {name} {how}.",
                 next_step="It refuses nothing. Keep it as evidence, then remove it."
                 if decided is None
@@ -246,12 +240,12 @@ class Audit:
             )
 
 
-def _noted(name: str) -> Finding:
-    return Finding(UNRECORDED, name)
+def _noted(name: str) -> AuditFinding:
+    return AuditFinding(UNRECORDED, name)
 
 
-def _unrecorded(asset: str, ref: BoundRef) -> ArtifactUnrecordedError:
-    return ArtifactUnrecordedError(
+def _unrecorded(asset: str, ref: BoundRef) -> errors.ArtifactUnrecordedError:
+    return errors.ArtifactUnrecordedError(
         f"{ref.ref} of asset {asset!r} is bound to sha256:{ref.digest}, which no entry of the "
         "ledger made.",
         next_step="Materialize the asset again: what it makes is recorded.",
@@ -260,8 +254,8 @@ def _unrecorded(asset: str, ref: BoundRef) -> ArtifactUnrecordedError:
     )
 
 
-def _no_name(name: str) -> BindingCorruptError:
-    return BindingCorruptError(
+def _no_name(name: str) -> errors.BindingCorruptError:
+    return errors.BindingCorruptError(
         f"{name} has a name that no binding has.",
         next_step="Nothing reads it. Keep it as evidence, then remove it.",
         name=name,
@@ -270,15 +264,15 @@ def _no_name(name: str) -> BindingCorruptError:
 
 def _checked(
     kind: str, locator: str, size_bytes: int, check: Callable[[], object], owner: str = ""
-) -> Finding:
+) -> AuditFinding:
     try:
         check()
-    except ArtifactNotFoundError as error:
-        missing = IntegrityError(
+    except errors.ArtifactNotFoundError as error:
+        missing = errors.IntegrityError(
             f"{owner or kind} {locator} is on record, but its bytes are gone: {error.message}",
             next_step="Restore the object from a copy of the store.",
         )
-        return Finding(kind, locator, size_bytes, missing)
-    except RunOperateError as error:
-        return Finding(kind, locator, size_bytes, error)
-    return Finding(kind, locator, size_bytes)
+        return AuditFinding(kind, locator, size_bytes, missing)
+    except errors.RunOperateError as error:
+        return AuditFinding(kind, locator, size_bytes, error)
+    return AuditFinding(kind, locator, size_bytes)

@@ -25,6 +25,7 @@ from functools import lru_cache
 from importlib.metadata import distributions
 from pathlib import Path
 
+from ro_platform import errors
 from ro_platform.artifacts.addressing import blob_name
 from ro_platform.artifacts.store import ArtifactStore
 from ro_platform.config.versions import ConfigVersions
@@ -36,19 +37,13 @@ from ro_platform.contracts import (
     JobStatus,
     RuntimeFingerprint,
 )
-from ro_platform.errors import (
-    CodeChangedError,
-    InputMismatchError,
-    InputMissingError,
-    RunOperateError,
-)
 from ro_platform.kernel.canonical import canonical_bytes
 from ro_platform.kernel.digest import sha256_hex
 from ro_platform.kernel.documents import MAX_DOCUMENT_BYTES, parse_document
 from ro_platform.kernel.files import chunks_of, read_file
 from ro_platform.kernel.identity import manifest_fingerprint
 from ro_platform.runs.manifest import ManifestFile
-from ro_platform.runs.plan import AssetStanding
+from ro_platform.runs.plan import AssetState
 from ro_platform.runs.registry import blob_ref
 
 _MEDIA_TYPE = "text/plain"
@@ -78,7 +73,7 @@ def packages_of(store: ArtifactStore, fingerprint: RuntimeFingerprint) -> dict[s
     else:
         try:
             lines = store.read(_ref(fingerprint.packages_digest)).decode()
-        except RunOperateError:
+        except errors.RunOperateError:
             return None
     named = (line.partition("==") for line in lines.splitlines())
     return {name: version for name, _, version in named}
@@ -188,7 +183,7 @@ def changed_files(
 
 
 def changed_assets(
-    standings: Sequence[AssetStanding],
+    standings: Sequence[AssetState],
     attempts: Iterable[JobAttemptRecord],
     code_now: Mapping[str, str | None],
     job_config_now: str | None = None,
@@ -216,9 +211,7 @@ def changed_assets(
     return list(changed.values())
 
 
-def maker_of(
-    attempts: Sequence[JobAttemptRecord], standing: AssetStanding
-) -> JobAttemptRecord | None:
+def maker_of(attempts: Sequence[JobAttemptRecord], standing: AssetState) -> JobAttemptRecord | None:
     """The newest attempt that gave exactly the bytes that are bound; one that lists none may have.
 
     ``attempts`` are in the order in which they began, of this asset or of any.
@@ -259,7 +252,7 @@ def changed_runtime(
 def require_unchanged(files: Sequence[FileChange], assets: Sequence[AssetChange]) -> None:
     """Raise :class:`InputMismatchError` or :class:`CodeChangedError` unless all is as it was."""
     if files:
-        raise InputMismatchError(
+        raise errors.InputMismatchError(
             f"{len(files)} files beside the manifest changed: {files[0].words}",
             next_step="Restore the file, or name its new digest: that is another run. Without "
             "--strict the stored bytes are used.",
@@ -267,7 +260,7 @@ def require_unchanged(files: Sequence[FileChange], assets: Sequence[AssetChange]
         )
     if assets:
         names = ", ".join(item.asset for item in assets)
-        raise CodeChangedError(
+        raise errors.CodeChangedError(
             f"{len(assets)} assets stand that were not made by the code and packages of now, as "
             f"far as is recorded: {names}.",
             next_step="`ro run FILE` tells which and how; --recompute-changed makes another "
@@ -327,7 +320,7 @@ def _changed_configs(configs: ConfigVersions, file: ManifestFile) -> Iterator[Fi
             found = f"sha256 {sha256_hex(canonical_bytes(content))}"
         except OSError as error:
             found = f"unreadable: {error.strerror}"
-        except RunOperateError as error:
+        except errors.RunOperateError as error:
             found = error.message
         if found != f"sha256 {pin.digest}":
             yield FileChange(f"config {pin.config_name}", str(pin.ref), pin.digest, found)
@@ -337,7 +330,7 @@ def _beside(file: ManifestFile, ref: str) -> Path | None:
     """The file that a ref names beside the manifest, if something is there."""
     try:
         path = file.locate(ref)
-    except InputMissingError:
+    except errors.InputMissingError:
         return None
     return path if os.path.lexists(path) else None
 

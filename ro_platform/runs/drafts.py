@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ro_platform import errors
 from ro_platform.artifacts.backends.overlay import OverlayBackend
 from ro_platform.artifacts.store import ArtifactStore
 from ro_platform.config.versions import ConfigVersions, PublishedConfig
@@ -27,21 +28,15 @@ from ro_platform.contracts import (
     PinnedConfigRef,
     RunManifest,
 )
-from ro_platform.errors import (
-    GateAbsentError,
-    GateSetShrankError,
-    GateStaleError,
-    InputMissingError,
-)
 from ro_platform.gates.catalogue import GateCatalogue, declared_in
-from ro_platform.gates.guard import Guard, Standing
+from ro_platform.gates.guard import GateState, Guard
 from ro_platform.gates.made import artifact_at, artifact_of
 from ro_platform.kernel.clock import Clock
+from ro_platform.ledger import names
 from ro_platform.ledger.entry import EntryDraft
 from ro_platform.ledger.log import Ledger
-from ro_platform.ledger.names import asset_name
 from ro_platform.ledger.reader import LedgerReader
-from ro_platform.runs.publication import Publication, Work
+from ro_platform.runs.publication import Provenance, Publication
 from ro_platform.runs.registry import RunRegistry, blob_ref
 
 
@@ -91,7 +86,7 @@ class DraftGuard(Guard):
 
     def standings(
         self, asset: str, manifest: RunManifest, fingerprint: str, ref: BoundRef
-    ) -> Iterator[Standing]:
+    ) -> Iterator[GateState]:
         """See :class:`Guard`."""
         if artifact_at(self._log, ref.ref) == ref:
             return super().standings(asset, manifest, fingerprint, ref)
@@ -105,7 +100,7 @@ class DraftGuard(Guard):
     def _require_known_gates(self, asset: str, ref: BoundRef) -> None:
         """What the code of now declares must be what the governed verdicts are about: a gate that
         is new or another there would not stand, and one that is gone would have to be dropped."""
-        declared = self._log.latest(EntryKind.GATE_SET_DECLARED, asset_name(asset))
+        declared = self._log.latest(EntryKind.GATE_SET_DECLARED, names.asset_name(asset))
         now = declared_in(declared).gates if declared else None
         if now is None:
             return
@@ -113,7 +108,7 @@ class DraftGuard(Guard):
         gone = recorded.keys() - {rule.gate_id for rule in now}
         gone = {name for name in gone if not recorded[name].guest}
         if gone and not (now and all(rule.guest for rule in now)):
-            raise GateSetShrankError(
+            raise errors.GateSetShrankError(
                 f"asset {asset!r} no longer declares its gate {min(gone)!r}.",
                 next_step="Declare the gate again, or draft the asset as well, by a workload that "
                 "makes it.",
@@ -123,7 +118,7 @@ class DraftGuard(Guard):
         for rule in now:
             known = recorded.get(rule.gate_id)
             if known is None or _other_rule(known, rule):
-                kind = GateAbsentError if known is None else GateStaleError
+                kind = errors.GateAbsentError if known is None else errors.GateStaleError
                 raise kind(
                     f"gate {rule.gate_id!r} has not judged sha256:{ref.digest} of asset {asset!r} "
                     "by the rule of now.",
@@ -149,7 +144,7 @@ class DraftCatalogue(GateCatalogue):
             return
         draft = EntryDraft(
             kind=EntryKind.GATE_SET_DECLARED,
-            subject=asset_name(asset),
+            subject=names.asset_name(asset),
             actor=actor,
             body=GateSetDeclared(asset=asset, gates=now).to_json_value(),
         )
@@ -219,7 +214,7 @@ class DraftRegistry(RunRegistry):
         """See :class:`RunRegistry`: here or, through its guard, there."""
         try:
             return super().source_of(item)
-        except InputMissingError:
+        except errors.InputMissingError:
             return self._governed_source(item)
 
     def is_imported(self, item: ManifestInput) -> bool:
@@ -245,7 +240,7 @@ class DraftPublication(Publication):
         self,
         asset: str,
         ref: BoundRef,
-        work: Work,
+        work: Provenance,
         *,
         actor: str,
         deterministic: bool = True,  # noqa: ARG002 - a draft's bytes may always change

@@ -22,16 +22,23 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from ro_platform import errors
 from ro_platform.artifacts.store import ArtifactStore
 from ro_platform.contracts import ArtifactRef, BoundRef, GateRule, GateStatus
 from ro_platform.contracts.base import contract_error
-from ro_platform.errors import BundleRefusedError, InvalidInputError
-from ro_platform.interop.bundle import FLAG, INDEX, Bundle, Place, open_bundle, refused
-from ro_platform.interop.laws import EngineGateVerdict, EngineRule, LawOptions, law_named
-from ro_platform.interop.verification import verify_bundle
+from ro_platform.engine_formats.bundle import (
+    FLAG,
+    INDEX,
+    Bundle,
+    FilePlace,
+    bundle_refused,
+    open_bundle,
+)
+from ro_platform.engine_formats.laws import EngineGateVerdict, EngineRule, LawOptions, law_named
+from ro_platform.engine_formats.verification import verify_bundle
 from ro_platform.kernel.canonical import canonical_bytes
 from ro_platform.kernel.files import open_file
-from ro_platform.runs.external import ExternalArtifacts, Registered, Verdict
+from ro_platform.runs.external import ExternalArtifacts, ExternalVerdict, Registered
 
 EVIDENCE_SCHEMA = "ro.engine_gate_verdict.v0"
 
@@ -39,7 +46,7 @@ EVIDENCE_SCHEMA = "ro.engine_gate_verdict.v0"
 @dataclass(frozen=True, slots=True)
 class SealedBundle:
     """A bundle in a folder, and the law that its gate declares. The parameters are those of
-    :func:`~ro_platform.interop.verification.verify_bundle`."""
+    :func:`~ro_platform.engine_formats.verification.verify_bundle`."""
 
     path: Path
     law: str
@@ -75,7 +82,7 @@ class SealedBundle:
             return ""
         below = os.path.relpath(self.path.resolve(), self.run_root.resolve())
         if below == ".." or below.startswith("../"):
-            raise refused(
+            raise bundle_refused(
                 f"{self.path} does not lie below {self.run_root}, so they are no one tree"
             )
         return "" if below == "." else below
@@ -115,13 +122,13 @@ def register_bundle(
     if verdict.status is GateStatus.FAIL:
         return verdict, None
     if verdict != source.model_copy(update={"bundle": verdict.bundle}):
-        raise refused(f"{bundle.path} changed while it was stored")
+        raise bundle_refused(f"{bundle.path} changed while it was stored")
     evidence = _evidence(store, verdict)
     registered = external.register(
         asset,
         fingerprint,
         ref,
-        [Verdict(rule, verdict.status, evidence)],
+        [ExternalVerdict(rule, verdict.status, evidence)],
         actor=actor,
         reason=reason,
         deterministic=deterministic,
@@ -187,10 +194,10 @@ def _refuse_unvouched(opened: Bundle, bundle: SealedBundle) -> None:
     """Every file of the artifact must be hashed by the law, or have a digest of its own."""
     vouched = set(law_named(bundle.law).pieces(opened, bundle.rule.options))
     vouched |= {opened.place(member.path) for member in opened.members if member.sha256_hex}
-    files = [*map(Place, opened.files), *map(opened.place, opened.paths)]
+    files = [*map(FilePlace, opened.files), *map(opened.place, opened.paths)]
     for place in files:
         if place not in vouched and not (place.in_bundle and place.path in (INDEX, FLAG)):
-            raise BundleRefusedError(
+            raise errors.BundleRefusedError(
                 f"There is a PASS, but it does not speak of {place.path!r}, which would be read "
                 "with the rest.",
                 next_step="Register a copy of the bundle that holds only what is listed.",
@@ -208,7 +215,7 @@ def _place(source: Path, target: Path) -> None:
             with open_file(source, follow=False) as read, target.open("xb") as out:
                 shutil.copyfileobj(read, out)
         except OSError as error:
-            raise InvalidInputError(
+            raise errors.InvalidInputError(
                 f"{source} cannot be read: {error.strerror}.",
                 next_step="Let nothing change the bundle, and register it again.",
             ) from None

@@ -19,6 +19,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from ro_platform import errors
 from ro_platform.artifacts.addressing import blob_name, parse_binding
 from ro_platform.artifacts.store import ArtifactStore
 from ro_platform.artifacts.trees import TREE
@@ -32,28 +33,15 @@ from ro_platform.contracts import (
     JsonObject,
     LedgerEntry,
 )
-from ro_platform.errors import (
-    ArtifactErasedError,
-    ArtifactNotFoundError,
-    InvalidInputError,
-)
 from ro_platform.gates.made import made_ids
 from ro_platform.kernel.clock import Clock
 from ro_platform.kernel.identity import admin_event_id, run_id
+from ro_platform.ledger import names
 from ro_platform.ledger.entry import EntryDraft, body_of
 from ro_platform.ledger.events import Commission, admin_event_draft
 from ro_platform.ledger.log import Ledger
-from ro_platform.ledger.names import (
-    digest_name,
-    erased_key,
-    erasure_event_key,
-    erasure_outcome_event_key,
-    intent_key,
-    outcome_key,
-    touched_mention,
-)
 from ro_platform.ledger.reader import LedgerReader
-from ro_platform.runs.holdings import Held, Holdings
+from ro_platform.runs.references import BlobReferences, Held
 from ro_platform.runs.registry import RunRegistry
 
 _AT_ONCE = 200
@@ -84,19 +72,19 @@ class Erasures:
         self,
         store: ArtifactStore,
         ledger: Ledger,
-        holdings: Holdings,
+        references: BlobReferences,
         runs: RunRegistry,
         clock: Clock,
     ) -> None:
         self._store = store
         self._ledger = ledger
-        self._holdings = holdings
+        self._holdings = references
         self._runs = runs
         self._clock = clock
 
     def find(self, digest: str) -> LedgerEntry | None:
         """The tombstone of that digest (64 hex), if it was erased."""
-        return self._ledger.latest(EntryKind.ARTIFACT_ERASED, digest_name(digest))
+        return self._ledger.latest(EntryKind.ARTIFACT_ERASED, names.digest_name(digest))
 
     def erase(self, digest: str, commission: Commission, *, all_bindings: bool = False) -> None:
         """Erase the bytes with that SHA-256, of whatever they are bound to or an input of.
@@ -116,7 +104,7 @@ class Erasures:
         members = self._count_members(digest)
 
         def build(log: LedgerReader) -> Sequence[EntryDraft]:
-            if log.latest(EntryKind.ARTIFACT_ERASED, digest_name(digest)):
+            if log.latest(EntryKind.ARTIFACT_ERASED, names.digest_name(digest)):
                 return []  # somebody else was faster by a moment
             if not commission.may_begin(log):
                 return []
@@ -152,7 +140,7 @@ class Erasures:
         """
         entry = self.find(digest)
         if entry is None:
-            raise ArtifactNotFoundError(f"sha256:{digest} was never erased.", digest=digest)
+            raise errors.ArtifactNotFoundError(f"sha256:{digest} was never erased.", digest=digest)
         body = body_of(entry, ArtifactErased)
         kept = dict(self._holdings.of([*self._members(body), digest], self._ledger))
         return Erasure(entry, body, False, 0, 0, kept)
@@ -220,8 +208,8 @@ class Erasures:
         """The event by which an erasure ends that an older release began."""
         draft = admin_event_draft(
             AdminActionType.ERASE_ARTIFACT,
-            key=erasure_outcome_event_key(body.digest),
-            subject=digest_name(body.digest),
+            key=names.erasure_outcome_event_key(body.digest),
+            subject=names.digest_name(body.digest),
             actor=actor,
             reason=body.reason,
             moment=self._clock(),
@@ -237,7 +225,7 @@ class Erasures:
             return []
         try:
             return list(dict.fromkeys(item.digest for item in self._store.members(_tree(body))))
-        except (ArtifactErasedError, ArtifactNotFoundError):
+        except (errors.ArtifactErasedError, errors.ArtifactNotFoundError):
             return []
 
     def _count_members(self, digest: str) -> int | None:
@@ -276,10 +264,10 @@ def _tombstone(
     )
     return EntryDraft(
         kind=EntryKind.ARTIFACT_ERASED,
-        subject=digest_name(digest),
-        key=erased_key(digest),
+        subject=names.digest_name(digest),
+        key=names.erased_key(digest),
         actor=body.actor,
-        mentions=(*_touched(body), intent_key(body.admin_event_id)),
+        mentions=(*_touched(body), names.intent_key(body.admin_event_id)),
         body=body,
     )
 
@@ -287,7 +275,7 @@ def _tombstone(
 def _bindings(log: LedgerReader, digest: str) -> dict[str, BoundRef]:
     """Every binding on record with those bytes, by its locator."""
     found: dict[str, BoundRef] = {}
-    for entry in log.scan(kind=EntryKind.ARTIFACT_BOUND, mention=digest_name(digest)):
+    for entry in log.scan(kind=EntryKind.ARTIFACT_BOUND, mention=names.digest_name(digest)):
         body = body_of(entry, ArtifactBound)
         found[body.artifact.ref] = body.artifact
     return dict(sorted(found.items()))
@@ -295,14 +283,14 @@ def _bindings(log: LedgerReader, digest: str) -> dict[str, BoundRef]:
 
 def _require_meant(digest: str, concerned: list[str], *, all_bindings: bool) -> None:
     if not concerned:
-        raise ArtifactNotFoundError(
+        raise errors.ArtifactNotFoundError(
             f"no artifact and no input has the digest sha256:{digest}.",
             next_step="`ro artifact list` prints what is bound, `ro manifest show` the inputs.",
             digest=digest,
         )
     if len(concerned) > 1 and not all_bindings:
         named = ", ".join(concerned[:_NAMED]) + (", ..." if len(concerned) > _NAMED else "")
-        raise InvalidInputError(
+        raise errors.InvalidInputError(
             f"sha256:{digest} is held in {len(concerned)} places, and erasing it erases all of "
             f"them: {named}.",
             next_step="If that is meant, say so with --all-bindings.",
@@ -314,19 +302,19 @@ def _touched(body: ArtifactErased) -> tuple[str, ...]:
     """The runs concerned: they are touched, and their records, sealed or not, are not added to."""
     addresses = filter(None, map(parse_binding, body.bindings))
     fingerprints = {*(address.fingerprint for address in addresses), *body.inputs}
-    return tuple(sorted(touched_mention(run_id(print_)) for print_ in fingerprints))
+    return tuple(sorted(names.touched_mention(run_id(print_)) for print_ in fingerprints))
 
 
 def _is_an_older_releases(body: ArtifactErased) -> bool:
     """Whether it was begun without an intent: by an event whose id follows from the digest."""
-    own = admin_event_id(AdminActionType.ERASE_ARTIFACT.value, erasure_event_key(body.digest))
+    own = admin_event_id(AdminActionType.ERASE_ARTIFACT.value, names.erasure_event_key(body.digest))
     return body.admin_event_id == own
 
 
 def _has_outcome(body: ArtifactErased, log: LedgerReader) -> bool:
     if _is_an_older_releases(body):
-        return log.find(intent_key(_outcome_id(body.digest))) is not None
-    return log.find(outcome_key(body.admin_event_id)) is not None
+        return log.find(names.intent_key(_outcome_id(body.digest))) is not None
+    return log.find(names.outcome_key(body.admin_event_id)) is not None
 
 
 def _outcome_of(commission: Commission, after: JsonObject, log: LedgerReader) -> list[EntryDraft]:
@@ -339,4 +327,6 @@ def _tree(body: ArtifactErased) -> ArtifactRef:
 
 
 def _outcome_id(digest: str) -> str:
-    return admin_event_id(AdminActionType.ERASE_ARTIFACT.value, erasure_outcome_event_key(digest))
+    return admin_event_id(
+        AdminActionType.ERASE_ARTIFACT.value, names.erasure_outcome_event_key(digest)
+    )

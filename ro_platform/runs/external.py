@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
+from ro_platform import errors
 from ro_platform.artifacts.addressing import checked_asset
 from ro_platform.artifacts.store import ArtifactStore
 from ro_platform.contracts import (
@@ -31,28 +32,17 @@ from ro_platform.contracts import (
     ReceiptRecorded,
     RunManifest,
 )
-from ro_platform.errors import (
-    AddressConflictError,
-    ArtifactNotFoundError,
-    ConflictError,
-    GateFailedError,
-    GateRefusedError,
-    GateRevokedError,
-    GateSetShrankError,
-    InvalidInputError,
-    RunOperateError,
-)
 from ro_platform.gates.catalogue import GateCatalogue
 from ro_platform.gates.guard import Guard
 from ro_platform.gates.made import artifact_of
 from ro_platform.gates.receipts import Receipts, rule_digest
 from ro_platform.kernel.clock import Clock, utc_text
 from ro_platform.kernel.identity import run_id
+from ro_platform.ledger import names
 from ro_platform.ledger.log import Ledger
-from ro_platform.ledger.names import revocation_subject
 from ro_platform.runs.changes import runtime_fingerprint
 from ro_platform.runs.history import AttemptHistory
-from ro_platform.runs.publication import Publication, Work
+from ro_platform.runs.publication import Provenance, Publication
 from ro_platform.runs.registry import RunRegistry
 from ro_platform.runs.seals import RunSeals
 
@@ -61,7 +51,7 @@ STEP_KEY = "external"
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class ExternalVerdict:
     """What somebody outside said of an artifact: by which gate and rule, and on what evidence."""
 
     rule: GateRule
@@ -83,7 +73,7 @@ class Registered:
     artifact: BoundRef
     receipts: tuple[ReceiptRecorded, ...]
     new: bool
-    refusal: GateRefusedError | None
+    refusal: errors.GateRefusedError | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,13 +84,13 @@ class _Case:
     fingerprint: str
     manifest: RunManifest
     ref: BoundRef
-    verdicts: tuple[Verdict, ...]
+    verdicts: tuple[ExternalVerdict, ...]
     actor: str
     reason: str | None
     bundle: bool
 
     def receipt(
-        self, verdict: Verdict, subject: BoundRef, attempt: AttemptTransition, moment: str
+        self, verdict: ExternalVerdict, subject: BoundRef, attempt: AttemptTransition, moment: str
     ) -> GateReceipt:
         return GateReceipt(
             gate_id=verdict.rule.gate_id,
@@ -147,7 +137,7 @@ class ExternalArtifacts:
         asset: str,
         fingerprint: str,
         ref: BoundRef,
-        verdicts: Sequence[Verdict],
+        verdicts: Sequence[ExternalVerdict],
         *,
         actor: str,
         reason: str | None = None,
@@ -179,8 +169,8 @@ class ExternalArtifacts:
         if new := held is None or receipts is None:
             try:
                 held, receipts = self._record(attempts, case, deterministic=deterministic)
-            except RunOperateError:
-                with suppress(RunOperateError):  # the first error is the one to hear of
+            except errors.RunOperateError:
+                with suppress(errors.RunOperateError):  # the first error is the one to hear of
                     seals.seal(fingerprint)
                 raise
         seals.seal(fingerprint)
@@ -200,7 +190,7 @@ class ExternalArtifacts:
             rule_digest(rule, manifest)
         given = {rule.gate_id: rule for rule in rules}
         if not given or len(given) < len(rules):
-            raise InvalidInputError(
+            raise errors.InvalidInputError(
                 f"an artifact of {asset!r} needs one verdict each of one gate or more.",
                 next_step="Nothing from outside is taken in without a verdict on it.",
             )
@@ -229,8 +219,8 @@ class ExternalArtifacts:
             receipts = tuple(
                 self._judged(case, verdict, bound, attempt) for verdict in case.verdicts
             )
-        except RunOperateError as error:
-            with suppress(RunOperateError):  # the first error is the one to hear of
+        except errors.RunOperateError as error:
+            with suppress(errors.RunOperateError):  # the first error is the one to hear of
                 attempts.move(
                     attempt,
                     JobStatus.FAILED,
@@ -250,14 +240,14 @@ class ExternalArtifacts:
         return self._publication.publish(
             case.asset,
             case.ref,
-            Work(attempt),
+            Provenance(attempt),
             actor=case.actor,
             deterministic=deterministic,
             bundle=case.bundle,
         )
 
     def _judged(
-        self, case: _Case, verdict: Verdict, bound: BoundRef, attempt: AttemptTransition
+        self, case: _Case, verdict: ExternalVerdict, bound: BoundRef, attempt: AttemptTransition
     ) -> ReceiptRecorded:
         return self._receipts.record(
             case.receipt(verdict, bound, attempt, utc_text(self._clock())),
@@ -278,7 +268,9 @@ class ExternalArtifacts:
             standing = standings.get(gate)
             if recorded is None or standing is None or "(artifact)" in standings:
                 return None
-            believed = standing.refusal is None or isinstance(standing.refusal, GateFailedError)
+            believed = standing.refusal is None or isinstance(
+                standing.refusal, errors.GateFailedError
+            )
             if not believed or recorded.status is not verdict.status:
                 return None
             if not _same_evidence(self._receipts.read(recorded).evidence, verdict.evidence):
@@ -307,7 +299,7 @@ class ExternalArtifacts:
         evidence = [verdict.evidence for verdict in case.verdicts if verdict.evidence]
         for ref in (case.ref, *evidence):
             if not self._store.has(ref):
-                raise ArtifactNotFoundError(
+                raise errors.ArtifactNotFoundError(
                     f"the store does not hold {ref.ref} whole.",
                     next_step="Put the artifact and the evidence into the store first.",
                     digest=ref.digest,
@@ -315,7 +307,7 @@ class ExternalArtifacts:
 
     def _require_unrevoked(self, case: _Case) -> None:
         for verdict in case.verdicts:
-            about = revocation_subject(
+            about = names.revocation_subject(
                 verdict.rule.gate_id,
                 case.fingerprint,
                 case.ref.digest,
@@ -323,7 +315,7 @@ class ExternalArtifacts:
             )
             entry = self._ledger.latest(EntryKind.PASS_REVOKED, about)
             if entry is not None and verdict.status is GateStatus.PASS:
-                raise GateRevokedError(
+                raise errors.GateRevokedError(
                     f"gate {verdict.rule.gate_id!r} had its PASS for sha256:{case.ref.digest} of "
                     f"asset {case.asset!r} revoked by {entry.actor}.",
                     next_step="A PASS under the same rule does not bring it back: have other bytes "
@@ -355,8 +347,8 @@ def _succeed(attempts: AttemptHistory, attempt: AttemptTransition, bound: BoundR
     attempts.move(attempt, JobStatus.SUCCEEDED, dagster_run_id=None, outputs=outputs)
 
 
-def _taken(asset: str, held: BoundRef, ref: BoundRef) -> AddressConflictError:
-    return AddressConflictError(
+def _taken(asset: str, held: BoundRef, ref: BoundRef) -> errors.AddressConflictError:
+    return errors.AddressConflictError(
         f"{asset} has sha256:{held.digest} under that manifest; sha256:{ref.digest} is another.",
         next_step="Other bytes belong under another manifest. If the asset is declared "
         "non-deterministic, register them as its next revision.",
@@ -367,8 +359,8 @@ def _taken(asset: str, held: BoundRef, ref: BoundRef) -> AddressConflictError:
     )
 
 
-def _own_gate(asset: str, rule: GateRule) -> GateSetShrankError:
-    return GateSetShrankError(
+def _own_gate(asset: str, rule: GateRule) -> errors.GateSetShrankError:
+    return errors.GateSetShrankError(
         f"asset {asset!r} has the gate {rule.gate_id!r} on record, on which no verdict is brought.",
         next_step="Register under another asset, or bring that verdict, too. If the asset shall "
         f"no longer have the gate: `ro gate drop {rule.gate_id} --asset {asset} --reason ...`.",
@@ -377,8 +369,8 @@ def _own_gate(asset: str, rule: GateRule) -> GateSetShrankError:
     )
 
 
-def _other_rule(asset: str, recorded: GateRule, rule: GateRule) -> ConflictError:
-    return ConflictError(
+def _other_rule(asset: str, recorded: GateRule, rule: GateRule) -> errors.ConflictError:
+    return errors.ConflictError(
         f"gate {rule.gate_id!r} of asset {asset!r} judges by {recorded.code_version!r}, the "
         f"verdict is by {rule.code_version!r}: every earlier PASS would go stale.",
         next_step="Judge by the rule on record. If the rule shall change: "

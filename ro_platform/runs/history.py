@@ -13,9 +13,9 @@ from ro_platform.contracts import (
     JobStatus,
 )
 from ro_platform.kernel.identity import attempt_id, job_id, run_id
+from ro_platform.ledger import names
 from ro_platform.ledger.entry import EntryDraft
 from ro_platform.ledger.log import Ledger
-from ro_platform.ledger.names import attempt_key, job_subject
 from ro_platform.ledger.reader import LedgerReader
 from ro_platform.runs.attempt import (
     BEGINNINGS,
@@ -176,8 +176,8 @@ class AttemptHistory:
     ) -> EntryDraft:
         return EntryDraft(
             kind=EntryKind.ATTEMPT_TRANSITION,
-            subject=job_subject(move.job_id),
-            key=attempt_key(move.attempt_id, move.status),
+            subject=names.job_subject(move.job_id),
+            key=names.attempt_key(move.attempt_id, move.status),
             actor=self._actor,
             correlation_ids=CorrelationIds(
                 run_id=run_id(move.manifest_fingerprint),
@@ -197,7 +197,9 @@ def newest_of(log: LedgerReader, attempt: AttemptTransition) -> AttemptTransitio
 
 def _moves_of(log: LedgerReader, job: str, attempt: str) -> Iterator[AttemptTransition]:
     """The transitions of one attempt, newest first."""
-    moves = log.scan(kind=EntryKind.ATTEMPT_TRANSITION, subject=job_subject(job), newest_first=True)
+    moves = log.scan(
+        kind=EntryKind.ATTEMPT_TRANSITION, subject=names.job_subject(job), newest_first=True
+    )
     return (move for move in map(transition_of, moves) if move.attempt_id == attempt)
 
 
@@ -207,7 +209,7 @@ def _last_number(log: LedgerReader, job: str) -> int:
     The newest transition may be an earlier attempt's: several runs may wait for the same work. So
     from its number one goes up, as long as there is an attempt with the next one.
     """
-    last = log.latest(EntryKind.ATTEMPT_TRANSITION, job_subject(job))
+    last = log.latest(EntryKind.ATTEMPT_TRANSITION, names.job_subject(job))
     number = transition_of(last).number if last else 0
     while _has_begun(log, attempt_id(job, number + 1)):
         number += 1
@@ -215,4 +217,4 @@ def _last_number(log: LedgerReader, job: str) -> int:
 
 
 def _has_begun(log: LedgerReader, attempt: str) -> bool:
-    return any(log.find(attempt_key(attempt, status)) for status in BEGINNINGS)
+    return any(log.find(names.attempt_key(attempt, status)) for status in BEGINNINGS)

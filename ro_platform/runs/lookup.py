@@ -8,15 +8,15 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from ro_platform import errors
 from ro_platform.artifacts.addressing import checked_asset, parse_binding
 from ro_platform.artifacts.store import ArtifactStore
 from ro_platform.contracts import ArtifactBound, BoundRef, EntryKind
-from ro_platform.errors import ArtifactNotFoundError, GateRefusedError, InvalidInputError
-from ro_platform.gates.guard import Guard, Standing
+from ro_platform.gates.guard import GateState, Guard
 from ro_platform.gates.made import artifact_at, artifacts_on_record
+from ro_platform.ledger import names
 from ro_platform.ledger.entry import body_of
 from ro_platform.ledger.log import Ledger
-from ro_platform.ledger.names import digest_name
 from ro_platform.runs.registry import RunRegistry
 
 MIN_PREFIX = 6
@@ -51,7 +51,7 @@ class Lookup:
         """
         found = list(self._candidates(target))
         if not found:
-            raise ArtifactNotFoundError(
+            raise errors.ArtifactNotFoundError(
                 f"no artifact is bound as {target!r}.",
                 next_step="See `ro artifact list`; configs and manifests have commands of their "
                 "own (`ro config show`, `ro manifest show`).",
@@ -65,18 +65,18 @@ class Lookup:
         Where a digest is bound in several places, one that is passed is enough: the bytes are the
         same. Raises a :class:`GateRefusedError` otherwise.
         """
-        refusals: list[GateRefusedError] = []
+        refusals: list[errors.GateRefusedError] = []
         for located in self.find(target):
             try:
                 manifest = self._runs.manifest(located.fingerprint)
                 self._guard.check(located.asset, manifest, located.fingerprint, located.ref)
-            except GateRefusedError as refusal:
+            except errors.GateRefusedError as refusal:
                 refusals.append(refusal)
             else:
                 return located
         raise refusals[0]
 
-    def standings(self, located: Located) -> list[Standing]:
+    def standings(self, located: Located) -> list[GateState]:
         """How each gate stands towards it."""
         manifest = self._runs.manifest(located.fingerprint)
         return list(
@@ -97,7 +97,9 @@ class Lookup:
 
     def makers(self, digest: str) -> Iterator[ArtifactBound]:
         """Which attempts bound these bytes, oldest first."""
-        for entry in self._ledger.scan(kind=EntryKind.ARTIFACT_BOUND, mention=digest_name(digest)):
+        for entry in self._ledger.scan(
+            kind=EntryKind.ARTIFACT_BOUND, mention=names.digest_name(digest)
+        ):
             yield body_of(entry, ArtifactBound)
 
     def _candidates(self, target: str) -> Iterator[Located]:
@@ -112,7 +114,7 @@ class Lookup:
             if ref := self._guard.find(checked_asset(asset), fingerprint):
                 yield Located(asset, fingerprint, ref)
         else:
-            raise InvalidInputError(
+            raise errors.InvalidInputError(
                 f"{target!r} names no artifact.",
                 next_step="Give ASSET@FINGERPRINT, a locator (refs/...json) or a SHA-256; "
                 "`ro artifact list` prints them.",
@@ -131,7 +133,7 @@ class Lookup:
         known = [item.manifest_fingerprint for item in self._runs.registered()]
         matching = [item for item in known if item.startswith(prefix)]
         if len(matching) != 1 or len(prefix) < MIN_PREFIX:
-            raise InvalidInputError(
+            raise errors.InvalidInputError(
                 f"{prefix!r} is the beginning of {len(matching)} registered manifests.",
                 next_step=f"Give at least {MIN_PREFIX} digits that only one begins with.",
             )

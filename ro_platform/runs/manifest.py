@@ -15,14 +15,9 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from ro_platform import errors
 from ro_platform.contracts import RunManifest
 from ro_platform.contracts.base import contract_error
-from ro_platform.errors import (
-    ContractError,
-    InputMissingError,
-    NotCanonicalError,
-    VolatileFieldError,
-)
 from ro_platform.kernel.canonical import canonical_bytes
 from ro_platform.kernel.documents import Document, document_bytes, parse_document
 from ro_platform.kernel.identity import manifest_fingerprint
@@ -57,7 +52,7 @@ class ManifestFile:
     def locate(self, ref: str) -> Path:
         """The file that a relative input ref names. Raises :class:`InputMissingError`."""
         if self.folder is None or re.match(r"[a-z][a-z0-9+.\-]*:", ref) or not _is_relative(ref):
-            raise InputMissingError(
+            raise errors.InputMissingError(
                 f"input ref {ref!r} is not a path below the manifest's folder.",
                 next_step="Put the file beside the manifest and name it by a relative path; "
                 "an absolute path would tie the run's identity to one machine.",
@@ -80,18 +75,18 @@ def parse_manifest(data: bytes, source: str) -> RunManifest:
     """The manifest in those bytes. Raises as :func:`read_manifest_file` does."""
     document = parse_document(data, source)
     if not isinstance(document.value, dict):
-        raise ContractError(
+        raise errors.ContractError(
             f"{source} is not a mapping of fields.", next_step="See RunManifest in the reference."
         )
     for path, why in _volatile(document.value, ""):
-        raise VolatileFieldError(
+        raise errors.VolatileFieldError(
             f"{document.where(path)} {why}.",
             next_step="Remove it, or pin the value under a name that says what it is about "
             "(for example as_of). Times and people are recorded in the ledger.",
             field=path,
         )
     for path in _nulls(document.value):
-        raise ContractError(
+        raise errors.ContractError(
             f"{document.where(path)} is null.",
             next_step="Leave out what the manifest does not say.",
             field=path,
@@ -101,16 +96,16 @@ def parse_manifest(data: bytes, source: str) -> RunManifest:
 
 def _validated(document: Document) -> RunManifest:
     for path, number in _inexact(document.value, ""):
-        raise ContractError(
+        raise errors.ContractError(
             f"{document.where(path)} is {number!r}, beyond 2^53-1: write it as a decimal string.",
             next_step="JSON numbers lose digits beyond 2^53-1.",
             field=path,
         )
     try:
         data = canonical_bytes(_with_safe_seed(document))
-    except NotCanonicalError as error:
+    except errors.NotCanonicalError as error:
         field = str(error.diagnostics().get("position", "$")).removeprefix("$").removeprefix(".")
-        raise NotCanonicalError(
+        raise errors.NotCanonicalError(
             f"{document.where(field)}{error.message.removeprefix('$.' + field)}",
             next_step=error.next_step,
             field=field,
@@ -138,7 +133,7 @@ def _with_safe_seed(document: Document) -> dict[str, Any]:
     value: dict[str, Any] = document.value
     seed = value.get("seed")
     if isinstance(seed, int) and not isinstance(seed, bool) and abs(seed) > 2**53 - 1:
-        raise ContractError(
+        raise errors.ContractError(
             f"{document.where('seed')} is {seed}, beyond 2^53-1: write it as a decimal string, "
             f'"{seed}".',
             next_step="JSON numbers lose digits beyond 2^53-1.",

@@ -11,43 +11,36 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from ro_platform import errors
 from ro_platform.artifacts.addressing import is_asset
 from ro_platform.artifacts.store import ArtifactStore
 from ro_platform.contracts import AttemptTransition, BoundRef, JobStatus, RunManifest
-from ro_platform.errors import (
-    ArtifactBlockedError,
-    ArtifactUnrecordedError,
-    GateAbsentError,
-    GateFailedError,
-    GateOlderBytesError,
-    GateRefusedError,
-    GateStaleError,
-    GateUndeclaredError,
-    ReceiptUnverifiableError,
-    RunOperateError,
-)
 from ro_platform.gates.catalogue import GateCatalogue
-from ro_platform.gates.guard import Guard, Standing
+from ro_platform.gates.guard import GateState, Guard
 from ro_platform.runs.history import AttemptHistory
 from ro_platform.runs.registry import RunRegistry
 
 _JUDGING_HELPS = (
-    GateAbsentError,
-    GateOlderBytesError,
-    GateStaleError,
-    GateFailedError,
-    ReceiptUnverifiableError,
+    errors.GateAbsentError,
+    errors.GateOlderBytesError,
+    errors.GateStaleError,
+    errors.GateFailedError,
+    errors.ReceiptUnverifiableError,
 )
-_MAKING_HELPS = (ArtifactBlockedError, ArtifactUnrecordedError, GateUndeclaredError)
+_MAKING_HELPS = (
+    errors.ArtifactBlockedError,
+    errors.ArtifactUnrecordedError,
+    errors.GateUndeclaredError,
+)
 
 
 @dataclass(frozen=True, slots=True)
-class AssetStanding:
+class AssetState:
     """One asset under one manifest: its artifact, if bound, and how each of its gates stands."""
 
     asset: str
     ref: BoundRef | None
-    gates: tuple[Standing, ...] = ()
+    gates: tuple[GateState, ...] = ()
 
     @property
     def stands(self) -> bool:
@@ -66,11 +59,11 @@ class AssetStanding:
         return not self.needs_making and self._refused_by(_JUDGING_HELPS)
 
     @property
-    def refusal(self) -> GateRefusedError | None:
+    def refusal(self) -> errors.GateRefusedError | None:
         """Why a consumer may not read it: the first reason, if it is there at all."""
         return next((gate.refusal for gate in self.gates if gate.refusal), None)
 
-    def _refused_by(self, kinds: tuple[type[GateRefusedError], ...]) -> bool:
+    def _refused_by(self, kinds: tuple[type[errors.GateRefusedError], ...]) -> bool:
         return any(isinstance(gate.refusal, kinds) for gate in self.gates)
 
 
@@ -83,12 +76,12 @@ class RunPlanner:
 
     def standings(
         self, fingerprint: str, manifest: RunManifest, assets: Sequence[str]
-    ) -> tuple[AssetStanding, ...]:
+    ) -> tuple[AssetState, ...]:
         """How each of these assets stands under a manifest, without reading its bytes."""
         return tuple(self._standing(fingerprint, manifest, asset) for asset in assets)
 
     def verified(
-        self, standings: Sequence[AssetStanding], progress: Callable[[str], None] = lambda _: None
+        self, standings: Sequence[AssetState], progress: Callable[[str], None] = lambda _: None
     ) -> Iterator[BoundRef]:
         """Read every bound artifact against its digest. Raises :class:`DigestMismatchError`."""
         for standing in standings:
@@ -97,13 +90,13 @@ class RunPlanner:
                 self._store.verify(standing.ref)
                 yield standing.ref
 
-    def _standing(self, fingerprint: str, manifest: RunManifest, asset: str) -> AssetStanding:
+    def _standing(self, fingerprint: str, manifest: RunManifest, asset: str) -> AssetState:
         # What another IO manager keeps may have a name to which nothing can be bound here.
         ref = self._guard.find(asset, fingerprint) if is_asset(asset) else None
         if ref is None:
-            return AssetStanding(asset, None)
+            return AssetState(asset, None)
         gates = tuple(self._guard.standings(asset, manifest, fingerprint, ref))
-        return AssetStanding(asset, ref, gates)
+        return AssetState(asset, ref, gates)
 
 
 class Edge(NamedTuple):
@@ -115,11 +108,11 @@ class Edge(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class RefusedEdge:
     """An edge that the guard would refuse, and why."""
 
     edge: Edge
-    error: RunOperateError
+    error: errors.RunOperateError
 
     def __str__(self) -> str:
         return f"{self.edge.consumer} under {self.edge.fingerprint}: {self.error}"
@@ -136,7 +129,7 @@ class Admission:
         self._runs = runs
         self._attempts = attempts
 
-    def refusals(self, edges: Collection[Edge]) -> Iterator[Refusal]:
+    def refusals(self, edges: Collection[Edge]) -> Iterator[RefusedEdge]:
         """The edges that would be refused. A handful of indexed reads for each, whatever the
         number of manifests; the artifacts' bytes are not read.
 
@@ -150,12 +143,14 @@ class Admission:
             try:
                 manifest = self._runs.manifest(edge.fingerprint)
                 self._guard.require(edge.producer, manifest, edge.fingerprint)
-            except RunOperateError as error:
+            except errors.RunOperateError as error:
                 if error.retryable:
                     raise
-                yield Refusal(edge, error)
+                yield RefusedEdge(edge, error)
 
-    def record(self, dagster_run_id: str, refusals: Collection[Refusal]) -> list[AttemptTransition]:
+    def record(
+        self, dagster_run_id: str, refusals: Collection[RefusedEdge]
+    ) -> list[AttemptTransition]:
         """End every waiting attempt of a Dagster run as REFUSED, each with the words that concern
         it, or with those of the first refusal. Recording it again changes nothing."""
         first = next(iter(refusals))

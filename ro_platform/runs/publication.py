@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ro_platform import errors
 from ro_platform.artifacts.addressing import parse_binding
 from ro_platform.artifacts.bindings import conflict, missing_blob
 from ro_platform.artifacts.store import ArtifactStore
@@ -26,13 +27,12 @@ from ro_platform.contracts import (
     NamedArtifact,
     UsedArtifact,
 )
-from ro_platform.errors import AttemptEndedError
 from ro_platform.gates.guard import Guard
 from ro_platform.gates.made import artifact_at, artifact_of
 from ro_platform.kernel.identity import run_id
+from ro_platform.ledger import names
 from ro_platform.ledger.entry import EntryDraft
 from ro_platform.ledger.log import Ledger
-from ro_platform.ledger.names import artifact_subject, bound_key, digest_name, used_mention
 from ro_platform.ledger.reader import LedgerReader
 from ro_platform.runs.attempt import mentions_of
 from ro_platform.runs.history import newest_of
@@ -40,7 +40,7 @@ from ro_platform.runs.registry import RunRegistry
 
 
 @dataclass(frozen=True, slots=True)
-class Work:
+class Provenance:
     """By whom something is published, and from what: the attempt and the artifacts it was given."""
 
     attempt: AttemptTransition
@@ -63,7 +63,7 @@ class Publication:
         self,
         asset: str,
         ref: BoundRef,
-        work: Work,
+        work: Provenance,
         *,
         actor: str,
         deterministic: bool = True,
@@ -107,10 +107,10 @@ class Publication:
         self._ledger.append_with(build)
         return bound
 
-    def _require(self, guard: Guard, log: LedgerReader, work: Work) -> None:
+    def _require(self, guard: Guard, log: LedgerReader, work: Provenance) -> None:
         recorded = newest_of(log, work.attempt)
         if recorded is None or recorded.status is not JobStatus.RUNNING:
-            raise AttemptEndedError(
+            raise errors.AttemptEndedError(
                 f"attempt {work.attempt.attempt_id} of {work.attempt.unit!r} is "
                 f"{recorded.status if recorded else 'not on record'}, and publishes nothing.",
                 next_step="What it would have made belongs to a newer attempt: start one.",
@@ -125,7 +125,7 @@ class Publication:
 
 
 def _draft(
-    asset: str, ref: BoundRef, work: Work, *, actor: str, bundle: bool, train_run: bool
+    asset: str, ref: BoundRef, work: Provenance, *, actor: str, bundle: bool, train_run: bool
 ) -> EntryDraft:
     fingerprint = work.attempt.manifest_fingerprint
     used = {item.artifact.ref: item.artifact.digest for item in work.inputs}
@@ -144,10 +144,10 @@ def _draft(
     )
     return EntryDraft(
         kind=EntryKind.ARTIFACT_BOUND,
-        subject=artifact_subject(ref.ref),
-        key=bound_key(work.attempt.attempt_id, ref.ref),
+        subject=names.artifact_subject(ref.ref),
+        key=names.bound_key(work.attempt.attempt_id, ref.ref),
         actor=actor,
         correlation_ids=ids,
-        mentions=(digest_name(ref.digest), *map(used_mention, used), *mentions_of(ids)),
+        mentions=(names.digest_name(ref.digest), *map(names.used_mention, used), *mentions_of(ids)),
         body=body,
     )

@@ -22,31 +22,25 @@ from dataclasses import dataclass, field
 
 from pydantic import NonNegativeInt
 
+from ro_platform import errors
 from ro_platform.artifacts.addressing import parse_binding
 from ro_platform.contracts import ArtifactBound, BoundRef, EntryKind, LedgerEntry
 from ro_platform.contracts.base import Contract
-from ro_platform.errors import (
-    GateRefusedError,
-    IntegrityError,
-    LedgerCorruptError,
-    NotFoundError,
-    RunOperateError,
-)
 from ro_platform.gates.catalogue import declared_in
 from ro_platform.gates.guard import Guard
 from ro_platform.gates.made import artifact_in, revisions_between
 from ro_platform.gates.receipts import recorded_in
 from ro_platform.kernel.canonical import canonical_bytes
 from ro_platform.kernel.digest import sha256_hex
+from ro_platform.ledger import names
 from ro_platform.ledger.entry import body_of
-from ro_platform.ledger.names import artifact_subject, asset_name
 from ro_platform.ledger.reader import LedgerReader
 from ro_platform.runs.registry import RunRegistry
 
 _NEWS = (EntryKind.GATE_RECEIPT, EntryKind.ARTIFACT_BOUND, EntryKind.GATE_SET_DECLARED)
 
 
-class Position(Contract):
+class ReadinessCursor(Contract):
     """How far the ledger has been dealt with: every entry before ``next``.
 
     ``again`` are the entries (from, to) whose artifacts are still to be asked about once more,
@@ -61,7 +55,7 @@ class Position(Contract):
         return canonical_bytes(self).decode()
 
     @classmethod
-    def of(cls, text: str | None) -> Position:
+    def of(cls, text: str | None) -> ReadinessCursor:
         """A position that was kept; the start for none. Raises :class:`ContractError`."""
         return cls.from_json(text, where="the cursor") if text else cls()
 
@@ -94,14 +88,14 @@ class Bounds:
 
 
 @dataclass(slots=True)
-class Look:
+class ReadinessScan:
     """What one look found: who passed, who is still refused and why, and where to go on."""
 
     bounds: Bounds
-    position: Position
+    position: ReadinessCursor
     size: int
     passed: list[Passed] = field(default_factory=list)
-    refused: dict[str, RunOperateError] = field(default_factory=dict)
+    refused: dict[str, errors.RunOperateError] = field(default_factory=dict)
     asked: set[str] = field(default_factory=set)
     entries: int = 0
 
@@ -131,12 +125,12 @@ class Readiness:
         self._guard = guard
         self._runs = runs
         self._producers = sorted(producers)
-        self._subjects = {asset_name(asset) for asset in producers}
+        self._subjects = {names.asset_name(asset) for asset in producers}
         self._workloads = workloads
 
     def look(
-        self, position: Position, bounds: Bounds, *, is_launched: Callable[[Passed], bool]
-    ) -> Look:
+        self, position: ReadinessCursor, bounds: Bounds, *, is_launched: Callable[[Passed], bool]
+    ) -> ReadinessScan:
         """The next manifests that passed and are not launched yet, in the ledger's order.
 
         It deals with entries of the kinds that matter only, found by the ledger's index (and reads
@@ -148,12 +142,12 @@ class Readiness:
         """
         size = self._log.size()
         if position.next > size:
-            raise LedgerCorruptError(
+            raise errors.LedgerCorruptError(
                 f"the ledger was read to entry {position.next}, and now has only {size}.",
                 next_step="It is another ledger, or it was rolled back: run `ro ledger verify`, "
                 "then reset the cursor.",
             )
-        look = Look(bounds, position, size)
+        look = ReadinessScan(bounds, position, size)
         self._go_on(look, is_launched)
         self._go_through_again(look, is_launched)
         return look
@@ -179,11 +173,11 @@ class Readiness:
             for entry, parents in zip(entries, makes.values(), strict=True)
         )
 
-    def _go_on(self, look: Look, is_launched: Callable[[Passed], bool]) -> None:
+    def _go_on(self, look: ReadinessScan, is_launched: Callable[[Passed], bool]) -> None:
         again = look.position.again
         for entry in self._news(look):
             if look.is_full:
-                look.position = Position(next=entry.seq, again=again)
+                look.position = ReadinessCursor(next=entry.seq, again=again)
                 return
             look.entries += 1
             if entry.kind is EntryKind.GATE_SET_DECLARED:
@@ -191,9 +185,9 @@ class Readiness:
                     again = (0, entry.seq)
             else:
                 self._ask_about(entry, look, is_launched)
-        look.position = Position(next=look.size, again=again)
+        look.position = ReadinessCursor(next=look.size, again=again)
 
-    def _go_through_again(self, look: Look, is_launched: Callable[[Passed], bool]) -> None:
+    def _go_through_again(self, look: ReadinessScan, is_launched: Callable[[Passed], bool]) -> None:
         if look.position.again is None or look.is_full:
             return
         start, end = look.position.again
@@ -201,13 +195,13 @@ class Readiness:
             kind=EntryKind.ARTIFACT_BOUND, start=start, end=end, limit=_and_one_more(look)
         ):
             if look.is_full:
-                look.position = Position(next=look.position.next, again=(entry.seq, end))
+                look.position = ReadinessCursor(next=look.position.next, again=(entry.seq, end))
                 return
             look.entries += 1
             self._ask_about(entry, look, is_launched)
-        look.position = Position(next=look.position.next)
+        look.position = ReadinessCursor(next=look.position.next)
 
-    def _news(self, look: Look) -> Iterator[LedgerEntry]:
+    def _news(self, look: ReadinessScan) -> Iterator[LedgerEntry]:
         """Entries of the kinds that matter, in order: others are never read."""
         start, end, most = look.position.next, look.size, _and_one_more(look)
         scans = [self._log.scan(kind=kind, start=start, end=end, limit=most) for kind in _NEWS]
@@ -224,7 +218,7 @@ class Readiness:
         return before is None or not {*declared_in(before).gates} <= {*declared_in(entry).gates}
 
     def _ask_about(
-        self, entry: LedgerEntry, look: Look, is_launched: Callable[[Passed], bool]
+        self, entry: LedgerEntry, look: ReadinessScan, is_launched: Callable[[Passed], bool]
     ) -> None:
         asset, fingerprint = _about(entry)
         if asset not in self._producers or fingerprint in look.asked:
@@ -232,8 +226,8 @@ class Readiness:
         look.asked.add(fingerprint)
         try:
             passed = self._passed(fingerprint)
-        except (GateRefusedError, NotFoundError, IntegrityError) as refusal:
-            if isinstance(refusal, LedgerCorruptError):
+        except (errors.GateRefusedError, errors.NotFoundError, errors.IntegrityError) as refusal:
+            if isinstance(refusal, errors.LedgerCorruptError):
                 raise
             look.refused[fingerprint] = refusal
         else:
@@ -255,7 +249,7 @@ class Readiness:
         )
 
 
-def _and_one_more(look: Look) -> int:
+def _and_one_more(look: ReadinessScan) -> int:
     """How many entries to read: one that is left over says that there is more to do."""
     return look.bounds.entries - look.entries + 1
 
@@ -265,7 +259,7 @@ def _about(entry: LedgerEntry) -> tuple[str | None, str]:
     if entry.kind is EntryKind.GATE_RECEIPT:
         recorded = recorded_in(entry)
         return recorded.asset, recorded.manifest_fingerprint
-    address = parse_binding(artifact_subject.part_of(entry.subject))
+    address = parse_binding(names.artifact_subject.part_of(entry.subject))
     return (address.asset, address.fingerprint) if address else (None, "")
 
 

@@ -24,8 +24,8 @@ Only what moves can unsettle a run, and every move is an entry: a transition of 
 registration of a manifest whose attempts ended before it, or the reopening of a sealed record. So a
 pass reads these entries from where the last one came to, and the runs that were left unsettled
 then; what is settled is not read again, however much of it there is. The ledger's ``seq`` has no
-gaps and commits in order, so nothing can appear before a :class:`Mark` later. A mark that is lost
-costs time only.
+gaps and commits in order, so nothing can appear before a :class:`ReconciliationCursor` later. A
+mark that is lost costs time only.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ from typing import Protocol
 from ro_platform.contracts import AttemptTransition, EntryKind, JobStatus, LedgerEntry
 from ro_platform.kernel.clock import Clock, moment_of, utc_text
 from ro_platform.kernel.identity import run_id
+from ro_platform.ledger import names
 from ro_platform.ledger.log import Ledger, standing_seals
-from ro_platform.ledger.names import run_subject
 from ro_platform.ledger.reader import LedgerReader
 from ro_platform.runs.attempt import is_open, transition_of
 from ro_platform.runs.history import AttemptHistory
@@ -56,7 +56,7 @@ _CARRIED = -1
 
 
 @dataclass(frozen=True, slots=True)
-class Mark:
+class ReconciliationCursor:
     """How far the ledger is done with: before ``start`` (a ``seq``) every run is settled, but for
     ``runs`` (manifest fingerprints)."""
 
@@ -89,7 +89,9 @@ class UnsettledRun:
     dagster_runs: Mapping[str, datetime]
 
 
-def unsettled_runs(log: LedgerReader, mark: Mark, *, end: int) -> list[UnsettledRun]:
+def unsettled_runs(
+    log: LedgerReader, mark: ReconciliationCursor, *, end: int
+) -> list[UnsettledRun]:
     """The runs that are unsettled by the entries before ``end``, in the order of ``met``."""
     met = dict.fromkeys(mark.runs, _CARRIED)
     for kind in _UNSETTLING:
@@ -99,11 +101,13 @@ def unsettled_runs(log: LedgerReader, mark: Mark, *, end: int) -> list[Unsettled
     return sorted(filter(None, found), key=lambda run: run.met)
 
 
-def next_mark(unsettled: Sequence[UnsettledRun], *, end: int) -> Mark:
+def next_mark(unsettled: Sequence[UnsettledRun], *, end: int) -> ReconciliationCursor:
     """From where the next pass reads, if these runs are still unsettled at ``end``."""
     ordered = sorted(unsettled, key=lambda run: run.met)
     carried, rest = ordered[:MOST_CARRIED], ordered[MOST_CARRIED:]
-    return Mark(rest[0].met if rest else end, tuple(run.fingerprint for run in carried))
+    return ReconciliationCursor(
+        rest[0].met if rest else end, tuple(run.fingerprint for run in carried)
+    )
 
 
 def open_attempts(entries: Iterable[LedgerEntry]) -> list[OpenAttempt]:
@@ -135,7 +139,7 @@ def _unsealed(log: LedgerReader, fingerprints: Iterable[str]) -> Iterator[str]:
 def _unsettled(log: LedgerReader, fingerprint: str, met: int, end: int) -> UnsettledRun | None:
     """A run's open record; None if it is the first one and has no attempts in it."""
     run = run_id(fingerprint)
-    reopened = log.latest(EntryKind.RUN_REOPENED, run_subject(run))
+    reopened = log.latest(EntryKind.RUN_REOPENED, names.run_subject(run))
     start = reopened.seq if reopened else 0
     kind = EntryKind.ATTEMPT_TRANSITION
     moves = list(log.scan(run_id=run, kind=kind, start=start, end=end))
@@ -145,7 +149,7 @@ def _unsettled(log: LedgerReader, fingerprint: str, met: int, end: int) -> Unset
     return UnsettledRun(
         fingerprint,
         met,
-        log.latest(EntryKind.RUN_REGISTERED, run_subject(run)) is not None,
+        log.latest(EntryKind.RUN_REGISTERED, names.run_subject(run)) is not None,
         tuple(open_attempts(moves)),
         {name: moment_of(last) for name, last in heard.items() if name is not None},
     )
@@ -157,7 +161,7 @@ LEASE = timedelta(minutes=10)
 LOST_CODE = "RO_ATTEMPT_LOST"
 """The ``error_code`` of an attempt that vanished. It is no error that is raised."""
 
-_FROM_THE_START = Mark()
+_FROM_THE_START = ReconciliationCursor()
 _OVER_WORDS = "Every attempt of the run has ended, and nobody is left who could begin another."
 
 
@@ -217,7 +221,7 @@ class Pass:
     ended: tuple[Ending, ...]
     open: tuple[OpenAttempt, ...]
     sealed: tuple[str, ...]
-    mark: Mark
+    mark: ReconciliationCursor
 
 
 def judge(
@@ -267,7 +271,7 @@ class Reconciliation:
         self._attempts = AttemptHistory(ledger, actor=actor)
         self._seals = RunSeals(ledger, actor=actor)
 
-    def run(self, mark: Mark = _FROM_THE_START, *, dry_run: bool = False) -> Pass:
+    def run(self, mark: ReconciliationCursor = _FROM_THE_START, *, dry_run: bool = False) -> Pass:
         """One pass over the runs that are unsettled since ``mark``; ``dry_run`` writes nothing.
 
         Raises the errors of the ledger and of the orchestrator's storage; what was ended before

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from ro_platform import errors
 from ro_platform.artifacts.addressing import blob_name
 from ro_platform.artifacts.store import ArtifactStore
 from ro_platform.config.versions import ConfigVersions
@@ -25,27 +26,15 @@ from ro_platform.contracts import (
     RegisteredManifest,
     RunManifest,
 )
-from ro_platform.errors import (
-    GateRefusedError,
-    InputMismatchError,
-    InputMissingError,
-    ManifestNotRegisteredError,
-)
 from ro_platform.gates.guard import Guard
 from ro_platform.kernel.canonical import canonical_bytes
 from ro_platform.kernel.digest import Digests, StreamingHasher, sha256_hex
 from ro_platform.kernel.documents import MAX_DOCUMENT_BYTES, parse_document
 from ro_platform.kernel.files import chunks_of, read_file
 from ro_platform.kernel.identity import parameter_hash, run_id
+from ro_platform.ledger import names
 from ro_platform.ledger.entry import EntryDraft, body_of
 from ro_platform.ledger.log import Ledger
-from ro_platform.ledger.names import (
-    digest_name,
-    imported_mention,
-    input_mention,
-    run_key,
-    run_subject,
-)
 from ro_platform.runs.manifest import ManifestFile
 
 MANIFEST_MEDIA_TYPE = "application/json"
@@ -100,7 +89,7 @@ class RunRegistry:
             self._import(item, path)
         data = canonical_bytes(manifest)
         self._store.put_bytes(data, media_type=MANIFEST_MEDIA_TYPE)
-        imported = tuple(imported_mention(str(item.ref.digest)) for item, _ in missing)
+        imported = tuple(names.imported_mention(str(item.ref.digest)) for item, _ in missing)
         return self._record(manifest, fingerprint, len(data), actor, imported)
 
     def source_of(self, item: ManifestInput) -> BoundRef | None:
@@ -113,9 +102,9 @@ class RunRegistry:
         self._guard.require_unerased(digest)
         if self.is_imported(item):
             return None
-        refusals: list[GateRefusedError] = []
+        refusals: list[errors.GateRefusedError] = []
         for entry in self._ledger.scan(
-            kind=EntryKind.ARTIFACT_BOUND, mention=digest_name(digest), newest_first=True
+            kind=EntryKind.ARTIFACT_BOUND, mention=names.digest_name(digest), newest_first=True
         ):
             made = body_of(entry, ArtifactBound)
             fingerprint = made.manifest_fingerprint
@@ -123,13 +112,13 @@ class RunRegistry:
                 self._guard.check(
                     made.asset, self.manifest(fingerprint), fingerprint, made.artifact
                 )
-            except GateRefusedError as refusal:
+            except errors.GateRefusedError as refusal:
                 refusals.append(refusal)
             else:
                 return made.artifact
         if refusals:
             raise refusals[0]
-        raise InputMissingError(
+        raise errors.InputMissingError(
             f"input {item.name!r}: sha256:{digest} is neither an imported input nor an artifact.",
             next_step="Put the file where the manifest's ref says, and register the manifest.",
             input=item.name,
@@ -137,7 +126,7 @@ class RunRegistry:
 
     def is_registered(self, fingerprint: str) -> bool:
         """Whether a manifest with that fingerprint is on record."""
-        return self._ledger.find(run_key(fingerprint)) is not None
+        return self._ledger.find(names.run_key(fingerprint)) is not None
 
     def manifest(self, fingerprint: str) -> RunManifest:
         """A registered manifest, from its own bytes. Raises :class:`ManifestNotRegisteredError`.
@@ -156,7 +145,7 @@ class RunRegistry:
     def require_registered(self, fingerprint: str) -> None:
         """Raise :class:`ManifestNotRegisteredError` unless that manifest is on record."""
         if fingerprint not in self._verified and not self.is_registered(fingerprint):
-            raise ManifestNotRegisteredError(
+            raise errors.ManifestNotRegisteredError(
                 f"no manifest with fingerprint {fingerprint} is registered.",
                 next_step="Register it: `ro manifest register FILE`.",
                 manifest_fingerprint=fingerprint,
@@ -182,7 +171,7 @@ class RunRegistry:
             if self._store.has(stored) and self.source_of(item):
                 self._store.verify(stored)
                 return None
-            raise InputMissingError(
+            raise errors.InputMissingError(
                 f"input {item.name!r}: {path} cannot be read: {error.strerror}.",
                 next_step="Put the file where the manifest's ref says, beside the manifest.",
                 input=item.name,
@@ -192,7 +181,7 @@ class RunRegistry:
             or item.ref.size_bytes not in (None, found.size_bytes)
             or item.ref.blake3 not in (None, found.blake3)
         ):
-            raise InputMismatchError(
+            raise errors.InputMismatchError(
                 f"input {item.name!r}: {path} has sha256:{found.sha256} "
                 f"({found.size_bytes} bytes), the manifest names sha256:{item.ref.digest}.",
                 next_step="Restore the file, or name its new digest: that is another run.",
@@ -204,13 +193,13 @@ class RunRegistry:
 
     def is_imported(self, item: ManifestInput) -> bool:
         """Whether those bytes once came from a file, so that reading them passes no gate by."""
-        name = imported_mention(str(item.ref.digest))
+        name = names.imported_mention(str(item.ref.digest))
         return next(self._ledger.scan(mention=name, limit=1), None) is not None
 
     def _import(self, item: ManifestInput, path: Path) -> None:
         ref = self._store.put_file(path, media_type=item.ref.media_type or DEFAULT_MEDIA_TYPE)
         if ref.digest != item.ref.digest:
-            raise InputMismatchError(
+            raise errors.InputMismatchError(
                 f"input {item.name!r}: {path} changed while it was read.",
                 next_step="Let nothing write to the file, and register again.",
                 input=item.name,
@@ -233,19 +222,21 @@ class RunRegistry:
         )
         draft = EntryDraft(
             kind=EntryKind.RUN_REGISTERED,
-            subject=run_subject(run_id(fingerprint)),
-            key=run_key(fingerprint),
+            subject=names.run_subject(run_id(fingerprint)),
+            key=names.run_key(fingerprint),
             actor=actor,
             correlation_ids=CorrelationIds(run_id=run_id(fingerprint)),
             body=body.to_json_value(),
             mentions=(
                 *imported,
-                *(input_mention(str(item.ref.digest)) for item in manifest.inputs),
+                *(names.input_mention(str(item.ref.digest)) for item in manifest.inputs),
             ),
         )
         # Asked inside the append, so that of two who register at once only one hears "new".
         return bool(
-            self._ledger.append_with(lambda log: [] if log.find(run_key(fingerprint)) else [draft])
+            self._ledger.append_with(
+                lambda log: [] if log.find(names.run_key(fingerprint)) else [draft]
+            )
         )
 
 
@@ -255,13 +246,13 @@ def _config_content(file: ManifestFile, pin: PinnedConfigRef) -> Any:
     try:
         content = parse_document(read_file(path, MAX_DOCUMENT_BYTES), str(path)).value
     except OSError as error:
-        raise InputMissingError(
+        raise errors.InputMissingError(
             f"config {pin.config_name!r}: {path} cannot be read: {error.strerror}.",
             next_step="Put the file where the pin's ref says, or publish the config.",
             config_name=pin.config_name,
         ) from None
     if (found := sha256_hex(canonical_bytes(content))) != pin.digest:
-        raise InputMismatchError(
+        raise errors.InputMismatchError(
             f"config {pin.config_name!r}: {path} has content sha256:{found}, the manifest pins "
             f"sha256:{pin.digest}.",
             next_step="Restore the file, or pin its new digest: that is another run.",

@@ -25,26 +25,8 @@ from ro_platform.gates.catalogue import declared_in
 from ro_platform.gates.made import made_ids
 from ro_platform.gates.receipts import recorded_in
 from ro_platform.kernel.identity import run_id
+from ro_platform.ledger import names
 from ro_platform.ledger.entry import EntryDraft, body_of
-from ro_platform.ledger.names import (
-    artifact_subject,
-    asset_name,
-    attempt_key,
-    bundle_mention,
-    digest_name,
-    input_mention,
-    intent_key,
-    job_subject,
-    outcome_key,
-    revocation_subject,
-    run_key,
-    run_subject,
-    target_mention,
-    touched_mention,
-    train_run_mention,
-    used_mention,
-    verdict_subject,
-)
 from ro_platform.ledger.reader import LedgerReader
 from ro_platform.runs.attempt import mentions_of
 
@@ -112,11 +94,11 @@ class Gathering:
     def run(self, run: str) -> None:
         """Everything that carries a run's id or touches it, and what it made."""
         self._take(self._log.scan(run_id=run))
-        self._take(self._log.scan(mention=touched_mention(run)))
+        self._take(self._log.scan(mention=names.touched_mention(run)))
 
     def train_run(self, identifier: str) -> None:
         """A training run: what it made, and its attempt."""
-        self._take(self._log.scan(mention=train_run_mention(identifier)))
+        self._take(self._log.scan(mention=names.train_run_mention(identifier)))
         if len(identifier) == _ATTEMPT_DIGITS:
             self.attempt(identifier)
 
@@ -138,13 +120,13 @@ class Gathering:
 
     def digest(self, digest: str) -> None:
         """Bytes, wherever they are bound."""
-        mentioned = self._log.scan(kind=EntryKind.ARTIFACT_BOUND, mention=digest_name(digest))
+        mentioned = self._log.scan(kind=EntryKind.ARTIFACT_BOUND, mention=names.digest_name(digest))
         self._take(mentioned)
         self._bytes(digest)
 
     def admin_event(self, identifier: str) -> None:
         """An administrative event, and what was recorded by it."""
-        event = self._log.find(intent_key(identifier))
+        event = self._log.find(names.intent_key(identifier))
         if event is None:
             return
         self._add(event)
@@ -153,7 +135,7 @@ class Gathering:
                 if entry.body.get("admin_event_id") == identifier:
                     self._add(entry)
                     self._blocks(entry, identifier)
-        for entry in self._log.scan(mention=intent_key(identifier)):
+        for entry in self._log.scan(mention=names.intent_key(identifier)):
             self._add(entry)
             self._blocks(entry, identifier)
 
@@ -168,7 +150,9 @@ class Gathering:
 
     def _targeted(self, name: str) -> None:
         """What was done to it by somebody who named it."""
-        self._add_all(self._log.scan(kind=EntryKind.ADMIN_EVENT, mention=target_mention(name)))
+        self._add_all(
+            self._log.scan(kind=EntryKind.ADMIN_EVENT, mention=names.target_mention(name))
+        )
 
     def _take(self, entries: Iterable[LedgerEntry]) -> None:
         """Add entries, and what is related to each artifact that they say was made."""
@@ -176,7 +160,7 @@ class Gathering:
         for entry in entries:
             self._add(entry)
             if entry.kind is EntryKind.ARTIFACT_BOUND:
-                made.append(artifact_subject.part_of(entry.subject))
+                made.append(names.artifact_subject.part_of(entry.subject))
         for locator in made:
             self.artifact(locator)
 
@@ -189,7 +173,7 @@ class Gathering:
         self._targeted(locator)
         digests = set()
         for entry in self._log.scan(
-            kind=EntryKind.ARTIFACT_BOUND, subject=artifact_subject(locator)
+            kind=EntryKind.ARTIFACT_BOUND, subject=names.artifact_subject(locator)
         ):
             self._add(entry)
             made = body_of(entry, ArtifactBound)
@@ -197,11 +181,13 @@ class Gathering:
             for move in moves_of(self._log, made.attempt_id):
                 self._add(move)
         self._add_all(
-            self._log.scan(kind=EntryKind.ARTIFACT_BLOCKED, subject=artifact_subject(locator))
+            self._log.scan(kind=EntryKind.ARTIFACT_BLOCKED, subject=names.artifact_subject(locator))
         )
-        for user in self._log.scan(kind=EntryKind.ARTIFACT_BOUND, mention=used_mention(locator)):
+        for user in self._log.scan(
+            kind=EntryKind.ARTIFACT_BOUND, mention=names.used_mention(locator)
+        ):
             self._add(user, Relation.USED)
-        if registered := self._log.find(run_key(address.fingerprint)):
+        if registered := self._log.find(names.run_key(address.fingerprint)):
             self._add(registered)
         for digest in digests:
             self._verdicts(address, digest)
@@ -212,23 +198,23 @@ class Gathering:
         asset, fingerprint, _ = address
         for gate in self._gates_of(asset):
             rules = set()
-            about = verdict_subject(gate, fingerprint, digest)
+            about = names.verdict_subject(gate, fingerprint, digest)
             for entry in self._log.scan(kind=EntryKind.GATE_RECEIPT, subject=about):
                 self._add(entry)
                 rules.add(recorded_in(entry).rule_digest)
             for rule in rules:
-                revoked = revocation_subject(gate, fingerprint, digest, rule)
+                revoked = names.revocation_subject(gate, fingerprint, digest, rule)
                 self._decisions(EntryKind.PASS_REVOKED, revoked)
 
     def _bytes(self, digest: str) -> None:
         """The erasure of those bytes, and the manifests that name them as an input."""
-        about = digest_name(digest)
+        about = names.digest_name(digest)
         if about in self._known:
             return
         self._known.add(about)
         self._targeted(digest)
         self._decisions(EntryKind.ARTIFACT_ERASED, about)
-        for run in self._log.scan(mention=input_mention(digest)):
+        for run in self._log.scan(mention=names.input_mention(digest)):
             self._add(run, Relation.USED)
 
     def _decisions(self, kind: EntryKind, subject: str) -> None:
@@ -237,13 +223,15 @@ class Gathering:
         for entry in self._log.scan(kind=kind, subject=subject):
             self._add(entry)
             event = str(entry.body["admin_event_id"])
-            named = map(self._log.find, (intent_key(event), outcome_key(event)))
+            named = map(self._log.find, (names.intent_key(event), names.outcome_key(event)))
             self._add_all(filter(None, named))
         self._add_all(self._log.scan(kind=EntryKind.ADMIN_EVENT, subject=subject))
 
     def _gates_of(self, asset: str) -> frozenset[str]:
         if asset not in self._gates:
-            declared = self._log.scan(kind=EntryKind.GATE_SET_DECLARED, subject=asset_name(asset))
+            declared = self._log.scan(
+                kind=EntryKind.GATE_SET_DECLARED, subject=names.asset_name(asset)
+            )
             self._gates[asset] = frozenset(
                 rule.gate_id for entry in declared for rule in declared_in(entry).gates
             )
@@ -263,7 +251,7 @@ class Gathering:
 def moves_of(log: LedgerReader, attempt: str) -> Iterator[LedgerEntry]:
     """The transitions of an attempt, by their keys."""
     for status in JobStatus:
-        if entry := log.find(attempt_key(attempt, status)):
+        if entry := log.find(names.attempt_key(attempt, status)):
             yield entry
 
 
@@ -277,9 +265,9 @@ def _attempt_of(entry: LedgerEntry) -> str | None:
 
 _HEX = re.compile(r"(?<![0-9a-f])(?:[0-9a-f]{64}|[0-9a-f]{32})(?![0-9a-f])")
 _SAID_TO_BE_A_MANIFEST = re.compile(
-    rf"(?:{run_key.head}|manifest/|fingerprint=)([0-9a-f]{{64}})(?![0-9a-f])"
+    rf"(?:{names.run_key.head}|manifest/|fingerprint=)([0-9a-f]{{64}})(?![0-9a-f])"
 )
-_SAID_TO_BE_A_RUN = re.compile(rf"{run_subject.head}([0-9a-f]{{32}})(?![0-9a-f])")
+_SAID_TO_BE_A_RUN = re.compile(rf"{names.run_subject.head}([0-9a-f]{{32}})(?![0-9a-f])")
 
 
 @dataclass(slots=True)
@@ -304,9 +292,9 @@ class Concern:
     @property
     def mentions(self) -> tuple[str, ...]:
         """The names by which the event is found."""
-        found = {touched_mention(run) for run in self.runs}
-        found |= {target_mention(name) for name in self.targets}
-        found |= {target_mention(name) for name in self.dagster_runs}
+        found = {names.touched_mention(run) for run in self.runs}
+        found |= {names.target_mention(name) for name in self.targets}
+        found |= {names.target_mention(name) for name in self.dagster_runs}
         for train_run in self.train_runs:
             found.update(mentions_of(CorrelationIds(train_run_id=train_run)))
         for bundle in self.bundles:
@@ -314,10 +302,10 @@ class Concern:
         return tuple(sorted(found))
 
 
-def concern_of(log: LedgerReader, names: Iterable[str]) -> Concern:
+def concern_of(log: LedgerReader, given: Iterable[str]) -> Concern:
     """Whom an event with these targets concerns, as far as the ledger knows them now."""
     concern = Concern()
-    for name in dict.fromkeys(names):
+    for name in dict.fromkeys(given):
         manifests = set(_manifests(log, name))
         concern.runs |= {run_id(manifest) for manifest in manifests}
         concern.runs |= set(_SAID_TO_BE_A_RUN.findall(name))
@@ -334,42 +322,42 @@ def concern_of(log: LedgerReader, names: Iterable[str]) -> Concern:
     return concern
 
 
-def concerning(log: LedgerReader, draft: EntryDraft, names: Iterable[str]) -> EntryDraft:
+def concerning(log: LedgerReader, draft: EntryDraft, given: Iterable[str]) -> EntryDraft:
     """The draft as that of an entry about these targets: found by whom it concerns."""
-    concern = concern_of(log, names)
+    concern = concern_of(log, given)
     mentions = tuple(dict.fromkeys((*draft.mentions, *concern.mentions)))
     return replace(draft, correlation_ids=concern.correlation_ids, mentions=mentions)
 
 
 def _manifests(log: LedgerReader, name: str) -> Iterator[str]:
     yield from _SAID_TO_BE_A_MANIFEST.findall(name)
-    yield from (token for token in _HEX.findall(name) if log.find(run_key(token)))
+    yield from (token for token in _HEX.findall(name) if log.find(names.run_key(token)))
 
 
 def _take_work(log: LedgerReader, concern: Concern, token: str) -> None:
     """A run, an attempt or a unit of work."""
     known = next(log.scan(run_id=token, limit=1), None)
-    unit = log.latest(EntryKind.ATTEMPT_TRANSITION, job_subject(token))
+    unit = log.latest(EntryKind.ATTEMPT_TRANSITION, names.job_subject(token))
     moves = [entry for entry in (known, unit, *moves_of(log, token)) if entry is not None]
     if moves:
         concern.targets.add(token)
         concern.runs |= set(_runs_of(moves))
-    if next(log.scan(mention=train_run_mention(token), limit=1), None):
+    if next(log.scan(mention=names.train_run_mention(token), limit=1), None):
         concern.train_runs.add(token)
 
 
 def _take_bytes(log: LedgerReader, concern: Concern, digest: str) -> None:
     """Bytes: of artifacts wherever they are bound, and of inputs."""
     holders = [
-        *log.scan(kind=EntryKind.ARTIFACT_BOUND, mention=digest_name(digest)),
-        *log.scan(kind=EntryKind.RUN_REGISTERED, mention=input_mention(digest)),
+        *log.scan(kind=EntryKind.ARTIFACT_BOUND, mention=names.digest_name(digest)),
+        *log.scan(kind=EntryKind.RUN_REGISTERED, mention=names.input_mention(digest)),
     ]
     if holders:
         concern.targets.add(digest)
         concern.runs |= set(_runs_of(holders))
     for holder in holders:
         _take_made(concern, holder.correlation_ids)
-    if next(log.scan(mention=bundle_mention(digest), limit=1), None):
+    if next(log.scan(mention=names.bundle_mention(digest), limit=1), None):
         concern.bundles.add(digest)
 
 
@@ -390,5 +378,5 @@ def _runs_of(entries: Iterable[LedgerEntry]) -> Iterator[str]:
     return (run for entry in entries if (run := entry.correlation_ids.run_id))
 
 
-def _only(names: set[str]) -> str | None:
-    return next(iter(names)) if len(names) == 1 else None
+def _only(given: set[str]) -> str | None:
+    return next(iter(given)) if len(given) == 1 else None

@@ -7,10 +7,10 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
 
+from ro_platform import errors
 from ro_platform.artifacts.store import ArtifactStore
 from ro_platform.config.versions import ConfigVersions
 from ro_platform.contracts import ArtifactRef, BoundRef, JsonObject, ManifestInput, RunManifest
-from ro_platform.errors import InputMissingError, VersionNotPinnedError
 from ro_platform.gates.guard import Guard
 from ro_platform.kernel.identity import run_id
 from ro_platform.runs.registry import RunRegistry, input_ref
@@ -72,7 +72,7 @@ class RunScope:
         """
         declared = _declared_configs.get()
         if declared is not None and name not in declared:
-            raise VersionNotPinnedError(
+            raise errors.VersionNotPinnedError(
                 f"this gate reads config {name!r}, which it does not declare.",
                 next_step=f"Add it to the gate: configs=({name!r}, ...), so that its verdict "
                 "names the version it was made under.",
@@ -80,14 +80,14 @@ class RunScope:
             )
         pin = self.manifest.pin(name)
         if pin is None:
-            raise VersionNotPinnedError(
+            raise errors.VersionNotPinnedError(
                 f"config {name!r} is not pinned by manifest {self.fingerprint}.",
                 next_step="Add it with version and digest to config_versions.",
                 config_name=name,
             )
         content = self._configs.read(pin)
         if not isinstance(content, dict):
-            raise VersionNotPinnedError(
+            raise errors.VersionNotPinnedError(
                 f"config {name!r} version {pin.config_version} is not a mapping.",
                 next_step="Publish a version whose content is a mapping, and pin that.",
                 config_name=name,
@@ -124,7 +124,7 @@ class RunScope:
     def _input(self, name: str) -> ManifestInput:
         item = self.manifest.input(name)
         if item is None:
-            raise InputMissingError(
+            raise errors.InputMissingError(
                 f"the manifest has no input {name!r}.",
                 next_step="Add it to inputs, with its digest.",
                 input=name,

@@ -23,9 +23,9 @@ from ro_platform.contracts import (
 from ro_platform.kernel.canonical import canonical_bytes
 from ro_platform.kernel.identity import run_id
 from ro_platform.kernel.merkle import fold, leaf_hash
+from ro_platform.ledger import names
 from ro_platform.ledger.entry import EntryDraft, body_of
 from ro_platform.ledger.log import Ledger, standing_seals
-from ro_platform.ledger.names import reopened_key, run_subject, sealed_key, touched_mention
 from ro_platform.ledger.reader import LedgerReader
 from ro_platform.runs.attempt import is_open
 
@@ -89,20 +89,20 @@ class RunSeals:
         once one does. A crash leaves the run sealed or not.
         """
         run, seen = run_id(fingerprint), self._ledger.size()
-        last = self._ledger.latest(EntryKind.RUN_SEALED, run_subject(run))
+        last = self._ledger.latest(EntryKind.RUN_SEALED, names.run_subject(run))
         record = _Record.after(last)
         start = last.seq + 1 if last else 0
         record.take(self._ledger.scan(run_id=run, start=start, end=seen))
         if not record.can_be_sealed:
             return self.newest(fingerprint)
 
-        record.touched_by(self._ledger.scan(mention=touched_mention(run), end=seen))
+        record.touched_by(self._ledger.scan(mention=names.touched_mention(run), end=seen))
 
         def build(log: LedgerReader) -> Sequence[EntryDraft]:
-            if log.latest(EntryKind.RUN_SEALED, run_subject(run)) != last:
+            if log.latest(EntryKind.RUN_SEALED, names.run_subject(run)) != last:
                 return []  # somebody else was faster, and may have reopened it since
             record.take(log.scan(run_id=run, start=seen))
-            record.touched_by(log.scan(mention=touched_mention(run), start=seen))
+            record.touched_by(log.scan(mention=names.touched_mention(run), start=seen))
             return [self._draft(fingerprint, record)] if record.can_be_sealed else []
 
         entries = self._ledger.append_with(build)
@@ -116,7 +116,7 @@ class RunSeals:
         an attempt, which whoever seals next, or reconciliation, closes.
         """
         seal = self.seal(fingerprint)
-        touched = touched_mention(run_id(fingerprint))
+        touched = names.touched_mention(run_id(fingerprint))
         later = seal and next(self._ledger.scan(mention=touched, start=seal.seq, limit=1), None)
         if not later:
             return seal
@@ -134,8 +134,8 @@ class RunSeals:
         run = run_id(fingerprint)
         return EntryDraft(
             kind=EntryKind.RUN_SEALED,
-            subject=run_subject(run),
-            key=sealed_key(run, record.number),
+            subject=names.run_subject(run),
+            key=names.sealed_key(run, record.number),
             actor=self._actor,
             correlation_ids=CorrelationIds(run_id=run),
             body=RunSealed(
@@ -168,8 +168,8 @@ def reopening(log: LedgerReader, fingerprint: str, *, actor: str, reason: str) -
     )
     draft = EntryDraft(
         kind=EntryKind.RUN_REOPENED,
-        subject=run_subject(run),
-        key=reopened_key(run, body.record),
+        subject=names.run_subject(run),
+        key=names.reopened_key(run, body.record),
         actor=actor,
         correlation_ids=CorrelationIds(run_id=run),
         body=body,

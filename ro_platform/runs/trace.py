@@ -22,21 +22,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
+from ro_platform import errors
 from ro_platform.artifacts.addressing import checked_asset, parse_binding
 from ro_platform.contracts import EntryKind
-from ro_platform.errors import InvalidInputError, NotFoundError
 from ro_platform.gates.made import artifact_of
 from ro_platform.kernel.identity import run_id
-from ro_platform.ledger.names import (
-    artifact_subject,
-    bundle_mention,
-    digest_name,
-    input_mention,
-    intent_key,
-    run_key,
-    touched_mention,
-    train_run_mention,
-)
+from ro_platform.ledger import names
 from ro_platform.ledger.reader import LedgerReader
 from ro_platform.runs.lookup import MIN_PREFIX
 from ro_platform.runs.related import Gathering, TraceLine, moves_of
@@ -101,7 +92,7 @@ class Tracer:
     def _meanings(self, identifier: str) -> Iterator[tuple[TraceKind, str]]:
         """Everything that the id is the id of, with its full form."""
         if "::" in identifier:
-            raise InvalidInputError(
+            raise errors.InvalidInputError(
                 f"{identifier!r} is an actor, and entries are not indexed by who acted.",
                 next_step="Trace what was acted on; `ro ledger log` shows who did what.",
             )
@@ -119,7 +110,9 @@ class Tracer:
 
     def _artifacts(self, identifier: str) -> Iterator[tuple[TraceKind, str]]:
         if address := parse_binding(identifier):
-            if self._any(kind=EntryKind.ARTIFACT_BOUND, subject=artifact_subject(address.name)):
+            if self._any(
+                kind=EntryKind.ARTIFACT_BOUND, subject=names.artifact_subject(address.name)
+            ):
                 yield TraceKind.ARTIFACT, identifier
             return
         asset, _, beginning = identifier.rpartition("@")
@@ -130,25 +123,25 @@ class Tracer:
 
     def _by_64(self, identifier: str) -> Iterator[tuple[TraceKind, str]]:
         digest = identifier.removeprefix("sha256:")
-        if identifier == digest and self._log.find(run_key(digest)):
+        if identifier == digest and self._log.find(names.run_key(digest)):
             yield TraceKind.MANIFEST, digest
-        if self._any(mention=bundle_mention(digest)):
+        if self._any(mention=names.bundle_mention(digest)):
             yield TraceKind.BUNDLE, digest
         elif (
-            self._any(mention=digest_name(digest))
-            or self._any(mention=input_mention(digest))
-            or self._log.latest(EntryKind.ARTIFACT_ERASED, digest_name(digest))
+            self._any(mention=names.digest_name(digest))
+            or self._any(mention=names.input_mention(digest))
+            or self._log.latest(EntryKind.ARTIFACT_ERASED, names.digest_name(digest))
         ):
             yield TraceKind.DIGEST, digest
 
     def _by_32(self, identifier: str) -> Iterator[tuple[TraceKind, str]]:
-        if self._any(run_id=identifier) or self._any(mention=touched_mention(identifier)):
+        if self._any(run_id=identifier) or self._any(mention=names.touched_mention(identifier)):
             yield TraceKind.RUN, identifier
-        if self._any(mention=train_run_mention(identifier)):
+        if self._any(mention=names.train_run_mention(identifier)):
             yield TraceKind.TRAIN_RUN, identifier
         elif any(moves_of(self._log, identifier)):
             yield TraceKind.ATTEMPT, identifier
-        if self._log.find(intent_key(identifier)):
+        if self._log.find(names.intent_key(identifier)):
             yield TraceKind.ADMIN_EVENT, identifier
 
     def _by_name(self, identifier: str) -> Iterator[tuple[TraceKind, str]]:
@@ -196,8 +189,8 @@ _WAYS: dict[TraceKind, Callable[[Gathering, str], None]] = {
 }
 
 
-def _unknown(identifier: str, kind: TraceKind | None) -> NotFoundError:
-    return NotFoundError(
+def _unknown(identifier: str, kind: TraceKind | None) -> errors.NotFoundError:
+    return errors.NotFoundError(
         f"nothing on record is known as {identifier!r}{f', as a {kind}' if kind else ''}.",
         next_step="Give a run_id, a manifest fingerprint or its beginning, a train_run_id, a "
         "bundle_id, a Dagster run's id, an attempt_id, an admin_event_id, a SHA-256, a locator "
@@ -206,10 +199,10 @@ def _unknown(identifier: str, kind: TraceKind | None) -> NotFoundError:
     )
 
 
-def _ambiguous(identifier: str, meanings: list[tuple[TraceKind, str]]) -> InvalidInputError:
+def _ambiguous(identifier: str, meanings: list[tuple[TraceKind, str]]) -> errors.InvalidInputError:
     named = ", ".join(f"{kind} {full}" for kind, full in meanings[:_SHOWN])
     kinds = {kind for kind, _ in meanings}
-    return InvalidInputError(
+    return errors.InvalidInputError(
         f"{identifier!r} is ambiguous: {named}{', ...' if len(meanings) > _SHOWN else ''}.",
         next_step="Say which with --as KIND." if len(kinds) > 1 else "Give more digits.",
         identifier=identifier,

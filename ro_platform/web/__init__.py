@@ -1,1 +1,1 @@
-"""The authenticated face of the Dagster UI: the whole webserver behind one door."""
+"""The authenticated gateway of the Dagster UI: the whole webserver behind one door."""

@@ -1,4 +1,4 @@
-"""Everything the face takes from Dagster and its webserver, which promise none of it.
+"""Everything the gateway takes from Dagster and its webserver, which promise none of it.
 
 ``tests/integration/test_web_dagster_private.py`` shows each of these to mean what is assumed here,
 so that a new Dagster that changes one fails there, loudly, and not at somebody's door.
@@ -101,7 +101,7 @@ class GovernedWebserver(DagsterWebserver[GovernedProcessContext, GovernedRequest
     """Dagster's webserver, whose pages say who is signed in.
 
     Its UI sends the same few queries over and over. Each is parsed and validated once, which saves
-    more time than the face takes.
+    more time than the gateway takes.
     """
 
     strip: Strip

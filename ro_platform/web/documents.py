@@ -1,4 +1,4 @@
-"""GraphQL documents as the face sees them: every operation, and each field at its root.
+"""GraphQL documents as the gateway sees them: every operation, and each field at its root.
 
 Aliases, fragments (named, inline, nested) and directives hide nothing: a field that a document
 could reach at an operation's root is one of its fields here, whether or not a directive or the
@@ -25,7 +25,7 @@ from graphql import (
     parse,
 )
 
-from ro_platform.errors import RequestRefusedError
+from ro_platform import errors
 
 Read = TypeVar("Read")
 
@@ -78,7 +78,7 @@ def read_document(text: str) -> tuple[Operation, ...]:
     large, too deep or too wide.
     """
     if len(text) > MAX_QUERY_CHARS:
-        raise refused(f"The query is longer than {MAX_QUERY_CHARS} characters.", status=413)
+        raise request_refused(f"The query is longer than {MAX_QUERY_CHARS} characters.", status=413)
     return _read(text)
 
 
@@ -87,14 +87,14 @@ def _read(text: str) -> tuple[Operation, ...]:
     try:
         return _Reader(parsed(text)).operations()
     except GraphQLError as error:
-        raise refused(f"The query is no GraphQL: {error.message}", status=400) from None
+        raise request_refused(f"The query is no GraphQL: {error.message}", status=400) from None
     except RecursionError:
-        raise refused("The query is nested too deeply.", status=400) from None
+        raise request_refused("The query is nested too deeply.", status=400) from None
 
 
-def refused(message: str, *, status: int) -> RequestRefusedError:
+def request_refused(message: str, *, status: int) -> errors.RequestRefusedError:
     """A refusal of a request, with its HTTP status."""
-    return RequestRefusedError(message, status=status)
+    return errors.RequestRefusedError(message, status=status)
 
 
 class _Reader:
@@ -106,28 +106,32 @@ class _Reader:
                 self._operations.append(node)
             elif isinstance(node, FragmentDefinitionNode):
                 if node.name.value in self._fragments:
-                    raise refused(f"Two fragments are called {node.name.value}.", status=400)
+                    raise request_refused(
+                        f"Two fragments are called {node.name.value}.", status=400
+                    )
                 self._fragments[node.name.value] = node
             else:
-                raise refused("The query defines more than operations.", status=400)
+                raise request_refused("The query defines more than operations.", status=400)
         self._sizes: dict[str, _Size] = {}
         self._open: set[str] = set()
 
     def operations(self) -> tuple[Operation, ...]:
         names = [node.name.value if node.name else None for node in self._operations]
         if not 0 < len(names) <= MAX_OPERATIONS:
-            raise refused("The query has no operation, or too many.", status=400)
+            raise request_refused("The query has no operation, or too many.", status=400)
         if len(names) > 1 and (None in names or len(set(names)) < len(names)):
-            raise refused("Several operations need names of their own.", status=400)
+            raise request_refused("Several operations need names of their own.", status=400)
         return tuple(map(self._operation, self._operations))
 
     def _operation(self, node: OperationDefinitionNode) -> Operation:
         size = self._size(node.selection_set)
         if size.depth > MAX_DEPTH or size.fields > MAX_FIELDS:
-            raise refused(f"The query selects {size.fields} fields, {size.depth} deep.", status=400)
+            raise request_refused(
+                f"The query selects {size.fields} fields, {size.depth} deep.", status=400
+            )
         fields = tuple(self._fields(node.selection_set))
         if len(fields) > MAX_ROOT_FIELDS:
-            raise refused(f"The query asks for {len(fields)} things at once.", status=400)
+            raise request_refused(f"The query asks for {len(fields)} things at once.", status=400)
         name = node.name.value if node.name else None
         return Operation(node.operation.value, name, fields, tuple(node.variable_definitions))
 
@@ -143,7 +147,7 @@ class _Reader:
     def _fragment(self, node: FragmentSpreadNode) -> FragmentDefinitionNode:
         found = self._fragments.get(node.name.value)
         if found is None:
-            raise refused(f"There is no fragment {node.name.value}.", status=400)
+            raise request_refused(f"There is no fragment {node.name.value}.", status=400)
         return found
 
     def _size(self, selections: SelectionSetNode | None) -> _Size:
@@ -162,7 +166,7 @@ class _Reader:
     def _size_of_fragment(self, node: FragmentDefinitionNode) -> _Size:
         name = node.name.value
         if name in self._open:
-            raise refused(f"The fragment {name} contains itself.", status=400)
+            raise request_refused(f"The fragment {name} contains itself.", status=400)
         if name not in self._sizes:
             self._open.add(name)
             self._sizes[name] = self._size(node.selection_set)

@@ -8,11 +8,11 @@ from typing import Any
 
 from graphql import FieldNode
 
+from ro_platform import errors
 from ro_platform.access.policy import Access, Target
 from ro_platform.contracts.access import Action
-from ro_platform.errors import AccessDeniedError
-from ro_platform.web.calls import Call, names_reserved
-from ro_platform.web.documents import Operation, refused
+from ro_platform.web.documents import Operation, request_refused
+from ro_platform.web.graphql_requests import GraphQLRequest, names_reserved
 from ro_platform.web.mutations import MUTATIONS, SUBSCRIPTIONS, Rule, Targets
 
 _TYPENAME = "__typename"
@@ -31,7 +31,9 @@ class Firewall:
             actor, Action.VIEW, Target("the Dagster UI", environment=self.access.environment)
         )
 
-    def require(self, call: Call, actor: str, *, mutations: bool, subscriptions: bool) -> None:
+    def require(
+        self, call: GraphQLRequest, actor: str, *, mutations: bool, subscriptions: bool
+    ) -> None:
         """Raises :class:`AccessDeniedError` or :class:`RequestRefusedError` unless the actor may do
         all that the call holds; ``mutations`` and ``subscriptions`` say whether it came by a way
         that may carry them. A call that is let through may still be refused further in."""
@@ -39,16 +41,16 @@ class Firewall:
         for operation in call.operations:
             if operation.kind == "mutation":
                 if not mutations:
-                    raise refused("A mutation needs a POST request of its own.", status=405)
+                    raise request_refused("A mutation needs a POST request of its own.", status=405)
                 for field in operation.fields:
                     self._require_mutation(call, operation, field, actor)
             elif operation.kind == "subscription":
                 _require_subscription(operation, allowed=subscriptions)
             elif subscriptions:
-                raise refused("A websocket carries subscriptions only.", status=400)
+                raise request_refused("A websocket carries subscriptions only.", status=400)
 
     def _require_mutation(
-        self, call: Call, operation: Operation, field: FieldNode, actor: str
+        self, call: GraphQLRequest, operation: Operation, field: FieldNode, actor: str
     ) -> None:
         name = field.name.value
         if name == _TYPENAME:
@@ -56,7 +58,7 @@ class Firewall:
         rule = MUTATIONS.get(name)
         if rule is None or rule.action is None:
             why = rule.instead if rule else "This mutation is not known to the plane."
-            raise AccessDeniedError(
+            raise errors.AccessDeniedError(
                 f"Nobody may {name} through the UI. {why}",
                 next_step="`ro --help` lists what can be done, each recorded.",
                 actor=actor,
@@ -64,7 +66,7 @@ class Firewall:
             )
         arguments = call.arguments(operation, field)
         if names_reserved(arguments):
-            raise refused(f"{name} names a tag that only the server sets.", status=403)
+            raise request_refused(f"{name} names a tag that only the server sets.", status=403)
         self._require_anywhere(rule, name, arguments, actor)
 
     def _require_anywhere(
@@ -95,13 +97,13 @@ class Firewall:
 
 def _require_subscription(operation: Operation, *, allowed: bool) -> None:
     if not allowed:
-        raise refused("Subscriptions need a websocket.", status=400)
+        raise request_refused("Subscriptions need a websocket.", status=400)
     for field in operation.fields:
         if field.name.value not in {*SUBSCRIPTIONS, _TYPENAME}:
-            raise refused(f"The subscription {field.name.value} is not known.", status=403)
+            raise request_refused(f"The subscription {field.name.value} is not known.", status=403)
 
 
-def operation_name(call: Call) -> str:
+def operation_name(call: GraphQLRequest) -> str:
     """What the call does, for a record: its mutations, or else its kind."""
     fields = [
         field.name.value

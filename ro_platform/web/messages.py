@@ -1,4 +1,4 @@
-"""HTTP as the face judges it before any routing: the path, the host, the origin, the size."""
+"""HTTP as the gateway judges it before any routing: the path, the host, the origin, the size."""
 
 from __future__ import annotations
 
@@ -13,14 +13,8 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import HTMLResponse, Response
 from starlette.types import Message, Receive, Scope, Send
 
-from ro_platform.errors import (
-    AccessDeniedError,
-    BackendUnavailableError,
-    NotAuthenticatedError,
-    RequestRefusedError,
-    RunOperateError,
-)
-from ro_platform.web.documents import refused
+from ro_platform import errors
+from ro_platform.web.documents import request_refused
 from ro_platform.web.settings import WebSettings, is_loopback
 
 MAX_BODY_BYTES = 4 << 20
@@ -42,34 +36,34 @@ def require_plain_path(scope: Scope) -> None:
     raw = scope.get("raw_path") or scope["path"].encode()
     raw = raw.partition(b"?")[0]
     if _TRICKS.search(raw) or _DOTS.search(raw) or not raw.startswith(b"/"):
-        raise refused("The path is not in its plain form.", status=400)
+        raise request_refused("The path is not in its plain form.", status=400)
     if len(scope["query_string"]) > MAX_QUERY_STRING:
-        raise refused("The address is too long.", status=414)
+        raise request_refused("The address is too long.", status=414)
 
 
 def require_known_host(headers: Headers, web: WebSettings) -> None:
-    """Raises :class:`RequestRefusedError` for a host that is not the face's own."""
+    """Raises :class:`RequestRefusedError` for a host that is not the gateway's own."""
     said = headers.getlist("host")
     if len(said) != 1 or said[0].lower() not in web.hosts:
-        raise refused("The request is for another host.", status=421)
+        raise request_refused("The request is for another host.", status=421)
 
 
 def require_own_page(headers: Headers, web: WebSettings) -> None:
-    """Raises :class:`RequestRefusedError` unless a page of the face itself asks.
+    """Raises :class:`RequestRefusedError` unless a page of the gateway itself asks.
 
     Browsers say so in ``Origin`` or ``Sec-Fetch-Site``; where neither is there, nothing says so.
     """
     origins, site = headers.getlist("origin"), headers.get("sec-fetch-site")
     own = len(origins) == 1 and origins[0] in web.origins
     if (origins and not own) or (not origins and site != "same-origin"):
-        raise refused("The request is not from a page of this face.", status=403)
+        raise request_refused("The request is not from a page of this gateway.", status=403)
 
 
 def require_not_foreign(headers: Headers) -> None:
     """Raises :class:`RequestRefusedError` for data that another site's page asks for."""
     site, mode = headers.get("sec-fetch-site"), headers.get("sec-fetch-mode")
     if site in ("cross-site", "same-site") and mode != "navigate":
-        raise refused("The request is from a page of another site.", status=403)
+        raise request_refused("The request is from a page of another site.", status=403)
 
 
 def is_safe(method: str) -> bool:
@@ -83,14 +77,14 @@ async def read_body(headers: Headers, receive: Receive, limit: int) -> bytes:
     that ends early: who leaves a page ends what it was asking."""
     said = headers.get("content-length", "0")
     if not said.isascii() or not said.isdigit() or int(said[:20]) > limit:
-        raise refused("The body is too large.", status=413)
+        raise request_refused("The body is too large.", status=413)
     if "content-encoding" in headers:
-        raise refused("A body is taken as it is only.", status=415)
+        raise request_refused("A body is taken as it is only.", status=415)
     try:
         async with asyncio.timeout(BODY_SECONDS):
             return await _received(receive, limit)
     except TimeoutError:
-        raise refused("The body did not come in time.", status=408) from None
+        raise request_refused("The body did not come in time.", status=408) from None
 
 
 async def _received(receive: Receive, limit: int) -> bytes:
@@ -103,7 +97,7 @@ async def _received(receive: Receive, limit: int) -> bytes:
         parts.append(message.get("body", b""))
         size, more = size + len(parts[-1]), message.get("more_body", False)
         if size > limit:
-            raise refused("The body is too large.", status=413)
+            raise request_refused("The body is too large.", status=413)
     return b"".join(parts)
 
 
@@ -169,22 +163,22 @@ def with_security(send: Send, web: WebSettings) -> Send:
     return safe
 
 
-def status_of(error: RunOperateError) -> int:
+def status_of(error: errors.RunOperateError) -> int:
     """The HTTP status of an error."""
     match error:
-        case RequestRefusedError():
+        case errors.RequestRefusedError():
             return int(error.diagnostics().get("status", "403"))
-        case NotAuthenticatedError():
+        case errors.NotAuthenticatedError():
             return 401
-        case AccessDeniedError():
+        case errors.AccessDeniedError():
             return 403
-        case BackendUnavailableError():
+        case errors.BackendUnavailableError():
             return 503
         case _:
             return 500
 
 
-def error_response(error: RunOperateError, *, known: bool) -> Response:
+def error_response(error: errors.RunOperateError, *, known: bool) -> Response:
     """An error as a GraphQL client reads it; to nobody in particular it says nothing."""
     status = status_of(error)
     if not known:

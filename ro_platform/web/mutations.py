@@ -24,7 +24,7 @@ from ro_platform.access.roles import actions_of
 from ro_platform.contracts.access import Action
 
 
-class Place(StrEnum):
+class TargetPlace(StrEnum):
     """Where a mutation acts, as its arguments say."""
 
     ENVIRONMENT = "environment"  # all of it: no role narrowed to a workload is enough
@@ -42,7 +42,7 @@ class Rule:
     """``action`` is what allows it; None means that nobody may, and ``instead`` what to do."""
 
     action: Action | None
-    place: Place = Place.ENVIRONMENT
+    place: TargetPlace = TargetPlace.ENVIRONMENT
     instead: str = ""
 
 
@@ -50,21 +50,21 @@ _AUTOMATE = Rule(Action.AUTOMATE)
 _DELETE = Rule(None, instead="Records are not deleted; `ro artifact erase` erases bytes.")
 _REPORT = Rule(None, instead="What was made and judged is reported by the runs themselves only.")
 _APP_MANAGED = Rule(None, instead="Change the deployment's code; its versions are recorded.")
-_TERMINATE = Rule(Action.CANCEL_RUN, Place.RUN)
+_TERMINATE = Rule(Action.CANCEL_RUN, TargetPlace.RUN)
 
 MUTATIONS: Mapping[str, Rule] = {
-    "launchRun": Rule(Action.LAUNCH, Place.LAUNCH),
-    "launchPipelineExecution": Rule(Action.LAUNCH, Place.LAUNCH),
-    "launchMultipleRuns": Rule(Action.LAUNCH, Place.LAUNCHES),
-    "launchRunReexecution": Rule(Action.LAUNCH, Place.REEXECUTION),
-    "launchPipelineReexecution": Rule(Action.LAUNCH, Place.REEXECUTION),
-    "launchPartitionBackfill": Rule(Action.LAUNCH, Place.BACKFILL_LAUNCH),
+    "launchRun": Rule(Action.LAUNCH, TargetPlace.LAUNCH),
+    "launchPipelineExecution": Rule(Action.LAUNCH, TargetPlace.LAUNCH),
+    "launchMultipleRuns": Rule(Action.LAUNCH, TargetPlace.LAUNCHES),
+    "launchRunReexecution": Rule(Action.LAUNCH, TargetPlace.REEXECUTION),
+    "launchPipelineReexecution": Rule(Action.LAUNCH, TargetPlace.REEXECUTION),
+    "launchPartitionBackfill": Rule(Action.LAUNCH, TargetPlace.BACKFILL_LAUNCH),
     "resumePartitionBackfill": Rule(Action.LAUNCH),
     "reexecutePartitionBackfill": Rule(Action.LAUNCH),
-    "cancelPartitionBackfill": Rule(Action.CANCEL_RUN, Place.BACKFILL),
+    "cancelPartitionBackfill": Rule(Action.CANCEL_RUN, TargetPlace.BACKFILL),
     "terminateRun": _TERMINATE,
     "terminatePipelineExecution": _TERMINATE,
-    "terminateRuns": Rule(Action.CANCEL_RUN, Place.RUNS),
+    "terminateRuns": Rule(Action.CANCEL_RUN, TargetPlace.RUNS),
     "startSchedule": _AUTOMATE,
     "stopRunningSchedule": _AUTOMATE,
     "resetSchedule": _AUTOMATE,
@@ -153,24 +153,24 @@ class Targets:
         self._launched = launched
         self._workload_of = workload_of
 
-    def of(self, place: Place, arguments: Mapping[str, Any]) -> Workloads:
+    def of(self, place: TargetPlace, arguments: Mapping[str, Any]) -> Workloads:
         """The workloads a mutation at that place is about; None where that is not known."""
         match place:
-            case Place.ENVIRONMENT:
+            case TargetPlace.ENVIRONMENT:
                 return None
-            case Place.LAUNCH:
+            case TargetPlace.LAUNCH:
                 return self._launch(arguments.get("executionParams"))
-            case Place.LAUNCHES:
+            case TargetPlace.LAUNCHES:
                 return _all(map(self._launch, _list(arguments.get("executionParamsList"))))
-            case Place.REEXECUTION:
+            case TargetPlace.REEXECUTION:
                 return self._reexecution(arguments)
-            case Place.BACKFILL_LAUNCH:
+            case TargetPlace.BACKFILL_LAUNCH:
                 return self._backfill_launch(_object(arguments.get("backfillParams")))
-            case Place.RUN:
+            case TargetPlace.RUN:
                 return self._run(arguments.get("runId"))
-            case Place.RUNS:
+            case TargetPlace.RUNS:
                 return _all(map(self._run, _list(arguments.get("runIds"))))
-            case Place.BACKFILL:
+            case TargetPlace.BACKFILL:
                 return self._backfill(arguments.get("backfillId"))
 
     def _launch(self, params: Any) -> Workloads:

@@ -10,12 +10,12 @@ from urllib.parse import urlsplit
 from starlette.requests import Request
 from starlette.responses import Response
 
-from ro_platform.errors import NotAuthenticatedError
+from ro_platform import errors
+from ro_platform.web.authentication import person
 from ro_platform.web.settings import OidcSettings
-from ro_platform.web.visitors import person
 
-# Authlib announces, to everybody who starts the face, another HTTP client than httpx; and it turns
-# its own warnings on, so that they can only be caught.
+# Authlib announces, to everybody who starts the gateway, another HTTP client than httpx; and it
+# turns its own warnings on, so that they can only be caught.
 with warnings.catch_warnings(record=True):
     from authlib.common.errors import AuthlibBaseError
     from authlib.integrations.starlette_client import OAuth
@@ -84,7 +84,7 @@ def person_of(claims: dict[str, Any], oidc: OidcSettings) -> str:
     return person(value)
 
 
-def _failed(why: str) -> NotAuthenticatedError:
-    return NotAuthenticatedError(
+def _failed(why: str) -> errors.NotAuthenticatedError:
+    return errors.NotAuthenticatedError(
         f"The identity provider {why}.", next_step="Try again, or sign in with a token."
     )

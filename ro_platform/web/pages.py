@@ -1,4 +1,4 @@
-"""The face's own pages: plain HTML, readable without scripts, with all their style inside."""
+"""The gateway's own pages: plain HTML, readable without scripts, with all their style inside."""
 
 from __future__ import annotations
 

@@ -15,8 +15,8 @@ import threading
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from ro_platform.access.refusals import refusal_draft
-from ro_platform.errors import RunOperateError
+from ro_platform import errors
+from ro_platform.access.refusals import access_refusal_draft
 from ro_platform.kernel.clock import Clock
 from ro_platform.ledger.entry import EntryDraft
 from ro_platform.ledger.log import Ledger
@@ -31,7 +31,7 @@ _OTHERS = "others"
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class RefusedRequest:
     """One refusal: who (None is nobody), from which address, what, and why."""
 
     actor: str | None
@@ -43,7 +43,7 @@ class Refusal:
 
 @dataclass
 class _Counted:
-    refusal: Refusal
+    refusal: RefusedRequest
     further: int = 0
 
 
@@ -58,7 +58,7 @@ class Refusals:
         self._counted: dict[tuple[str | None, str, str], _Counted] = {}
         self._waiting: list[EntryDraft] = []
 
-    def record(self, refusal: Refusal) -> None:
+    def record(self, refusal: RefusedRequest) -> None:
         """Record a refusal, or count it. Raises the ledger's errors."""
         minute = self._clock().replace(second=0, microsecond=0)
         with self._lock:
@@ -80,12 +80,12 @@ class Refusals:
             drafts, self._waiting = self._waiting, []
         try:
             self._ledger.append_many(drafts)
-        except RunOperateError:
+        except errors.RunOperateError:
             with self._lock:
                 self._waiting = [*drafts, *self._waiting]
             raise
 
-    def _count(self, refusal: Refusal) -> None:
+    def _count(self, refusal: RefusedRequest) -> None:
         kind = _kind(refusal)
         most = _MOST_KINDS if refusal.actor else _MOST_KINDS_OF_STRANGERS
         if kind not in self._counted and self._kinds_of(refusal.actor) >= most:
@@ -110,8 +110,8 @@ class Refusals:
             self._draft(item.refusal, item.further) for item in counted.values() if item.further
         ]
 
-    def _draft(self, refusal: Refusal, count: int) -> EntryDraft:
-        return refusal_draft(
+    def _draft(self, refusal: RefusedRequest, count: int) -> EntryDraft:
+        return access_refusal_draft(
             operation=refusal.operation,
             actor=refusal.actor,
             source=refusal.source,
@@ -128,7 +128,7 @@ def _plain(words: str) -> str:
     return "".join(letter if letter.isprintable() else "\ufffd" for letter in words)
 
 
-def _kind(refusal: Refusal) -> tuple[str | None, str, str]:
+def _kind(refusal: RefusedRequest) -> tuple[str | None, str, str]:
     # Of an actor it does not matter from where; of nobody, hardly for what.
     if refusal.actor:
         return refusal.actor, "", refusal.operation

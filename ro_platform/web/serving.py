@@ -1,9 +1,9 @@
-"""Serving the face: uvicorn in this process, and the daemon, if asked for, as its child.
+"""Serving the gateway: uvicorn in this process, and the daemon, if asked for, as its child.
 
-The two end together: when the daemon dies the face stops, and when the face stops, however that
-happens, the daemon is told to.
+The two end together: when the daemon dies the gateway stops, and when the gateway stops, however
+that happens, the daemon is told to.
 
-``face(settings)``: the face of a deployment, wired.
+``gateway(settings)``: the gateway of a deployment, wired.
 """
 
 from __future__ import annotations
@@ -23,34 +23,34 @@ from pathlib import Path
 import uvicorn
 from starlette.routing import BaseRoute
 
-from ro_platform.access.identity import acting
+from ro_platform import errors
+from ro_platform.access.identity import current_actor
 from ro_platform.access.keys import access_key
 from ro_platform.access.policy import Access
 from ro_platform.config.settings import Settings, forget_token, settings_in_force, use_dagster_home
-from ro_platform.errors import RunFailedError, RunOperateError, SettingsError
 from ro_platform.orchestration.instances import Instance, open_instance
 from ro_platform.plane import Plane, shared_plane
+from ro_platform.web.authentication import Authenticator, Sessions
 from ro_platform.web.dagster_webserver_private import opened_webserver
-from ro_platform.web.face import Face, Guards
 from ro_platform.web.firewall import Firewall
+from ro_platform.web.gateway import Gateway, Guards
 from ro_platform.web.mutations import Targets, explained
 from ro_platform.web.pages import strip
 from ro_platform.web.refusals import Refusals
 from ro_platform.web.settings import WebSettings, is_loopback
 from ro_platform.web.signin import PATH
 from ro_platform.web.sockets import MAX_MESSAGE_CHARS
-from ro_platform.web.visitors import Sessions, Visitors
 
 OperationsPage = Callable[[Plane, Settings], Sequence[BaseRoute]]
 """Gives the routes below ``/operations``."""
 
 
 @dataclass(frozen=True)
-class OpenFace:
-    """A face, ready to serve. ``local_key`` signs the single user in, while there is no policy;
+class OpenGateway:
+    """A gateway, ready to serve. ``local_key`` signs the single user in, while there is no policy;
     ``close`` records what is counted and not recorded yet."""
 
-    app: Face
+    app: Gateway
     web: WebSettings
     single_user: bool
     local_key: str = field(repr=False)
@@ -64,15 +64,15 @@ class OpenFace:
 
 
 @contextmanager
-def face(
+def gateway(
     settings: Settings,
     *,
     host: str = "127.0.0.1",
     port: int = 3000,
     instance: Instance | None = None,
     operations: OperationsPage | None = None,
-) -> Iterator[OpenFace]:
-    """The face of a deployment that listens there, while the block runs.
+) -> Iterator[OpenGateway]:
+    """The gateway of a deployment that listens there, while the block runs.
 
     For so long this process has no token of its own: who acts is whose request is served, and a
     thread that lost its request acts as nobody.
@@ -83,7 +83,7 @@ def face(
     plane = shared_plane(settings)
     single = plane.access.in_force is None
     if single and not is_loopback(host):
-        raise SettingsError(
+        raise errors.SettingsError(
             f"The plane is in its single-user mode, which is not served on {host}.",
             next_step="Publish an access policy (`ro access publish FILE`), or serve on 127.0.0.1.",
         )
@@ -94,15 +94,15 @@ def face(
         opened_webserver(
             instance or open_instance(settings),
             settings.root / "workspace.yaml",
-            lambda: explained(plane.access, acting()),
+            lambda: explained(plane.access, current_actor()),
             partial(_strip, plane.access, operations=bool(routes)),
         ) as webserver,
     ):
         key = secrets.token_urlsafe(32)
         guards = _guards(plane, settings, web, key, Targets(webserver, partial(_workload, plane)))
         try:
-            yield OpenFace(
-                Face(webserver.app, guards, routes), web, single, key, guards.refusals.flush
+            yield OpenGateway(
+                Gateway(webserver.app, guards, routes), web, single, key, guards.refusals.flush
             )
         finally:
             guards.refusals.flush()
@@ -118,9 +118,9 @@ def _guards(
         lifetime=web.session,
         secure=web.secure,
     )
-    visitors = Visitors(plane.tokens, plane.access, sessions, web.proxy, local_key)
+    authenticator = Authenticator(plane.tokens, plane.access, sessions, web.proxy, local_key)
     return Guards(
-        visitors=visitors,
+        authenticator=authenticator,
         sessions=sessions,
         firewall=Firewall(plane.access, targets),
         refusals=Refusals(plane.ledger, plane.clock),
@@ -132,12 +132,12 @@ def _guards(
 def _workload(plane: Plane, partition: str) -> str | None:
     try:
         return plane.runs.manifest(partition).workload
-    except RunOperateError:
+    except errors.RunOperateError:
         return None
 
 
 def _strip(access: Access, *, operations: bool) -> str:
-    return strip(acting(), single_user=access.in_force is None, operations=operations)
+    return strip(current_actor(), single_user=access.in_force is None, operations=operations)
 
 
 _STOP_SECONDS = 20
@@ -152,26 +152,26 @@ def serve(
     host: str,
     port: int,
     daemon: bool,
-    say: Callable[[OpenFace], None],
+    say: Callable[[OpenGateway], None],
     operations: OperationsPage | None = None,
 ) -> None:
-    """Serve until SIGINT or SIGTERM. ``say`` is called when the face is ready to be served.
+    """Serve until SIGINT or SIGTERM. ``say`` is called when the gateway is ready to be served.
 
-    Raises what :func:`face` raises, and :class:`RunFailedError` when the daemon
+    Raises what :func:`gateway` raises, and :class:`RunFailedError` when the daemon
     ended by itself.
     """
     # The daemon first: to fork is safe only while no other threads run here.
     with _daemon(settings) if daemon else nullcontext() as child:
-        forget_token()  # it is the daemon's; code servers of the face act for nobody
-        with face(settings, host=host, port=port, operations=operations) as opened:
+        forget_token()  # it is the daemon's; code servers of the gateway act for nobody
+        with gateway(settings, host=host, port=port, operations=operations) as opened:
             server = uvicorn.Server(config_of(opened, host, port))
             if child is not None:
                 child.stop_with_it(server)
             say(opened)
             server.run()
         if child is not None and child.ended:
-            raise RunFailedError(
-                "The daemon ended, and the face with it.",
+            raise errors.RunFailedError(
+                "The daemon ended, and the gateway with it.",
                 next_step="Its last lines are above; start both again.",
             )
 
@@ -203,8 +203,8 @@ class _Daemon:
             self._child.wait()
 
 
-def config_of(opened: OpenFace, host: str, port: int) -> uvicorn.Config:
-    """How a face is served: what reaches it is limited before it is judged."""
+def config_of(opened: OpenGateway, host: str, port: int) -> uvicorn.Config:
+    """How a gateway is served: what reaches it is limited before it is judged."""
     return uvicorn.Config(
         opened.app,
         host=host,

@@ -1,4 +1,4 @@
-"""How the face is reached and who vouches for people: the variables ``RO_WEB_*``.
+"""How the gateway is reached and who vouches for people: the variables ``RO_WEB_*``.
 
 A variable that is misspelt is refused, so that a proxy's secret is never silently without effect.
 """
@@ -12,8 +12,8 @@ from datetime import timedelta
 from typing import Self
 from urllib.parse import urlsplit
 
+from ro_platform import errors
 from ro_platform.config.settings import Settings
-from ro_platform.errors import SettingsError
 
 DEFAULT_PORT = 3000
 _NAMES = {
@@ -51,7 +51,7 @@ class ProxySettings:
 
 @dataclass(frozen=True, slots=True)
 class WebSettings:
-    """Where the face is and what it takes. ``origins`` are the only ones whose pages may act."""
+    """Where the gateway is and what it takes. ``origins`` are the only ones whose pages may act."""
 
     host: str
     port: int
@@ -63,14 +63,14 @@ class WebSettings:
 
     @classmethod
     def of(cls, settings: Settings, *, host: str = "127.0.0.1", port: int = DEFAULT_PORT) -> Self:
-        """The face's settings when it listens there.
+        """The gateway's settings when it listens there.
 
         Raises :class:`SettingsError` for a contradiction, and for an address that is not loopback
         while ``RO_UI_URL`` is not ``https://``: a session's cookie would travel in the clear.
         """
         found = dict(settings.web)
         if unknown := sorted(found.keys() - _NAMES):
-            raise _bad(unknown[0], "is no setting of the face", f"Known: {', '.join(_NAMES)}.")
+            raise _bad(unknown[0], "is no setting of the gateway", f"Known: {', '.join(_NAMES)}.")
         origins, public = _origins(settings, host, port)
         return cls(
             host=host,
@@ -84,7 +84,7 @@ class WebSettings:
 
     @property
     def secure(self) -> bool:
-        """Whether browsers reach the face by TLS only."""
+        """Whether browsers reach the gateway by TLS only."""
         return self.public.startswith("https://")
 
     @property
@@ -114,7 +114,7 @@ def _origins(settings: Settings, host: str, port: int) -> tuple[frozenset[str], 
     if parts.scheme != "https" or not parts.netloc:
         raise _bad(
             "RO_UI_URL",
-            f"is {settings.ui_url!r}, but the face would be reached from other machines",
+            f"is {settings.ui_url!r}, but the gateway would be reached from other machines",
             "Put TLS before it and set RO_UI_URL to its https:// address, or bind to 127.0.0.1.",
         )
     return frozenset({named}), named
@@ -165,5 +165,5 @@ def _needed(found: Mapping[str, str], name: str, by: str) -> str:
     return found[name]
 
 
-def _bad(name: str, what: str, next_step: str) -> SettingsError:
-    return SettingsError(f"{name} {what}.", next_step=next_step, setting=name)
+def _bad(name: str, what: str, next_step: str) -> errors.SettingsError:
+    return errors.SettingsError(f"{name} {what}.", next_step=next_step, setting=name)

@@ -21,12 +21,12 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route, Router
 from starlette.types import ASGIApp
 
-from ro_platform.errors import NotAuthenticatedError
-from ro_platform.web.documents import refused
+from ro_platform import errors
+from ro_platform.web.authentication import Authenticator, Principal, Sessions
+from ro_platform.web.documents import request_refused
 from ro_platform.web.messages import MAX_FORM_BYTES, own_page, read_body
 from ro_platform.web.pages import sign_in_page, sign_out_page
 from ro_platform.web.settings import WebSettings
-from ro_platform.web.visitors import Sessions, Visitor, Visitors
 
 if TYPE_CHECKING:
     from ro_platform.web.oidc import OpenIdProvider
@@ -36,7 +36,7 @@ _COOKIE = "ro_signin"
 _SECONDS = 600
 _FORM = "application/x-www-form-urlencoded"
 
-Failed = Callable[[Request, NotAuthenticatedError], None]
+Failed = Callable[[Request, errors.NotAuthenticatedError], None]
 """Records a sign-in that failed."""
 
 
@@ -44,7 +44,7 @@ Failed = Callable[[Request, NotAuthenticatedError], None]
 class SignIn:
     """The routes below ``/signin``, and ``/signout``."""
 
-    visitors: Visitors
+    authenticator: Authenticator
     sessions: Sessions
     web: WebSettings
     failed: Failed
@@ -74,7 +74,7 @@ class SignIn:
         token = request.session.setdefault("form_token", secrets.token_urlsafe(24))
         text = sign_in_page(
             form_token=token,
-            single_user=self.visitors.single_user,
+            single_user=self.authenticator.single_user,
             key=request.query_params.get("key", "") if not wrong else "",
             provider=self.provider.name if self.provider else None,
             wrong=wrong,
@@ -90,9 +90,9 @@ class SignIn:
         form = await self._form(request)
         try:
             token = form.get("token", "").strip()
-            visitor = await run_in_threadpool(self.visitors.by_token, token)
-            return await run_in_threadpool(self._signed_in, request, visitor)
-        except NotAuthenticatedError as error:
+            principal = await run_in_threadpool(self.authenticator.by_token, token)
+            return await run_in_threadpool(self._signed_in, request, principal)
+        except errors.NotAuthenticatedError as error:
             return await self._wrong(request, error)
 
     async def _to_provider(self, request: Request) -> Response:
@@ -100,25 +100,25 @@ class SignIn:
         await self._form(request)
         try:
             return await provider.start(request, f"{self.web.public}{PATH}/callback")
-        except NotAuthenticatedError as error:
+        except errors.NotAuthenticatedError as error:
             return await self._wrong(request, error)
 
     async def _from_provider(self, request: Request) -> Response:
         provider = self._provider()
         try:
             actor = await provider.finish(request)
-            visitor = Visitor(actor, None, ambient=True)
-            return await run_in_threadpool(self._signed_in, request, visitor)
-        except NotAuthenticatedError as error:
+            principal = Principal(actor, None, ambient=True)
+            return await run_in_threadpool(self._signed_in, request, principal)
+        except errors.NotAuthenticatedError as error:
             return await self._wrong(request, error)
 
     def _provider(self) -> OpenIdProvider:
         if self.provider is None:
-            raise refused("OpenID Connect is not set up here.", status=404)
+            raise request_refused("OpenID Connect is not set up here.", status=404)
         return self.provider
 
-    def _signed_in(self, request: Request, visitor: Visitor) -> Response:
-        cookie = self.sessions.open(visitor.actor, visitor.token_id, local=visitor.local)
+    def _signed_in(self, request: Request, principal: Principal) -> Response:
+        cookie = self.sessions.open(principal.actor, principal.token_id, local=principal.local)
         wanted = local_path(request.session.get("next", "")) or "/"
         request.session.clear()
         answer = RedirectResponse(wanted, 303)
@@ -133,7 +133,7 @@ class SignIn:
         )
         return answer
 
-    async def _wrong(self, request: Request, error: NotAuthenticatedError) -> Response:
+    async def _wrong(self, request: Request, error: errors.NotAuthenticatedError) -> Response:
         await run_in_threadpool(self.failed, request, error)
         return await run_in_threadpool(self._page, request, wrong=error.message, status=401)
 
@@ -143,17 +143,17 @@ class SignIn:
         if not expected or not hmac.compare_digest(
             expected.encode(), form.get("form_token", "").encode()
         ):
-            raise refused("The form is not one that was shown to you lately.", status=403)
+            raise request_refused("The form is not one that was shown to you lately.", status=403)
         return form
 
-    def sign_out_page(self, visitor: Visitor, form_token: str) -> Response:
+    def sign_out_page(self, principal: Principal, form_token: str) -> Response:
         """Asks whether to end the session."""
-        return own_page(sign_out_page(visitor.actor, form_token, self.visitors.single_user))
+        return own_page(sign_out_page(principal.actor, form_token, self.authenticator.single_user))
 
-    def sign_out(self, visitor: Visitor) -> Response:
+    def sign_out(self, principal: Principal) -> Response:
         """Ends the session, for good."""
-        if visitor.session_id is not None:
-            self.sessions.end(visitor.session_id, visitor.actor)
+        if principal.session_id is not None:
+            self.sessions.end(principal.session_id, principal.actor)
         answer = RedirectResponse(PATH, 303)
         answer.delete_cookie(
             self.sessions.cookie, path="/", secure=self.web.secure, httponly=True, samesite="lax"
@@ -164,7 +164,7 @@ class SignIn:
 async def form_of(request: Request) -> dict[str, str]:
     """A small form, each field once. Raises :class:`RequestRefusedError` for anything else."""
     if request.headers.get("content-type", "").partition(";")[0].strip() != _FORM:
-        raise refused("A form is expected.", status=415)
+        raise request_refused("A form is expected.", status=415)
     body = await read_body(request.headers, request.receive, MAX_FORM_BYTES)
     return form_fields(body)
 
@@ -176,13 +176,13 @@ def form_fields(body: bytes) -> dict[str, str]:
             body.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=100
         )
     except ValueError:
-        raise refused("The form cannot be read.", status=400) from None
+        raise request_refused("The form cannot be read.", status=400) from None
     if len(dict(pairs)) < len(pairs):
-        raise refused("The form says something twice.", status=400)
+        raise request_refused("The form says something twice.", status=400)
     return dict(pairs)
 
 
 def local_path(text: str) -> str:
-    """A path of this face, or nothing for what would lead elsewhere."""
+    """A path of this gateway, or nothing for what would lead elsewhere."""
     plain = text.startswith("/") and text[1:2] not in ("/", "\\") and text.isprintable()
     return text if plain and "\\" not in text and len(text) < 2000 else ""

@@ -8,9 +8,9 @@ from typing import Any
 
 from starlette.types import Message, Receive, Send
 
-from ro_platform.errors import RunOperateError
-from ro_platform.web.calls import Call, call_of, json_of
-from ro_platform.web.documents import refused
+from ro_platform import errors
+from ro_platform.web.documents import request_refused
+from ro_platform.web.graphql_requests import GraphQLRequest, call_of, json_of
 
 MAX_MESSAGE_CHARS = 256_000
 MAX_RUNNING = 200
@@ -21,8 +21,8 @@ POLICY_VIOLATION = 1008
 _TOO_BIG = 1009
 _PLAIN = frozenset({"connection_init", "connection_terminate", "stop"})
 
-Record = Callable[[RunOperateError], Awaitable[None]]
-Judge = Callable[[Call], Awaitable[None]]
+Record = Callable[[errors.RunOperateError], Awaitable[None]]
+Judge = Callable[[GraphQLRequest], Awaitable[None]]
 """Raises a :class:`RunOperateError` for a call that is refused."""
 
 
@@ -56,11 +56,11 @@ class GuardedSocket:
         message = await self._receive()
         if message["type"] != "websocket.receive":
             if message.get("code") == _TOO_BIG:  # cut off by the server, before it came here
-                await self._record(refused("The message is too long.", status=413))
+                await self._record(request_refused("The message is too long.", status=413))
             return message
         try:
             return {"type": "websocket.receive", "text": await self._judged(message.get("text"))}
-        except RunOperateError as error:
+        except errors.RunOperateError as error:
             await self._record(error)
             await self._close()
             return {"type": "websocket.disconnect", "code": POLICY_VIOLATION}
@@ -72,7 +72,7 @@ class GuardedSocket:
         if message["type"] == "websocket.send":
             try:
                 await self._still_stands()
-            except RunOperateError as error:
+            except errors.RunOperateError as error:
                 await self._close()
                 await self._record(error)
                 return
@@ -82,17 +82,17 @@ class GuardedSocket:
 
     async def _judged(self, text: str | None) -> str:
         if text is None or len(text) > MAX_MESSAGE_CHARS:
-            raise refused("The message is no text, or too long.", status=400)
+            raise request_refused("The message is no text, or too long.", status=400)
         said = json_of(text.encode())
         kind = said.get("type") if isinstance(said, dict) else None
         name = said.get("id") if isinstance(said, dict) else None
         if not isinstance(name, str | None):
-            raise refused("The message's id is no text.", status=400)
+            raise request_refused("The message's id is no text.", status=400)
         if kind in _PLAIN:
             self._running.discard(name or "")
             return json.dumps({"type": kind, "id": name})
         if kind != "start":
-            raise refused("The message is of no known type.", status=400)
+            raise request_refused("The message is of no known type.", status=400)
         return await self._started(name, said.get("payload"))
 
     async def _started(self, name: str | None, payload: Any) -> str:
@@ -100,7 +100,7 @@ class GuardedSocket:
         await self._judge(call)
         self._running.add(name or "")
         if len(self._running) > MAX_RUNNING:
-            raise refused("Too many subscriptions at once.", status=429)
+            raise request_refused("Too many subscriptions at once.", status=429)
         # Dagster's endpoint reads `operation_name`; others read `operationName`.
         handed = {**call.body(), "operation_name": call.operation_name}
         return json.dumps({"type": "start", "id": name, "payload": handed})

@@ -109,7 +109,7 @@ def test_a_consumer_started_elsewhere_is_refused(failed_gate: tuple[Deployment, 
         *("--select", "sums", "--partition", fingerprint),
     )
     assert answer.code != 0
-    assert "RO_GATE_FAILED: gate 'numbers.few_enough' said FAIL" in answer.err + answer.out
+    assert "RO_GATE_FAILED: gate 'numbers.few_enough' FAILED for" in answer.err + answer.out
     bound = small.ro("artifact", "list", "--manifest", fingerprint, "--json").json()
     assert [item["asset"] for item in bound] == ["numbers"]
     attempts = small.ro("ledger", "log", "--kind", "attempt_transition", "--all", "--json").json()

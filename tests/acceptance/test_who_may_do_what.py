@@ -1,9 +1,9 @@
 """Who may do what: each role, narrowed in each way, tries everything, and what came of it.
 
 Every administrative action is typed as a command with a real token; every form of the operations
-pages, and every mutation of the installed Dagster, is sent to the real face. Who may does it. Who
-may not changes nothing: no byte of a file, no table of Dagster's, and of the ledger nothing but the
-refusal's own record.
+pages, and every mutation of the installed Dagster, is sent to the real gateway. Who may does it.
+Who may not changes nothing: no byte of a file, no table of Dagster's, and of the ledger nothing but
+the refusal's own record.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from ro_platform.contracts import Action, EntryKind, LedgerEntry
 from ro_platform.contracts.access import AccessRefused
 from ro_platform.ledger.entry import body_of
 from ro_platform.web.mutations import MUTATIONS as RULES
-from ro_platform.web.mutations import Place
+from ro_platform.web.mutations import TargetPlace
 from tests.acceptance.who_may.actions import (
     ADMINISTRATIVE,
     BESIDES,
@@ -149,7 +149,7 @@ def test_who_may_mutate(subjects: Subjects, rows: Rows, mutation: Mutation) -> N
     """Exactly those whose role allows it, where it holds; and what is closed, nobody."""
     found = rows.setdefault(mutation.name, {})
     query, rule = mutation.query(), RULES[mutation.name]
-    by_workload = rule.place is not Place.ENVIRONMENT
+    by_workload = rule.place is not TargetPlace.ENVIRONMENT
     subjects.stand()
     arguments = mutation.arguments(subjects)
     before = Before.of(subjects.world)
@@ -171,7 +171,7 @@ def test_who_may_mutate(subjects: Subjects, rows: Rows, mutation: Mutation) -> N
 
 
 def test_each_refusal_is_counted(subjects: Subjects, rows: Rows) -> None:
-    """The face recorded as many refusals of each mutation as it gave."""
+    """The gateway recorded as many refusals of each mutation as it gave."""
     subjects.world.opened.close()
     counted = dict.fromkeys((one.name for one in MUTATIONS), 0)
     for entry in subjects.world.plane.ledger.scan(kind=EntryKind.ACCESS_REFUSED):

@@ -1,8 +1,9 @@
-"""What the face costs: the UI's own queries through it and straight to Dagster's webserver, side by
-side, in turns, from one client and from several. Run it with ``make bench``.
+"""What the gateway costs: the UI's own queries through it and straight to Dagster's webserver, side
+by side, in turns, from one client and from several. Run it with ``make bench``.
 
 Both serve the same deployment, each in a process of its own, as their commands start them, and
-their answers are compared first. The UI repeats its queries, and the face keeps those it has read;
+their answers are compared first. The UI repeats its queries, and the gateway keeps those it has
+read;
 *new* is the same query with a text that nobody sent before, for which nothing was kept.
 """
 
@@ -86,7 +87,7 @@ def main() -> None:
         plain = f"http://127.0.0.1:{port}"
         faced_port = free_port()
         command = [str(Path(sys.executable).with_name("dagster-webserver")), "-p", str(port)]
-        face = [str(Path(sys.executable).with_name("ro")), "web", "--port", str(faced_port)]
+        gateway = [str(Path(sys.executable).with_name("ro")), "web", "--port", str(faced_port)]
         environment = {
             "PATH": "/usr/bin:/bin",
             "DAGSTER_HOME": str(world.root),
@@ -96,7 +97,7 @@ def main() -> None:
         }
         with (
             subprocess.Popen(command, cwd=world.root, env=environment) as bare,
-            subprocess.Popen(face, cwd=world.root, env=environment) as faced,
+            subprocess.Popen(gateway, cwd=world.root, env=environment) as faced,
         ):
             try:
                 _measure(world, plain, f"http://127.0.0.1:{faced_port}")
@@ -109,14 +110,16 @@ def _measure(world: World, plain: str, faced: str) -> None:
     for address in (plain, faced):
         _until_up(address)
     bearer = {"Authorization": f"Bearer {world.tokens['HUMAN::operator']}"}
-    bare, face = Way(plain, {}), Way(faced, bearer)
+    bare, gateway = Way(plain, {}), Way(faced, bearer)
     for name in ("version", "runs feed"):
-        assert bare.answer(name) == face.answer(name)
-    print(f"{'one client':<16} {'plain ms':>9} {'face ms':>9} {'added ms':>9}  (aim: at most 5)")
+        assert bare.answer(name) == gateway.answer(name)
+    print(f"{'one client':<16} {'plain ms':>9} {'gateway ms':>9} {'added ms':>9}  (aim: at most 5)")
     for name in NAMES:
-        _print_latency(name, bare, face)
-    print(f"{CLIENTS} clients          plain /s    face /s  plain / face  (aim: at most 1.10;")
-    print(f"{'':<40} below 1 the face is the faster one)")
+        _print_latency(name, bare, gateway)
+    print(
+        f"{CLIENTS} clients          plain /s    gateway /s  plain / gateway  (aim: at most 1.10;"
+    )
+    print(f"{'':<40} below 1 the gateway is the faster one)")
     for name in ("version", "workspace", f"{NEW}version", f"{NEW}workspace"):
         pairs = [(_rate(plain, {}, name), _rate(faced, bearer, name)) for _ in range(5)]
         first, second = (statistics.median(column) for column in zip(*pairs, strict=True))
@@ -124,11 +127,11 @@ def _measure(world: World, plain: str, faced: str) -> None:
         print(f"{name:<16} {first:>9.0f} {second:>10.0f} {ratio:>13.2f}")
 
 
-def _print_latency(name: str, bare: Way, face: Way) -> None:
-    for way in (bare, face):
+def _print_latency(name: str, bare: Way, gateway: Way) -> None:
+    for way in (bare, gateway):
         for _ in range(5):
             way.ask(name)
-    pairs = [(bare.ask(name), face.ask(name)) for _ in range(ROUNDS)]
+    pairs = [(bare.ask(name), gateway.ask(name)) for _ in range(ROUNDS)]
     medians = [statistics.median(column) for column in zip(*pairs, strict=True)]
     added = statistics.median(second - first for first, second in pairs)
     print(f"{name:<16} {medians[0]:>9.1f} {medians[1]:>9.1f} {added:>9.1f}")

@@ -28,7 +28,7 @@ from ro_platform.contracts.attempt import CorrelationIds
 from ro_platform.contracts.ledger import EntryKind
 from ro_platform.kernel.clock import system_clock
 from ro_platform.ledger.backends.base import Row
-from ro_platform.ledger.entry import EntryDraft, sealed
+from ro_platform.ledger.entry import EntryDraft, encode_entry
 from ro_platform.ledger.log import Ledger
 from ro_platform.ledger.segments import Segment, check_segment
 from ro_platform.ledger.verification import SEGMENT_LEVEL
@@ -68,7 +68,9 @@ def drafts(start: int, count: int) -> list[EntryDraft]:
 def rows_of(start: int, count: int) -> list[Row]:
     """The same facts as finished rows, for the raw tables."""
     moment = "2000-01-01T00:00:00.000000Z"
-    return [sealed(draft(number), number, moment)[1] for number in range(start, start + count)]
+    return [
+        encode_entry(draft(number), number, moment)[1] for number in range(start, start + count)
+    ]
 
 
 def against_raw(engine: Engine, name: str, rounds: int, count: int, *, batch: bool) -> Figures:

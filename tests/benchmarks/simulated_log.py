@@ -17,7 +17,7 @@ from ro_platform.kernel.merkle import Node, extend
 from ro_platform.ledger.backends.base import Row
 from ro_platform.ledger.backends.sqlite import SqliteLedgerBackend
 from ro_platform.ledger.backends.sqlite_file import create
-from ro_platform.ledger.entry import EntryDraft, sealed
+from ro_platform.ledger.entry import EntryDraft, encode_entry
 from ro_platform.ledger.log import Ledger
 from ro_platform.ledger.tree import is_stored
 
@@ -71,7 +71,7 @@ def _rows(start: int, end: int, places: set[int]) -> Iterator[Row]:
     for seq in range(start, end):
         if seq in places:
             draft = EntryDraft(EntryKind.ADMIN_EVENT, "s", "SYSTEM::bench", {})
-            yield sealed(draft, seq, _MOMENT)[1]
+            yield encode_entry(draft, seq, _MOMENT)[1]
         else:
             leaf = sha256(seq.to_bytes(8, "big")).digest()
             yield Row(seq, b"{}", leaf, "k", "s", None, None, None)

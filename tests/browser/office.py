@@ -132,7 +132,7 @@ def launch_of(fingerprint: str, **selector: Any) -> dict[str, Any]:
 
 @contextmanager
 def opened_office(folder: Path, browser: Browser) -> Iterator[Office]:
-    """The small deployment with a finished run, a policy over five, the face and the daemon."""
+    """The small deployment with a finished run, a policy over five, the gateway and the daemon."""
     port = free_port()
     url = f"http://127.0.0.1:{port}"
     small = small_deployment(folder).with_environment(RO_UI_URL=url)

@@ -1,4 +1,4 @@
-"""Several people operate one deployment through its face, each in a browser of their own."""
+"""Several people operate one deployment through its gateway, each in a browser of their own."""
 
 from __future__ import annotations
 

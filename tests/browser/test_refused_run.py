@@ -76,7 +76,7 @@ def test_a_refused_run_says_why(refused: Refused) -> None:
     """Its log names the gate, the digest and what to do, in so many words; nothing started."""
     refused.open_run(refused.failed)
     log = refused.page.get_by_text(
-        re.compile("RO_GATE_FAILED: gate 'numbers.few_enough' said FAIL")
+        re.compile("RO_GATE_FAILED: gate 'numbers.few_enough' FAILED for")
     )
     expect(log.first).to_be_visible()
     expect(refused.page.get_by_text("ENGINE_EVENT").first).to_be_visible()

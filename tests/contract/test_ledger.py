@@ -31,7 +31,7 @@ from ro_platform.ledger.backends.base import Between, LedgerBackend, Mention, Ro
 from ro_platform.ledger.backends.memory import MemoryLedgerBackend
 from ro_platform.ledger.backends.postgres import PostgresLedgerBackend
 from ro_platform.ledger.backends.sqlite import SqliteLedgerBackend
-from ro_platform.ledger.entry import EntryDraft, sealed
+from ro_platform.ledger.entry import EntryDraft, encode_entry
 from ro_platform.ledger.log import Ledger
 from ro_platform.ledger.reader import LedgerReader
 from ro_platform.ledger.tree import ConsistencyProof, InclusionProof
@@ -431,7 +431,7 @@ def test_an_exception_takes_mentions_back(open_backend: OpenBackend) -> None:
     ledger.append(draft(0, mentions=("kept",)))
 
     def abandoned() -> None:
-        _, row = sealed(draft(1), 1, "2000-01-01T00:00:00.000000Z")
+        _, row = encode_entry(draft(1), 1, "2000-01-01T00:00:00.000000Z")
         with backend.transaction() as transaction:
             transaction.insert([row], [], [Mention(1, "kept"), Mention(1, "lost")])
             assert [row.seq for row in transaction.page(Selection(mention="lost"), 9)] == [1]
@@ -476,8 +476,11 @@ def test_nothing_is_stored_twice(open_backend: OpenBackend) -> None:
     ledger = Ledger(backend, ManualClock())
     ledger.append_many([draft(number, key=f"k{number}") for number in range(20)])
     moment = "2000-01-01T00:00:00.000000Z"
-    again, same_key = sealed(draft(3), 3, moment)[1], sealed(draft(3, key="k3"), 20, moment)[1]
-    gap = sealed(draft(3), 21, moment)[1]
+    again, same_key = (
+        encode_entry(draft(3), 3, moment)[1],
+        encode_entry(draft(3, key="k3"), 20, moment)[1],
+    )
+    gap = encode_entry(draft(3), 21, moment)[1]
     refused: list[tuple[list[Row], list[Mention]]] = [
         ([again], []),
         ([same_key], []),
@@ -560,7 +563,7 @@ def test_what_was_taken_back_is_between_nothing(open_backend: OpenBackend) -> No
     backend = open_backend()
     ledger = Ledger(backend, ManualClock())
     ledger.append(draft(0, subject="s/1"))
-    _, row = sealed(draft(0, subject="s/2"), 1, "2026-01-01T00:00:00.000000Z")
+    _, row = encode_entry(draft(0, subject="s/2"), 1, "2026-01-01T00:00:00.000000Z")
     with suppress(RuntimeError), backend.transaction() as transaction:
         transaction.insert([row], [], [])
         raise RuntimeError("taken back")

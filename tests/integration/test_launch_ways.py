@@ -1,4 +1,4 @@
-"""Every way to launch past the face, by real processes: a webserver that nobody guards, and the
+"""Every way to launch past the gateway, by real processes: a webserver that nobody guards, and the
 commands of Dagster, each with no token, a reader's, and an operator's.
 
 One story for all tests. Under a policy, alice has launched one manifest, which waits in the queue;

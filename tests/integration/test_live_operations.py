@@ -1,7 +1,7 @@
-"""Operators and a worker that has started: cancelled, terminated in the face, and drained.
+"""Operators and a worker that has started: cancelled, terminated in the gateway, and drained.
 
-One deployment for all: the face and the daemon as `ro web --daemon` runs them, under a policy. Its
-asset waits until it is told to go on.
+One deployment for all: the gateway and the daemon as `ro web --daemon` runs them, under a policy.
+Its asset waits until it is told to go on.
 """
 
 from __future__ import annotations
@@ -57,14 +57,14 @@ class Live:
         return self.deployment.with_environment(RO_TOKEN=self.tokens[ALICE])
 
     def ask(self, query: str, parameters: Any = None, actor: str = ALICE) -> Any:
-        """One GraphQL request by the face."""
+        """One GraphQL request by the gateway."""
         body = {"query": query, "variables": {"parameters": parameters} if parameters else {}}
         headers = {"Authorization": f"Bearer {self.tokens[actor]}"}
         answer = httpx.post(f"{self.address}/graphql", json=body, headers=headers, timeout=100)
         return answer.json()
 
     def launch(self, name: str) -> str:
-        """A run of the waiting asset that alice launches in the face; its id."""
+        """A run of the waiting asset that alice launches in the gateway; its id."""
         tags = {"dagster/partition": self.register(), "test/name": name, "test/how": "wait"}
         answer = self.ask(
             LAUNCH,

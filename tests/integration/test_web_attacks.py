@@ -1,4 +1,4 @@
-"""Attacks on the face, over real HTTP and websockets: each is refused, and each is on record."""
+"""Attacks on the gateway, over real HTTP and websockets: each is refused, and each is on record."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from websockets.typing import Subprotocol
 
 from ro_platform.access.tokens import Tokens
 from ro_platform.contracts import EntryKind
-from ro_platform.web.visitors import Sessions, Visitors
+from ro_platform.web.authentication import Authenticator, Sessions
 from tests.integration.web_world import LAUNCH, PROXY_SECRET, World, form_token, served_world
 
 WIPE = "mutation { wipeAssets(assetPartitionRanges: []) { __typename } }"
@@ -277,7 +277,7 @@ def test_nobody_reports_an_event_by_an_endpoint(world: World, kind: str) -> None
 
 
 def test_forged_tags_reach_neither_the_run_nor_the_coordinator(world: World) -> None:
-    """A query that names them is refused; see the face's tests for those in variables."""
+    """A query that names them is refused; see the gateway's tests for those in variables."""
     tags = '[{key: "ro/actor", value: "HUMAN::admin"}]'
     query = "mutation { launchRun(executionParams: {selector: {repositoryLocationName: "
     query += f'"small", repositoryName: "__repository__"}}, executionMetadata: {{tags: {tags}}}}}) '
@@ -333,7 +333,7 @@ def test_a_form_without_its_token_is_refused(world: World) -> None:
 
 
 def test_another_host_name_is_not_served(world: World) -> None:
-    """A name that an attacker points at this machine is no origin of the face."""
+    """A name that an attacker points at this machine is no origin of the gateway."""
     for host in ("evil.example", f"evil.example:{world.port}", "127.0.0.1"):
         with world.client("HUMAN::reader", headers={"Host": host}) as client:
             assert client.get("/server_info").status_code == 421
@@ -480,8 +480,8 @@ def test_secrets_are_compared_in_constant_time(world: World) -> None:
     """By structure: no secret stands in a comparison of Python's, and each has its digest's."""
     for function, secret in (
         (Tokens.authenticate, ("secret", "right", "verifier")),
-        (Visitors.by_token, ("text", "local_key")),
-        (Visitors._is_from_proxy, ("said[0]", "proxy.secret")),
+        (Authenticator.by_token, ("text", "local_key")),
+        (Authenticator._is_from_proxy, ("said[0]", "proxy.secret")),
         (Sessions.is_form_token, ("text", "form_token")),
     ):
         source = inspect.getsource(function)

@@ -1,4 +1,4 @@
-"""What the face assumes of Dagster's webserver and does not get promised: a new Dagster that
+"""What the gateway assumes of Dagster's webserver and does not get promised: a new Dagster that
 changes any of it fails here."""
 
 from __future__ import annotations
@@ -97,8 +97,8 @@ def test_the_websocket_speaks_the_words_that_the_guard_knows() -> None:
 
 
 def test_a_query_is_executed_as_the_face_executes_it() -> None:
-    """The face keeps what was parsed and validated, and executes as this function did when it was
-    read. If it has changed: compare the two, and write its new digest here."""
+    """The gateway keeps what was parsed and validated, and executes as this function did when it
+    was read. If it has changed: compare the two, and write its new digest here."""
     source = inspect.getsource(GraphQLServer.gen_graphql_response)
     assert sha256(source.encode()).hexdigest() == EXECUTION
 

@@ -1,5 +1,5 @@
-"""Attacks on the face in disguise: by what stands between, by two meanings of one request, and by
-whom it seems to be from. Each is refused, and each is on record."""
+"""Attacks on the gateway in disguise: by what stands between, by two meanings of one request, and
+by whom it seems to be from. Each is refused, and each is on record."""
 
 from __future__ import annotations
 

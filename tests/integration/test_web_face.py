@@ -1,4 +1,4 @@
-"""The face over the real webserver: signing in, acting as somebody, and what the UI is told."""
+"""The gateway over the real webserver: signing in, acting as somebody, and what the UI is told."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ import pytest
 from websockets.sync.client import connect
 from websockets.typing import Subprotocol
 
-from ro_platform.access.identity import acting
+from ro_platform.access.identity import current_actor
 from ro_platform.errors import SettingsError
-from ro_platform.web.serving import face
+from ro_platform.web.serving import gateway
 from tests.acceptance.product import Deployment
 from tests.integration.web_world import (
     LAUNCH,
@@ -47,7 +47,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 def test_a_token_signs_in_and_the_cookie_is_kept_from_scripts_and_other_sites(
     world: World,
 ) -> None:
-    """HttpOnly, SameSite, for the whole face, and to the page that was wanted."""
+    """HttpOnly, SameSite, for the whole gateway, and to the page that was wanted."""
     with world.client(headers={"Origin": world.address}) as client:
         token = form_token(client.get("/signin", params={"next": "/runs?x=1"}).text)
         data = {"form_token": token, "token": world.tokens["HUMAN::reader"]}
@@ -67,7 +67,7 @@ def test_a_token_signs_in_and_the_cookie_is_kept_from_scripts_and_other_sites(
     "wanted", ["//evil.example", "https://evil.example", "/\\evil.example", "javascript:x", "\t/x"]
 )
 def test_signing_in_leads_nowhere_else(world: World, wanted: str) -> None:
-    """What a link wants to be shown next is a path of the face, or ignored."""
+    """What a link wants to be shown next is a path of the gateway, or ignored."""
     with world.client(headers={"Origin": world.address}) as client:
         token = form_token(client.get("/signin", params={"next": wanted}).text)
         data = {"form_token": token, "token": world.tokens["HUMAN::reader"]}
@@ -194,7 +194,7 @@ def test_a_backfill_is_stored_as_its_actor(world: World, monkeypatch: pytest.Mon
     add = world.instance.add_backfill
 
     def noting(backfill: Any) -> None:
-        seen.append(acting())
+        seen.append(current_actor())
         add(backfill)
 
     monkeypatch.setattr(world.instance, "add_backfill", noting)
@@ -284,7 +284,7 @@ def test_the_single_user_mode_is_for_one_user_on_this_machine(tmp_path: Path) ->
     with served_world(tmp_path / "single", policy=False) as world:
         assert world.opened.sign_in_address.endswith(f"/signin?key={world.opened.local_key}")
         for host in ("0.0.0.0", "192.0.2.7", "::"):
-            with pytest.raises(SettingsError), face(world.settings, host=host):
+            with pytest.raises(SettingsError), gateway(world.settings, host=host):
                 pass
         with world.client(headers={"Origin": world.address}) as client:
             assert client.get("/server_info").status_code == 401

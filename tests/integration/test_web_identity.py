@@ -1,4 +1,4 @@
-"""The face acts for its visitors only, whatever token its own process was started with."""
+"""The gateway acts for its visitors only, whatever token its own process was started with."""
 
 from __future__ import annotations
 

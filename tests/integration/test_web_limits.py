@@ -18,9 +18,9 @@ from websockets.typing import Subprotocol
 from ro_platform.contracts import EntryKind
 from ro_platform.errors import BackendUnavailableError
 from ro_platform.ledger.log import Ledger
-from ro_platform.web import face as face_module
+from ro_platform.web import gateway as face_module
 from ro_platform.web import messages
-from ro_platform.web.calls import DAGSTERS_OWN, is_reserved
+from ro_platform.web.graphql_requests import DAGSTERS_OWN, is_reserved
 from tests.integration.web_world import LAUNCH, World, served_world
 
 RELOAD = "mutation { reloadWorkspace { __typename } }"
@@ -60,7 +60,7 @@ def test_headers_have_an_end(world: World) -> None:
 
 
 def test_no_answer_names_the_server(world: World) -> None:
-    """Whether it is the face's, the protocol's or a refused websocket's."""
+    """Whether it is the gateway's, the protocol's or a refused websocket's."""
     upgrade = (
         "Connection: Upgrade",
         "Upgrade: websocket",

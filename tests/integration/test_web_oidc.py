@@ -83,7 +83,7 @@ def test_an_install_that_fails_says_so_and_leaves_nothing(
 
 @dataclass(frozen=True)
 class Signing:
-    """The served face and its provider."""
+    """The served gateway and its provider."""
 
     world: World
     issuer: str
@@ -91,7 +91,7 @@ class Signing:
 
 @pytest.fixture(scope="module")
 def signing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Signing]:
-    """A face whose people are those of a provider on another port."""
+    """A gateway whose people are those of a provider on another port."""
     folder = _installed(Path(sys.prefix))
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -114,7 +114,7 @@ def signing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Signing]:
 
 
 def _to_provider(signing: Signing, browser: httpx.Client) -> str:
-    """From the face's page to the provider; the address that the browser is sent to."""
+    """From the gateway's page to the provider; the address that the browser is sent to."""
     token = form_token(browser.get("/signin", params={"next": "/runs"}).text)
     answer = browser.post(
         "/signin/oidc", data={"form_token": token}, headers={"Origin": signing.world.address}

@@ -1,4 +1,4 @@
-"""The operations pages behind the real face: who reaches them, and which forms are taken."""
+"""The operations pages behind the real gateway: who reaches them, and which forms are taken."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_what_a_reader_forces_is_refused_and_on_record(world: World) -> None:
 
 
 def test_who_may_not_approve_is_refused_and_on_record(world: World) -> None:
-    """A decision on a directive that the services refuse is recorded by the face."""
+    """A decision on a directive that the services refuse is recorded by the gateway."""
     with world.client(OPERATOR) as client:
         proposed = client.post("/operations/act/pause", data={**PAUSE, "how": "propose"})
         place = proposed.headers["location"]

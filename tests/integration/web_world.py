@@ -1,4 +1,5 @@
-"""The face over a real deployment: real webserver, real code server, real HTTP on a free port."""
+"""The gateway over a real deployment: real webserver, real code server, real HTTP on a free
+port."""
 
 from __future__ import annotations
 
@@ -25,7 +26,7 @@ from ro_platform.orchestration.instances import Instance, open_instance
 from ro_platform.orchestration.partitions import register_manifest
 from ro_platform.plane import Plane, shared_plane
 from ro_platform.runs.manifest import ManifestFile
-from ro_platform.web.serving import OpenFace, OperationsPage, config_of, face
+from ro_platform.web.serving import OpenGateway, OperationsPage, config_of, gateway
 
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = ROOT / "tests" / "acceptance" / "small_deployment" / "definitions.py"
@@ -90,7 +91,7 @@ class World:
 
     settings: Settings
     plane: Plane
-    opened: OpenFace
+    opened: OpenGateway
     port: int
     tokens: dict[str, str]
     token_ids: dict[str, str]
@@ -198,7 +199,7 @@ def _served(
     tokens, token_ids = published_people(plane, settings.actor) if policy else ({}, {})
     with (
         open_instance(settings) as instance,
-        face(settings, port=port, instance=instance, operations=operations) as opened,
+        gateway(settings, port=port, instance=instance, operations=operations) as opened,
     ):
         manifest = RunManifest(
             kind="ro.run_manifest.v0",
@@ -215,8 +216,9 @@ def _served(
 
 
 @contextmanager
-def running(opened: OpenFace, port: int) -> Iterator[None]:
-    """A face on a port of this machine, as the command serves it, in a thread of this process."""
+def running(opened: OpenGateway, port: int) -> Iterator[None]:
+    """A gateway on a port of this machine, as the command serves it, in a thread of this
+    process."""
     server = uvicorn.Server(config_of(opened, "127.0.0.1", port))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()

@@ -129,7 +129,7 @@ def test_a_run_that_would_be_refused_is_refused_before_it_is_queued(
     assert "PIPELINE_ENQUEUED" not in kinds
     assert kinds[-2:] == ["ENGINE_EVENT", "PIPELINE_CANCELED"]
     said, ended = log[-2:]
-    with pytest.raises(Exception, match=r"gate 'made\.is_good' said FAIL") as refusal:
+    with pytest.raises(Exception, match=r"gate 'made\.is_good' FAILED for") as refusal:
         governed.plane.guard.require("made", governed.plane.runs.manifest(fingerprint), fingerprint)
     assert said.message == str(refusal.value)
     assert str(refusal.value) in (ended.message or "")

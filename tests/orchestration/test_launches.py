@@ -183,7 +183,7 @@ def test_what_the_daemon_launches_may_wait_longer(world: World) -> None:
 
 
 def test_whose_request_it_is_comes_before_whose_process(world: World) -> None:
-    """The face serves people: their runs are theirs, not the token's of the face."""
+    """The gateway serves people: their runs are theirs, not the token's of the gateway."""
     world.publish_policy()
     fingerprint = world.governed.register()
     with world.process_of(DAEMON), acting_as(ALICE):

@@ -20,7 +20,7 @@ from ro_platform.ledger.entry import EntryDraft
 from ro_platform.ledger.names import revocation_subject
 from ro_platform.orchestration import MANIFESTS, PlaneResource, gate, govern, when_passed
 from ro_platform.plane import Plane
-from ro_platform.runs.readiness import Position
+from ro_platform.runs.readiness import ReadinessCursor
 from ro_platform.testing import EphemeralPlane
 
 Materialize = Callable[..., dg.ExecuteInProcessResult]
@@ -460,4 +460,4 @@ def test_a_target_must_be_an_asset_job_or_a_named_selection() -> None:
 def ledger_position_is_what_the_cursor_holds(ticks: Ticks) -> Iterator[None]:
     """Whatever a test does, the cursor that it ends with is a position."""
     yield
-    Position.of(ticks.cursor)
+    ReadinessCursor.of(ticks.cursor)

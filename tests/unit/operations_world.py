@@ -1,4 +1,4 @@
-"""The operations pages over a plane in memory, without the face: the test says who visits."""
+"""The operations pages over a plane in memory, without the gateway: the test says who visits."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from ro_platform.admin.orchestrator import Orchestrator
 from ro_platform.config.settings import Settings
 from ro_platform.errors import RunOperateError
 from ro_platform.plane import Plane
-from ro_platform.web.operations.desk import Desk
+from ro_platform.web.authentication import Principal
+from ro_platform.web.operations.context import PageServices
 from ro_platform.web.operations.routes import routes_of
-from ro_platform.web.visitors import Visitor
 
 _VOID = {"input", "meta", "br", "hr", "wbr", "link", "img"}
 _INLINE = {"a", "code", "del", "ins", "span", "strong", "time", "wbr"}
@@ -28,8 +28,8 @@ _INLINE = {"a", "code", "del", "ins", "span", "strong", "time", "wbr"}
 
 @dataclass
 class OperationsWorld:
-    """A plane and its pages. ``refusals`` are those that the face would record, and ``token_id`` is
-    that of the token by which the visitor is known."""
+    """A plane and its pages. ``refusals`` are those that the gateway would record, and ``token_id``
+    is that of the token by which the visitor is known."""
 
     plane: Plane
     folder: Path
@@ -39,8 +39,8 @@ class OperationsWorld:
 
     def __post_init__(self) -> None:
         settings = Settings.load({"RO_ROOT": str(self.folder)}, cwd=self.folder)
-        self.desk = Desk(self.plane, settings, lambda _settings: self.orchestrator)
-        self._router = Router([Mount("/operations", routes=list(routes_of(self.desk)))])
+        self.services = PageServices(self.plane, settings, lambda _settings: self.orchestrator)
+        self._router = Router([Mount("/operations", routes=list(routes_of(self.services)))])
 
     def get(self, actor: str, path: str = "/", /, **query: str) -> Seen:
         """A page."""
@@ -63,7 +63,7 @@ class OperationsWorld:
     def _ask(self, actor: str, method: str, path: str, **said: Any) -> httpx.Response:
         async def app(scope: Scope, receive: Receive, send: Send) -> None:
             state = {
-                "visitor": Visitor(actor, self.token_id, ambient=True),
+                "principal": Principal(actor, self.token_id, ambient=True),
                 "form_token": "a-token",
                 "refused": self._refused,
             }

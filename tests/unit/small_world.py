@@ -31,7 +31,7 @@ from ro_platform.ledger.backends.base import LedgerBackend, LedgerTransaction
 from ro_platform.ledger.backends.memory import MemoryLedgerBackend
 from ro_platform.plane import Plane
 from ro_platform.runs.manifest import ManifestFile
-from ro_platform.runs.publication import Work
+from ro_platform.runs.publication import Provenance
 
 DAGSTER, BOSS = "SYSTEM::dagster", "HUMAN::boss"
 PASS, FAIL = GateStatus.PASS, GateStatus.FAIL
@@ -112,7 +112,7 @@ class SmallWorld:
 
     def begun(
         self, asset: str, *inputs: BoundRef, under: str | None = None, version: str = "1"
-    ) -> Work:
+    ) -> Provenance:
         """A running attempt to make an asset from these artifacts."""
         self.plane.gates.declare(asset, (self.rule(asset, version),), actor=DAGSTER)
         history, dagster = self.plane.attempts, f"dagster-{asset}"
@@ -121,7 +121,7 @@ class SmallWorld:
         )
         attempt = history.move(queued, JobStatus.RUNNING, dagster_run_id=dagster)
         given = [NamedArtifact(name=_asset(ref), artifact=ref) for ref in inputs]
-        return Work(attempt, given, dagster)
+        return Provenance(attempt, given, dagster)
 
     def judge(
         self,

@@ -10,7 +10,7 @@ from datetime import timedelta
 
 import pytest
 
-from ro_platform.access.identity import Credentials, ProcessIdentity, acting, acting_as
+from ro_platform.access.identity import Credentials, ProcessIdentity, acting_as, current_actor
 from ro_platform.artifacts.backends.memory import MemoryBackend
 from ro_platform.config.settings import Settings
 from ro_platform.contracts import Action, Role
@@ -113,20 +113,20 @@ def test_a_process_knows_who_vouches_for_its_token() -> None:
 
 def test_outside_of_a_request_nobody_acts() -> None:
     """And after one, nobody again, also when it failed."""
-    assert acting() is None
+    assert current_actor() is None
     with pytest.raises(ZeroDivisionError), acting_as(READER):
         raise ZeroDivisionError
-    assert acting() is None
+    assert current_actor() is None
 
 
 def test_requests_nest_and_do_not_mix() -> None:
     """The inner actor, then the outer; nobody within somebody is nobody."""
     with acting_as(BOSS):
         with acting_as(READER):
-            assert acting() == READER
-        assert acting() == BOSS
+            assert current_actor() == READER
+        assert current_actor() == BOSS
         with acting_as(None):
-            assert acting() is None
+            assert current_actor() is None
 
 
 def test_the_actor_follows_a_request_into_its_tasks_and_its_threads() -> None:
@@ -135,7 +135,7 @@ def test_the_actor_follows_a_request_into_its_tasks_and_its_threads() -> None:
     async def request(actor: str) -> tuple[str | None, str | None]:
         with acting_as(actor):
             await asyncio.sleep(0)
-            return acting(), await asyncio.to_thread(acting)
+            return current_actor(), await asyncio.to_thread(current_actor)
 
     async def both() -> list[tuple[str | None, str | None]]:
         return [*await asyncio.gather(request(BOSS), request(READER))]
@@ -143,9 +143,9 @@ def test_the_actor_follows_a_request_into_its_tasks_and_its_threads() -> None:
     assert asyncio.run(both()) == [(BOSS, BOSS), (READER, READER)]
     seen: list[str | None] = []
     with acting_as(BOSS):
-        bare = threading.Thread(target=lambda: seen.append(acting()))
+        bare = threading.Thread(target=lambda: seen.append(current_actor()))
         bare.start()
         bare.join()
         with ThreadPoolExecutor(1) as pool:
-            seen.append(pool.submit(acting).result())
+            seen.append(pool.submit(current_actor).result())
     assert seen == [None, None]

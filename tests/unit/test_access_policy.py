@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ro_platform.access.check import Finding, findings
+from ro_platform.access.check import PolicyFinding, findings
 from ro_platform.access.policy import (
     POLICY_CONFIG,
     Access,
@@ -240,7 +240,7 @@ def test_who_proposes_and_approves_in_one_place_is_found() -> None:
         binding(SECOND, Role.DEPLOYER, workload="purchases"),
     )
     [found] = findings(both, environment="local")
-    assert found == Finding(
+    assert found == PolicyFinding(
         "alone",
         "HUMAN::second could propose (as deployer in workload purchases) and approve (approver).",
         SECOND,

@@ -32,7 +32,7 @@ from ro_platform.ledger.backends.memory import MemoryLedgerBackend
 from ro_platform.ledger.entry import EntryDraft
 from ro_platform.ledger.names import artifact_subject
 from ro_platform.plane import Plane
-from ro_platform.runs.audit import Finding
+from ro_platform.runs.audit import AuditFinding
 from ro_platform.runs.changes import keep_packages, runtime_fingerprint
 from ro_platform.runs.manifest import ManifestFile
 from tests.acting import publish_config
@@ -79,7 +79,7 @@ def _plane(folder: Path) -> tuple[Plane, BoundRef]:
     return plane, ref
 
 
-def _wrong(plane: Plane) -> list[Finding]:
+def _wrong(plane: Plane) -> list[AuditFinding]:
     return [finding for finding in plane.audit.everything() if finding.error]
 
 

@@ -38,7 +38,7 @@ from ro_platform.runs.changes import (
     under_code,
 )
 from ro_platform.runs.manifest import ManifestFile, read_manifest_file
-from ro_platform.runs.plan import AssetStanding
+from ro_platform.runs.plan import AssetState
 from ro_platform.runs.registry import blob_ref
 
 ACTOR = "HUMAN::tester"
@@ -197,8 +197,8 @@ def reads(*assets: str) -> tuple[NamedArtifact, ...]:
     return tuple(NamedArtifact(name=name, artifact=ref(name)) for name in assets)
 
 
-def standing(*assets: str) -> list[AssetStanding]:
-    return [AssetStanding(name, ref(name)) for name in assets]
+def standing(*assets: str) -> list[AssetState]:
+    return [AssetState(name, ref(name)) for name in assets]
 
 
 def test_an_asset_made_by_other_code_is_told_and_all_that_was_made_from_it() -> None:

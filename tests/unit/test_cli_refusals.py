@@ -1,4 +1,4 @@
-"""Commands that are refused are on record, as requests of the face are."""
+"""Commands that are refused are on record, as requests of the gateway are."""
 
 from __future__ import annotations
 

@@ -44,8 +44,8 @@ from ro_platform.ledger.names import digest_name, touched_mention
 from ro_platform.ledger.reader import LedgerReader
 from ro_platform.plane import Plane, shared_plane
 from ro_platform.runs.erasure import Erasure, Erasures
-from ro_platform.runs.holdings import Held, Holdings
 from ro_platform.runs.manifest import ManifestFile
+from ro_platform.runs.references import BlobReferences, Held
 from tests.acting import erase_bytes
 from tests.effort import times
 from tests.unit.older_entries import older_erasure
@@ -61,7 +61,7 @@ def erase(world: SmallWorld, ref: BoundRef, *, all_bindings: bool = False) -> Er
 def holders(world: SmallWorld, *contents: bytes) -> dict[str, tuple[str, ...]]:
     """By the digest of each of these that something un-erased holds: what that is."""
     plane = world.plane
-    rooms = Holdings(plane.store, plane.configs, plane.runs)
+    rooms = BlobReferences(plane.store, plane.configs, plane.runs)
     return dict(rooms.of({sha256_hex(data) for data in contents}, plane.ledger))
 
 
@@ -474,7 +474,7 @@ def test_who_publishes_before_the_bytes_go_keeps_them(tmp_path: Path) -> None:
     assert not held(world, b"personal")
 
 
-class EarlierHoldings(Holdings):
+class EarlierHoldings(BlobReferences):
     """Holders as they were listed before anything was bound."""
 
     def of(self, digests: Collection[str], log: LedgerReader) -> Held:
@@ -488,8 +488,8 @@ def test_who_publishes_after_the_bytes_went_is_refused(tmp_path: Path) -> None:
     world = SmallWorld(log)
     plane = world.plane
     gone = tree(world, "a", tmp_path / "a", b"personal", b"common")
-    holdings = EarlierHoldings(plane.store, plane.configs, plane.runs)
-    eraser = Erasures(plane.store, plane.ledger, holdings, plane.runs, plane.clock)
+    references = EarlierHoldings(plane.store, plane.configs, plane.runs)
+    eraser = Erasures(plane.store, plane.ledger, references, plane.runs, plane.clock)
     rooms = replace(plane.administration.rooms, erasures=eraser)
     eager = replace(plane, erasures=eraser, administration=Administration.of(rooms))
     work = world.begun("b")

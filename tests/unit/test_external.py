@@ -22,6 +22,7 @@ from ro_platform.contracts import (
     JobStatus,
     RunManifest,
 )
+from ro_platform.engine_formats.objects import EngineGateReceipt, as_engine_receipt
 from ro_platform.errors import (
     AddressConflictError,
     ArtifactNotFoundError,
@@ -39,14 +40,13 @@ from ro_platform.errors import (
     RunOperateError,
     VersionNotPinnedError,
 )
-from ro_platform.interop.objects import EngineGateReceipt, as_engine_receipt
 from ro_platform.kernel.clock import ManualClock
 from ro_platform.kernel.identity import manifest_fingerprint
 from ro_platform.ledger.backends.base import LedgerTransaction
 from ro_platform.ledger.backends.memory import MemoryLedgerBackend
 from ro_platform.plane import Plane
 from ro_platform.runs.engine_bundle import SealedBundle, register_bundle
-from ro_platform.runs.external import Registered, Verdict
+from ro_platform.runs.external import ExternalVerdict, Registered
 from ro_platform.runs.manifest import ManifestFile
 from tests.acting import revoke_pass
 
@@ -134,7 +134,7 @@ class World:
 
     def bring(
         self,
-        *verdicts: Verdict,
+        *verdicts: ExternalVerdict,
         data: bytes = b"from outside",
         deterministic: bool = True,
         reason: str | None = None,
@@ -143,7 +143,7 @@ class World:
             ASSET,
             self.fingerprint,
             self.put(data),
-            verdicts or [Verdict(rule, PASS) for rule in RULES],
+            verdicts or [ExternalVerdict(rule, PASS) for rule in RULES],
             actor=ACTOR,
             deterministic=deterministic,
             reason=reason,
@@ -173,7 +173,10 @@ def world() -> World:
 def test_what_passed_outside_is_read_here(world: World) -> None:
     """Bound under the asset and the manifest, one attempt that ended well, every receipt there."""
     evidence = world.put(b"what was seen")
-    verdicts = [Verdict(RULES[0], PASS, evidence, "as seen"), Verdict(RULES[1], PASS)]
+    verdicts = [
+        ExternalVerdict(RULES[0], PASS, evidence, "as seen"),
+        ExternalVerdict(RULES[1], PASS),
+    ]
 
     registered = world.bring(*verdicts, reason="ordered by audit")
 
@@ -207,7 +210,7 @@ def test_registering_the_same_again_changes_nothing(world: World) -> None:
 
 def test_a_fail_is_recorded_and_nobody_reads(world: World) -> None:
     """Bound, with its verdict on record; a later PASS from outside is another attempt."""
-    failed = Verdict(RULES[0], FAIL), Verdict(RULES[1], PASS)
+    failed = ExternalVerdict(RULES[0], FAIL), ExternalVerdict(RULES[1], PASS)
     registered = world.bring(*failed)
     assert isinstance(registered.refusal, GateFailedError)
     with pytest.raises(GateFailedError):
@@ -252,38 +255,38 @@ def no_verdict(world: World) -> None:
 
 
 def the_same_gate_twice(world: World) -> None:
-    world.bring(Verdict(RULES[0], PASS), Verdict(RULES[0], FAIL))
+    world.bring(ExternalVerdict(RULES[0], PASS), ExternalVerdict(RULES[0], FAIL))
 
 
 def config_not_pinned(world: World) -> None:
-    world.bring(Verdict(RULES[0].model_copy(update={"configs": ("limits",)}), PASS))
+    world.bring(ExternalVerdict(RULES[0].model_copy(update={"configs": ("limits",)}), PASS))
 
 
 def own_gate_left_out(world: World) -> None:
     world.plane.gates.declare(ASSET, tuple(RULES), actor=ACTOR)
-    world.bring(Verdict(RULES[0], PASS))
+    world.bring(ExternalVerdict(RULES[0], PASS))
 
 
 def other_rule(world: World) -> None:
     world.plane.gates.declare(ASSET, tuple(RULES), actor=ACTOR)
     changed = RULES[1].model_copy(update={"code_version": "2"})
-    world.bring(Verdict(RULES[0], PASS), Verdict(changed, PASS))
+    world.bring(ExternalVerdict(RULES[0], PASS), ExternalVerdict(changed, PASS))
 
 
 def not_stored(world: World) -> None:
     ref = world.put(b"x")
     del world.blobs.objects[ref.ref]
-    verdicts = [Verdict(rule, PASS) for rule in RULES]
+    verdicts = [ExternalVerdict(rule, PASS) for rule in RULES]
     world.plane.external.register(ASSET, world.fingerprint, ref, verdicts, actor=ACTOR)
 
 
 def evidence_not_stored(world: World) -> None:
     absent = ArtifactRef(ref=f"blobs/sha256/{'0' * 2}/{'0' * 62}", digest="0" * 64)
-    world.bring(Verdict(RULES[0], PASS, absent))
+    world.bring(ExternalVerdict(RULES[0], PASS, absent))
 
 
 def no_asset_path(world: World) -> None:
-    ref, verdicts = world.put(b"x"), [Verdict(RULES[0], PASS)]
+    ref, verdicts = world.put(b"x"), [ExternalVerdict(RULES[0], PASS)]
     world.plane.external.register("a/../b", world.fingerprint, ref, verdicts, actor=ACTOR)
 
 
@@ -363,7 +366,7 @@ def test_a_revoked_pass_does_not_come_back_by_registering_again(world: World) ->
 def crashed(world: World, writes: int, *, after: bool, data: bytes, revision: bool) -> bool:
     """Register, ending the process at that write; False if there are not so many writes."""
     ref = world.put(data)
-    verdicts = [Verdict(rule, PASS) for rule in RULES]
+    verdicts = [ExternalVerdict(rule, PASS) for rule in RULES]
     world.fate.set(writes, after=after)
     try:
         world.plane.external.register(
@@ -650,7 +653,7 @@ def test_an_asset_whose_gate_would_have_no_name_is_refused(tmp_path: Path, world
 
 def test_a_verdict_goes_out_in_the_engines_form(world: World) -> None:
     """A gate_receipt that reads back, about the manifest and the exact bytes."""
-    registered = world.bring(Verdict(RULES[0], PASS), reason="ordered")
+    registered = world.bring(ExternalVerdict(RULES[0], PASS), reason="ordered")
     receipt = world.plane.receipts.read(registered.receipts[0])
     said = as_engine_receipt(receipt).to_json_value()
     assert EngineGateReceipt.from_json(json.dumps(said)).to_json_value() == said

@@ -48,7 +48,7 @@ from ro_platform.ledger.backends.memory import MemoryLedgerBackend
 from ro_platform.ledger.entry import EntryDraft
 from ro_platform.plane import Plane
 from ro_platform.runs.manifest import ManifestFile
-from ro_platform.runs.publication import Work
+from ro_platform.runs.publication import Provenance
 from tests.acting import publish_config, revoke_pass
 from tests.effort import times
 
@@ -89,7 +89,7 @@ class World:
         queued = history.begin(self.fingerprint, "made", step_key="made", dagster_run_id="d")
         running = history.move(queued, JobStatus.RUNNING, dagster_run_id="d")
         bound = self.plane.publication.publish(
-            "made", ref, Work(running), actor=ACTOR, deterministic=False
+            "made", ref, Provenance(running), actor=ACTOR, deterministic=False
         )
         history.move(running, JobStatus.SUCCEEDED, dagster_run_id="d")
         return bound

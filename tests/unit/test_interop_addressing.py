@@ -9,13 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ro_platform.errors import (
-    ArtifactNotFoundError,
-    DigestMismatchError,
-    InvalidInputError,
-    RunOperateError,
-)
-from ro_platform.interop.locators import (
+from ro_platform.engine_formats.locators import (
     KEYS,
     Template,
     check_equal,
@@ -24,7 +18,13 @@ from ro_platform.interop.locators import (
     hive_path,
     partitions_of,
 )
-from ro_platform.interop.objects import Digest, EngineOutputLocator
+from ro_platform.engine_formats.objects import Digest, EngineOutputLocator
+from ro_platform.errors import (
+    ArtifactNotFoundError,
+    DigestMismatchError,
+    InvalidInputError,
+    RunOperateError,
+)
 
 WORLD, PARAMETERS, RUN = "ab" * 32, "cd" * 32, "ef" * 16
 VALUES = {

@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 
 from ro_platform.contracts.gate import GateStatus
+from ro_platform.engine_formats import bundle as reading
+from ro_platform.engine_formats import verification as diagnosis
+from ro_platform.engine_formats.bundle import open_folder
+from ro_platform.engine_formats.laws import LAWS, Cause, DifferenceKind
+from ro_platform.engine_formats.verification import verify_bundle
 from ro_platform.errors import BundleRefusedError, NotFoundError
-from ro_platform.interop import bundle as reading
-from ro_platform.interop import verification as diagnosis
-from ro_platform.interop.bundle import open_folder
-from ro_platform.interop.laws import LAWS, Cause, DifferenceKind
-from ro_platform.interop.verification import verify_bundle
 
 ALL_FILES, LISTED_FILES, MEMBER_DIGESTS = LAWS
 WORLD = "ab" * 32

@@ -19,10 +19,10 @@ from hypothesis import strategies as st
 
 from ro_platform.cli.gate import verify as verify_command
 from ro_platform.contracts.gate import GateStatus
+from ro_platform.engine_formats.bundle import FLAG, INDEX, FilePlace, open_bundle
+from ro_platform.engine_formats.laws import LAWS, EngineGateVerdict, LawOptions
+from ro_platform.engine_formats.verification import verify_bundle
 from ro_platform.errors import BundleRefusedError, EngineGateFailedError
-from ro_platform.interop.bundle import FLAG, INDEX, Place, open_bundle
-from ro_platform.interop.laws import LAWS, EngineGateVerdict, LawOptions
-from ro_platform.interop.verification import verify_bundle
 from tests.effort import times
 
 VECTORS: list[dict[str, Any]] = json.loads(
@@ -220,7 +220,7 @@ def test_law_3_reads_no_members_bytes(members: dict[str, bytes], tmp_path: Path)
     for name in members:
         (folder / name).unlink()
 
-    def refuse(place: Place) -> Iterator[bytes]:
+    def refuse(place: FilePlace) -> Iterator[bytes]:
         raise AssertionError(f"read {place}")
 
     with open_bundle(folder) as bundle:

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ro_platform.engine_formats.lineage import git32, recompute, t_of, uer
 from ro_platform.errors import InvalidInputError
-from ro_platform.interop.lineage import git32, recompute, t_of, uer
 from tests.effort import times
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"

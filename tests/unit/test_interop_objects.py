@@ -7,8 +7,7 @@ from typing import Any
 
 import pytest
 
-from ro_platform.errors import InvalidInputError
-from ro_platform.interop.objects import (
+from ro_platform.engine_formats.objects import (
     CanonicalEventEnvelope,
     EngineGateReceipt,
     EngineObject,
@@ -19,6 +18,7 @@ from ro_platform.interop.objects import (
     Scope,
     is_member_path,
 )
+from ro_platform.errors import InvalidInputError
 
 WORLD, PARAMETERS, RUN = "ab" * 32, "cd" * 32, "ef" * 16
 NOW = "2026-01-31T23:59:59.000000Z"

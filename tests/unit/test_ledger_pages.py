@@ -17,7 +17,7 @@ from ro_platform.kernel.canonical import canonical_bytes
 from ro_platform.kernel.merkle import leaf_hash
 from ro_platform.ledger import segments as pages
 from ro_platform.ledger.backends.base import Mention, Row
-from ro_platform.ledger.entry import EntryDraft, checked, require_canonical, sealed
+from ro_platform.ledger.entry import EntryDraft, decode_entry, encode_entry, require_canonical
 from ro_platform.ledger.segments import sound_leaves
 
 MOMENT = "2000-01-01T00:00:00.000000Z"
@@ -53,7 +53,7 @@ PAGES = st.lists(DRAFTS, min_size=1, max_size=4)
 
 def stored(drafts: list[EntryDraft]) -> tuple[list[Row], list[Mention]]:
     """What a backend would hold of them."""
-    made = [sealed(draft, seq, MOMENT) for seq, draft in enumerate(drafts)]
+    made = [encode_entry(draft, seq, MOMENT) for seq, draft in enumerate(drafts)]
     mentions = [Mention(e.seq, name) for e, _ in made for name in e.mentions or ()]
     return [row for _, row in made], mentions
 
@@ -62,7 +62,7 @@ def exactly(rows: list[Row], mentions: list[Mention]) -> bool:
     """Whether the exact reading finds nothing wrong with any row."""
     try:
         for seq, row in enumerate(rows):
-            entry = checked(row)
+            entry = decode_entry(row)
             require_canonical(row, entry)
             found = [mention.name for mention in mentions if mention.seq == seq]
             if row.seq != seq or sorted(entry.mentions or ()) != sorted(found):
@@ -249,7 +249,7 @@ def test_ordinary_entries_are_read_without_the_exact_reading(
 ) -> None:
     """Texts of any script, whole numbers and a few levels of nesting are ordinary."""
     draft = EntryDraft(EntryKind.ADMIN_EVENT, "sé", "SYSTEM::b", body, mentions=("m",))
-    monkeypatch.setattr(pages, "checked", None)
+    monkeypatch.setattr(pages, "decode_entry", None)
     assert at_once(*stored([draft] * 3))
 
 
@@ -259,7 +259,7 @@ def test_a_whole_number_that_no_double_is_was_never_appended() -> None:
     data = canonical_bytes({"n": 7}).join(rows[0].entry.split(canonical_bytes({"n": 1})))
     forged = with_bytes(rows[0], data.replace(b'{"n":7}', b'{"n":9007199254740993}'))
     with pytest.raises(LedgerCorruptError, match="not in canonical form") as caught:
-        require_canonical(forged, checked(forged))
+        require_canonical(forged, decode_entry(forged))
     assert caught.value.diagnostics()["seq"] == "0"
     double, mentions = stored([EntryDraft(EntryKind.ADMIN_EVENT, "s", "SYSTEM::b", {"n": 2.0**53})])
     assert at_once(double, mentions)

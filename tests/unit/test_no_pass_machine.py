@@ -30,7 +30,7 @@ from ro_platform.kernel.clock import ManualClock, utc_text
 from ro_platform.kernel.identity import manifest_fingerprint, run_id
 from ro_platform.plane import Plane
 from ro_platform.runs.manifest import ManifestFile
-from ro_platform.runs.publication import Work
+from ro_platform.runs.publication import Provenance
 from tests.acting import revoke_pass
 from tests.effort import times
 
@@ -93,7 +93,7 @@ class Begun(NamedTuple):
     """Work under way: where it will be published, and what it was given."""
 
     place: Place
-    work: Work
+    work: Provenance
     used: dict[Place, str]
 
 
@@ -132,7 +132,7 @@ class NoPassNoRead(RuleBasedStateMachine):
             return
         assert allowed
         used = {parent: self.model.newest[parent] for parent in parents}
-        self.begun.append(Begun(place, Work(attempt, inputs), used))
+        self.begun.append(Begun(place, Provenance(attempt, inputs), used))
 
     @precondition(lambda self: self.begun)
     @rule(data=st.data(), content=CONTENTS)

@@ -122,7 +122,7 @@ def test_a_reader_is_told_why_there_is_no_form(pages: OperationsWorld) -> None:
     forced = pages.post(READER, "/act/pause", {**PAUSE, "shown": "1"})
     assert forced.status == 403
     assert "RO_ACCESS_DENIED" in forced.text
-    assert pages.desk.plane.pauses.standing() == ()
+    assert pages.services.plane.pauses.standing() == ()
     assert "refused" in pages.get(READER, "/events", action="refused", actor=READER).text
 
 
@@ -175,7 +175,7 @@ def test_what_cannot_be_asked_for_is_said_on_the_form(
     assert seen.status == status
     assert code in seen.text
     assert seen.forms[0].fields["target"] == fields["target"]
-    assert pages.desk.plane.pauses.standing() == ()
+    assert pages.services.plane.pauses.standing() == ()
 
 
 def test_a_run_is_cancelled_through_the_orchestrator(

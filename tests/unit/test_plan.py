@@ -8,7 +8,7 @@ import pytest
 
 from ro_platform.artifacts.addressing import blob_name
 from ro_platform.errors import DigestMismatchError, GateAbsentError
-from ro_platform.runs.plan import AssetStanding
+from ro_platform.runs.plan import AssetState
 from tests.acting import revoke_pass
 from tests.unit.small_world import BOSS, FAIL, SmallWorld
 
@@ -18,7 +18,7 @@ def world() -> SmallWorld:
     return SmallWorld()
 
 
-def standings(world: SmallWorld, *assets: str) -> tuple[AssetStanding, ...]:
+def standings(world: SmallWorld, *assets: str) -> tuple[AssetState, ...]:
     manifest = world.plane.runs.manifest(world.fingerprint)
     return world.plane.planner.standings(world.fingerprint, manifest, assets)
 
@@ -29,7 +29,7 @@ def test_each_asset_is_missing_unjudged_or_stands(world: SmallWorld) -> None:
 
     missing, stands, unjudged = standings(world, "missing", "bound", "gated")
 
-    assert missing == AssetStanding("missing", None)
+    assert missing == AssetState("missing", None)
     assert (missing.stands, missing.needs_judgement_only, missing.needs_making) == (
         False,
         False,
@@ -128,4 +128,4 @@ def test_verifying_reads_what_is_bound_and_finds_an_altered_byte(world: SmallWor
 
 def test_what_can_have_no_artifact_here_is_missing(world: SmallWorld) -> None:
     """An asset of another IO manager under a key that the plane has no name for: no error."""
-    assert standings(world, "public.orders") == (AssetStanding("public.orders", None),)
+    assert standings(world, "public.orders") == (AssetState("public.orders", None),)

@@ -41,7 +41,7 @@ from ro_platform.ledger.entry import EntryDraft
 from ro_platform.ledger.names import artifact_subject, revocation_subject
 from ro_platform.plane import Plane
 from ro_platform.runs.manifest import ManifestFile
-from ro_platform.runs.readiness import Bounds, Look, Passed, Position, Readiness
+from ro_platform.runs.readiness import Bounds, Passed, Readiness, ReadinessCursor, ReadinessScan
 from tests.effort import times
 
 ACTOR = "SYSTEM::dagster"
@@ -76,7 +76,7 @@ class World:
         self.plane.gates.declare("gated", (RULE,), actor=ACTOR)
         self.plane.gates.declare("free", (), actor=ACTOR)
         self.launched: list[tuple[str, str]] = []
-        self.position = Position()
+        self.position = ReadinessCursor()
 
     def _register(self, number: int) -> str:
         manifest = RunManifest(
@@ -179,10 +179,10 @@ class World:
         self,
         bounds: Bounds = Bounds(),  # noqa: B008  (frozen)
         *,
-        position: Position | None = None,
+        position: ReadinessCursor | None = None,
         workloads: set[str] | None = None,
         meanwhile: Callable[[], None] = lambda: None,
-    ) -> Look:
+    ) -> ReadinessScan:
         """One look, its launches, and its position kept: as text, as a daemon keeps it."""
 
         def is_launched(passed: Passed) -> bool:
@@ -192,7 +192,7 @@ class World:
         start = self.position if position is None else position
         look = self.readiness(workloads).look(start, bounds, is_launched=is_launched)
         self.launched += [(item.fingerprint, item.launch_id(CONSUMER)) for item in look.passed]
-        self.position = Position.of(look.position.text())
+        self.position = ReadinessCursor.of(look.position.text())
         return look
 
 
@@ -201,7 +201,7 @@ def world() -> World:
     return World()
 
 
-def found(look: Look) -> list[str]:
+def found(look: ReadinessScan) -> list[str]:
     return [item.fingerprint for item in look.passed]
 
 
@@ -300,10 +300,10 @@ def test_a_lost_or_an_older_position_repeats_nothing() -> None:
         world.passes(fingerprint)
     world.look()
 
-    assert found(world.look(position=Position())) == []
+    assert found(world.look(position=ReadinessCursor())) == []
     world.bind("gated", world.manifests[1], b"2")
     world.judge(world.manifests[1])
-    assert found(world.look(position=Position(next=5))) == [world.manifests[1]]
+    assert found(world.look(position=ReadinessCursor(next=5))) == [world.manifests[1]]
 
 
 def test_a_dropped_gate_makes_older_manifests_ready_in_bounded_portions() -> None:
@@ -324,7 +324,7 @@ def test_a_dropped_gate_makes_older_manifests_ready_in_bounded_portions() -> Non
 
     assert [item for each in looks for item in each] == world.manifests
     assert looks[-1] == []
-    assert world.position == Position(next=world.plane.ledger.size())
+    assert world.position == ReadinessCursor(next=world.plane.ledger.size())
 
 
 def test_a_new_gate_asks_about_nobody_again(world: World) -> None:
@@ -394,14 +394,14 @@ def test_a_ledger_that_does_not_answer_leaves_the_position_where_it_was(world: W
 def test_a_position_beyond_the_ledgers_end_is_refused(world: World) -> None:
     """Another ledger, or one that was rolled back: nobody guesses where to go on."""
     with pytest.raises(LedgerCorruptError, match="read to entry 1000"):
-        world.look(position=Position(next=1000))
+        world.look(position=ReadinessCursor(next=1000))
 
 
 def test_a_position_that_is_none_is_refused_by_name() -> None:
     """Nobody's typing error becomes a start from nothing."""
-    assert Position.of(None) == Position()
+    assert ReadinessCursor.of(None) == ReadinessCursor()
     with pytest.raises(ContractError, match="the cursor"):
-        Position.of('{"next": -1}')
+        ReadinessCursor.of('{"next": -1}')
 
 
 def test_what_was_made_from_exactly_these_artifacts_is_made(world: World) -> None:
@@ -446,7 +446,7 @@ class Looks(RuleBasedStateMachine):
         self.bytes: dict[tuple[str, str], bytes] = {}
         self.said: dict[tuple[str, bytes], tuple[GateStatus, GateRule]] = {}
         self.revoked: set[tuple[str, bytes, str]] = set()
-        self.kept = [Position()]
+        self.kept = [ReadinessCursor()]
         self.fresh = itertools.count(3)
 
     def stands(self, fingerprint: str) -> bool:
@@ -539,12 +539,14 @@ class Looks(RuleBasedStateMachine):
 
     @rule(back=st.integers(min_value=0, max_value=3), is_lost=st.sampled_from([False] * 4 + [True]))
     def restart_from_an_older_position(self, back: int, is_lost: bool) -> None:
-        self.world.position = Position() if is_lost else self.kept[-1 - back % len(self.kept)]
+        self.world.position = (
+            ReadinessCursor() if is_lost else self.kept[-1 - back % len(self.kept)]
+        )
 
     @rule(bounds=NARROW)
     def catch_up(self, bounds: Bounds) -> None:
         """Once all is dealt with, whatever stands is launched."""
-        caught_up = Position(next=self.world.plane.ledger.size())
+        caught_up = ReadinessCursor(next=self.world.plane.ledger.size())
         for _ in range(1_000):
             if self.world.position == caught_up:
                 break

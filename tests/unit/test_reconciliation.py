@@ -31,10 +31,10 @@ from ro_platform.runs.history import AttemptHistory
 from ro_platform.runs.reconciliation import (
     LEASE,
     LOST_CODE,
-    Mark,
     OpenAttempt,
     Phase,
     Reconciliation,
+    ReconciliationCursor,
     RunFacts,
     ended_with_run,
     judge,
@@ -235,7 +235,7 @@ class Histories(RuleBasedStateMachine):
         self.plane = Small(self.clock)
         self.plane.register()
         self.records = FakeRecords()
-        self.mark = Mark()
+        self.mark = ReconciliationCursor()
         self.count = 0
 
     def _some(self, number: int) -> str:
@@ -322,7 +322,7 @@ class Histories(RuleBasedStateMachine):
     @rule(remembered=st.booleans())
     def reconcile(self, remembered: bool) -> None:
         """A pass, from the mark or from the start; the next finds nothing more to do."""
-        mark = self.mark if remembered else Mark()
+        mark = self.mark if remembered else ReconciliationCursor()
         passes = Reconciliation(self.plane.ledger, self.records, self.clock, actor=ACTOR)
         self.mark = passes.run(mark).mark
         size = self.plane.ledger.size()

@@ -17,7 +17,7 @@ from ro_platform.contracts import (
 from ro_platform.kernel.identity import run_id
 from ro_platform.orchestration.execution import RunOutcome
 from ro_platform.runs.attempt import SKIPPED_CODE
-from ro_platform.runs.plan import AssetStanding
+from ro_platform.runs.plan import AssetState
 from tests.unit.small_world import SmallWorld
 
 MINE, OTHERS, BEFORE = "run-mine", "run-of-another", "run-before"
@@ -152,7 +152,7 @@ def test_a_row_tells_what_stands_and_who_made_it_apart_from_what_this_call_did(
         registered=False,
         dagster_run_id=MINE,
         executed=(),
-        standings=(AssetStanding("a", stands),),
+        standings=(AssetState("a", stands),),
         attempts=tuple(_attempt(world, told, item, refs) for item in told.attempts),
         found=found,
         replayed=found if told.replay else {},

@@ -8,7 +8,7 @@ from ro_platform.cli.run import gates_in_words
 from ro_platform.errors import ArtifactBlockedError, GateRevokedError
 from ro_platform.kernel.identity import run_id
 from ro_platform.orchestration.execution import RunOutcome, _refusal
-from ro_platform.runs.plan import AssetStanding
+from ro_platform.runs.plan import AssetState
 from tests.acting import revoke_pass
 from tests.unit.small_world import SmallWorld
 
@@ -22,7 +22,7 @@ def world() -> SmallWorld:
     return world
 
 
-def standings(world: SmallWorld, *assets: str) -> tuple[AssetStanding, ...]:
+def standings(world: SmallWorld, *assets: str) -> tuple[AssetState, ...]:
     manifest = world.plane.runs.manifest(world.fingerprint)
     return world.plane.planner.standings(world.fingerprint, manifest, assets)
 

@@ -9,7 +9,13 @@ from ro_platform.kernel.clock import ManualClock
 from ro_platform.ledger.backends.base import Row, Selection
 from ro_platform.ledger.backends.memory import MemoryLedgerBackend
 from ro_platform.runs import reconciliation as unsettled
-from ro_platform.runs.reconciliation import LEASE, Mark, Phase, Reconciliation, RunFacts
+from ro_platform.runs.reconciliation import (
+    LEASE,
+    Phase,
+    Reconciliation,
+    ReconciliationCursor,
+    RunFacts,
+)
 from ro_platform.runs.seals import reopening
 from tests.unit.test_reconciliation import ACTOR, FP, NOW, FakeRecords, S, Small
 
@@ -45,9 +51,14 @@ def test_a_finished_run_that_nobody_sealed_is_sealed_once() -> None:
     assert passes.run(dry_run=True).sealed == (FP,)
     assert plane.ledger.size() == size
     done = passes.run()
-    assert (done.ended, done.open, done.sealed, done.mark) == ((), (), (FP,), Mark(size))
+    assert (done.ended, done.open, done.sealed, done.mark) == (
+        (),
+        (),
+        (FP,),
+        ReconciliationCursor(size),
+    )
     assert [seal.actor for seal in plane.seals()] == [ACTOR]
-    for mark in (Mark(), done.mark):
+    for mark in (ReconciliationCursor(), done.mark):
         assert passes.run(mark).sealed == ()
     assert plane.ledger.size() == size + 1
 
@@ -113,7 +124,7 @@ def test_a_manifest_that_is_registered_after_its_attempts_ended_is_found() -> No
     plane.attempts.begin(FP, "x", step_key="x", dagster_run_id="gone", status=S.REFUSED)
     passes = Reconciliation(plane.ledger, records, plane.clock, actor=ACTOR)
     first = passes.run()
-    assert (first.sealed, first.mark) == ((), Mark(1))
+    assert (first.sealed, first.mark) == ((), ReconciliationCursor(1))
     plane.register()
     assert passes.run(first.mark).sealed == (FP,)
 
@@ -123,7 +134,7 @@ def test_a_registered_run_that_never_ran_is_not_finished() -> None:
     plane = Small()
     plane.register()
     done = Reconciliation(plane.ledger, FakeRecords(), plane.clock, actor=ACTOR).run()
-    assert (done.sealed, done.mark, plane.seals()) == ((), Mark(1), [])
+    assert (done.sealed, done.mark, plane.seals()) == ((), ReconciliationCursor(1), [])
 
 
 def test_each_record_of_a_run_that_is_executed_again_is_sealed() -> None:
@@ -187,4 +198,4 @@ def test_an_entry_of_another_kind_unsettles_nothing() -> None:
     passes.run()
     kinds = {entry.kind for entry in plane.ledger.scan()}
     assert kinds == {EntryKind.RUN_REGISTERED, EntryKind.ATTEMPT_TRANSITION, EntryKind.RUN_SEALED}
-    assert passes.run().mark == Mark(plane.ledger.size())
+    assert passes.run().mark == ReconciliationCursor(plane.ledger.size())

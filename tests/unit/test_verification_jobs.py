@@ -147,7 +147,7 @@ def test_a_sound_ledger_is_not_gone_through_entry_by_entry(
     sound: SoundLedger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Otherwise the pages would be read twice, and every entry built as an object."""
-    monkeypatch.setattr(segments, "checked", None)
+    monkeypatch.setattr(segments, "decode_entry", None)
     assert verify(sound.backend).root == sound.roots[SIZE]
 
 

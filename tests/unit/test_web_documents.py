@@ -1,4 +1,4 @@
-"""GraphQL as the face reads it: nothing hides a field, and what is unclear is refused."""
+"""GraphQL as the gateway reads it: nothing hides a field, and what is unclear is refused."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ro_platform.errors import RequestRefusedError
-from ro_platform.web.calls import (
-    Call,
+from ro_platform.web.documents import MAX_DEPTH, read_document
+from ro_platform.web.graphql_requests import (
+    GraphQLRequest,
     call_of,
     call_of_json,
     call_of_query_string,
     names_reserved,
 )
-from ro_platform.web.documents import MAX_DEPTH, read_document
 
 HIDDEN = {
     "plain": "mutation { deleteRun(runId: 1) { x } }",
@@ -177,7 +177,7 @@ def test_reserved_tags_are_left_out_of_the_variables(
 
 def test_what_is_handed_on_is_one_document() -> None:
     """The inner request has exactly the three fields that Dagster reads."""
-    call = Call("query A { version }", {"x": 1}, "A")
+    call = GraphQLRequest("query A { version }", {"x": 1}, "A")
     assert call.body() == {
         "query": "query A { version }",
         "variables": {"x": 1},

@@ -1,4 +1,4 @@
-"""Settings, sessions and refusals of the face, by themselves."""
+"""Settings, sessions and refusals of the gateway, by themselves."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from ro_platform.errors import NotAuthenticatedError, RequestRefusedError, Setti
 from ro_platform.kernel.clock import ManualClock
 from ro_platform.ledger.backends.memory import MemoryLedgerBackend
 from ro_platform.ledger.log import Ledger
+from ro_platform.web.authentication import Authenticator, Sessions
 from ro_platform.web.messages import peer_of, require_own_page, require_plain_path
-from ro_platform.web.refusals import Refusal, Refusals
+from ro_platform.web.refusals import Refusals, RefusedRequest
 from ro_platform.web.settings import WebSettings, is_loopback
 from ro_platform.web.signin import SignIn, local_path
-from ro_platform.web.visitors import Sessions, Visitors
 
 SECRET = "s" * 32
 START = datetime(2030, 1, 1, 12, 0, 30, tzinfo=UTC)
@@ -37,7 +37,7 @@ START = datetime(2030, 1, 1, 12, 0, 30, tzinfo=UTC)
 def web(
     host: str = "127.0.0.1", environment: Mapping[str, str] | None = None, *, port: int = 3000
 ) -> WebSettings:
-    """The settings of a face that listens there."""
+    """The settings of a gateway that listens there."""
     settings = Settings.load({"RO_ROOT": "/srv", **(environment or {})}, cwd=Path("/"))
     return WebSettings.of(settings, host=host, port=port)
 
@@ -87,13 +87,13 @@ CONTRADICTIONS = {
     ("host", "environment"), CONTRADICTIONS.values(), ids=CONTRADICTIONS.keys()
 )
 def test_settings_that_cannot_be_meant_are_refused(host: str, environment: dict[str, str]) -> None:
-    """When the face starts, and not when somebody is let in by mistake."""
+    """When the gateway starts, and not when somebody is let in by mistake."""
     with pytest.raises(SettingsError):
         web(host, environment)
 
 
 def test_settings_do_not_show_their_secrets() -> None:
-    """Neither those of the face, nor the deployment's that hold them."""
+    """Neither those of the gateway, nor the deployment's that hold them."""
     environment = {
         "RO_WEB_PROXY_PEERS": "127.0.0.1",
         "RO_WEB_PROXY_SECRET": SECRET,
@@ -195,9 +195,9 @@ def test_a_form_belongs_to_one_session() -> None:
 # --- refusals ------------------------------------------------------------------------------------
 
 
-def refusal(operation: str = "launchRun", actor: str | None = "HUMAN::a") -> Refusal:
+def refusal(operation: str = "launchRun", actor: str | None = "HUMAN::a") -> RefusedRequest:
     """Something that was refused."""
-    return Refusal(actor, "192.0.2.1", operation, "RO_ACCESS_DENIED", "not allowed")
+    return RefusedRequest(actor, "192.0.2.1", operation, "RO_ACCESS_DENIED", "not allowed")
 
 
 @given(st.lists(st.tuples(st.sampled_from("ab"), st.integers(0, 50)), max_size=40))
@@ -325,7 +325,7 @@ def test_by_tls_every_cookie_is_this_hosts_own(public: str) -> None:
     settings = replace(web(), public=public)
     access = Access(lambda: None, environment="e", single_user="HUMAN::me")
     tokens = Tokens(signed.ledger, lambda: b"k" * 32, ManualClock(START), access)
-    visitors = Visitors(tokens, access, signed.sessions, None, "the-local-key")
+    visitors = Authenticator(tokens, access, signed.sessions, None, "the-local-key")
     shown = SignIn(visitors, signed.sessions, settings, lambda *_: None, None)
     said = asyncio.run(_shown(shown.app(), public)).headers["set-cookie"].lower()
     assert said.startswith("__host-ro_signin=") is settings.secure

@@ -1,4 +1,4 @@
-"""What a hostile visitor of the face might hope for, beyond the list of attacks over HTTP."""
+"""What a hostile visitor of the gateway might hope for, beyond the list of attacks over HTTP."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from ro_platform.ledger.backends.base import LedgerTransaction
 from ro_platform.ledger.backends.memory import MemoryLedgerBackend
 from ro_platform.ledger.log import Ledger
 from ro_platform.orchestration.launches import STAMPED
-from ro_platform.web.calls import DAGSTERS_OWN, call_of, is_reserved
-from ro_platform.web.refusals import Refusal, Refusals
-from ro_platform.web.visitors import Sessions, Visitors
+from ro_platform.web.authentication import Authenticator, Sessions
+from ro_platform.web.graphql_requests import DAGSTERS_OWN, call_of, is_reserved
+from ro_platform.web.refusals import Refusals, RefusedRequest
 
 LAUNCH = "mutation($p: ExecutionParams!) { launchRun(executionParams: $p) { __typename } }"
 LIST = "query($f: RunsFilter) { runsOrError(filter: $f) { __typename } }"
 
 
 def test_every_tag_that_the_deployment_stamps_is_reserved() -> None:
-    """What the run storage drops, the face drops, and more."""
+    """What the run storage drops, the gateway drops, and more."""
     assert all(map(is_reserved, STAMPED))
     assert not STAMPED & DAGSTERS_OWN
 
@@ -45,8 +45,8 @@ def test_a_stamped_tag_is_dropped_from_a_launch_and_stays_in_a_search(tag: str) 
     assert searched.variables == {"f": {"tags": tags}}
 
 
-def refused_by(actor: str | None, operation: str) -> Refusal:
-    return Refusal(actor, "192.0.2.1", operation, "RO_ACCESS_DENIED", "not allowed")
+def refused_by(actor: str | None, operation: str) -> RefusedRequest:
+    return RefusedRequest(actor, "192.0.2.1", operation, "RO_ACCESS_DENIED", "not allowed")
 
 
 def test_a_flood_of_nobodys_does_not_hide_who_is_somebody() -> None:
@@ -100,7 +100,7 @@ def test_a_session_of_the_single_user_mode_ends_with_it() -> None:
     access = Access(lambda: found[-1] if found else None, environment="e", single_user="HUMAN::me")
     sessions = Sessions(ledger, lambda: b"k" * 32, clock, lifetime=timedelta(hours=8), secure=False)
     tokens = Tokens(ledger, lambda: b"k" * 32, clock, access)
-    visitors = Visitors(tokens, access, sessions, None, "the-local-key")
+    visitors = Authenticator(tokens, access, sessions, None, "the-local-key")
     visitor = visitors.by_token("the-local-key")
     cookie = {sessions.cookie: sessions.open(visitor.actor, visitor.token_id, local=visitor.local)}
     again = visitors.of(Headers({}), cookie, "127.0.0.1")

@@ -1,4 +1,4 @@
-"""The face's own pages outside of ``/operations``, and a request that ends before it is read."""
+"""The gateway's own pages outside of ``/operations``, and a request that ends before it is read."""
 
 from __future__ import annotations
 

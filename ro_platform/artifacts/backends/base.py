@@ -26,7 +26,7 @@ from datetime import datetime
 from types import TracebackType
 from typing import BinaryIO, Self
 
-from ro_platform.errors import InvalidInputError
+from ro_platform import errors
 
 Bytes = bytes | bytearray | memoryview
 
@@ -48,7 +48,7 @@ def is_name(text: str) -> bool:
 def checked_name(name: str) -> str:
     """The name itself. Raises :class:`InvalidInputError` if it cannot name an object."""
     if not is_name(name):
-        raise InvalidInputError(
+        raise errors.InvalidInputError(
             f"{name!r} cannot name an object of the store.",
             next_step="Use segments of letters, digits and _ . = - joined by slashes, "
             f"none with a leading dot or over {MAX_SEGMENT} characters.",
@@ -60,7 +60,7 @@ def checked_name(name: str) -> str:
 def checked_prefix(prefix: str) -> str:
     """The prefix itself. Raises :class:`InvalidInputError` if no name can begin with it."""
     if not _PREFIX.fullmatch(prefix) or ".." in prefix.split("/"):
-        raise InvalidInputError(f"No object's name begins with {prefix!r}.", prefix=prefix)
+        raise errors.InvalidInputError(f"No object's name begins with {prefix!r}.", prefix=prefix)
     return prefix
 
 

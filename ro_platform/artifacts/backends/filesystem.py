@@ -20,6 +20,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from ro_platform import errors
 from ro_platform.artifacts.backends import posix
 from ro_platform.artifacts.backends.base import (
     BlobBackend,
@@ -30,7 +31,6 @@ from ro_platform.artifacts.backends.base import (
     checked_prefix,
     is_name,
 )
-from ro_platform.errors import ArtifactNotFoundError, RunOperateError
 from ro_platform.kernel.files import open_descriptor
 
 WRITEBACK_EVERY = 16 << 20
@@ -93,7 +93,7 @@ class FilesystemBackend(BlobBackend):
         except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as error:
-            raise posix.refused(error, self.root) from error
+            raise posix.unavailable_error(error, self.root) from error
         return found.st_size if stat.S_ISREG(found.st_mode) else None
 
     def names(self, prefix: str = "") -> Iterator[str]:
@@ -104,7 +104,7 @@ class FilesystemBackend(BlobBackend):
                 if is_name(name):
                     yield name
         except OSError as error:
-            raise posix.refused(error, self.root) from error
+            raise posix.unavailable_error(error, self.root) from error
 
     def erase(self, name: str) -> bool:
         """Unlink the file and make its folder durable; its blocks are the file system's to reuse.
@@ -120,7 +120,7 @@ class FilesystemBackend(BlobBackend):
             except FileNotFoundError:
                 erased = False  # somebody else was faster by a moment
             except OSError as error:
-                raise posix.refused(error, self.root) from error
+                raise posix.unavailable_error(error, self.root) from error
         folder = Path(path).parent
         if folder.is_dir():
             try:
@@ -139,7 +139,7 @@ class FilesystemBackend(BlobBackend):
         except FileNotFoundError:
             return removed
         except OSError as error:
-            raise posix.refused(error, self.root) from error
+            raise posix.unavailable_error(error, self.root) from error
         return removed
 
     def create(self, name: str, data: bytes) -> bool:
@@ -210,14 +210,14 @@ class FilesystemBackend(BlobBackend):
         except OSError:
             return False
 
-    def _unread(self, error: OSError, name: str) -> RunOperateError:
+    def _unread(self, error: OSError, name: str) -> errors.RunOperateError:
         if isinstance(error, FileNotFoundError):
             said = ""
         elif self._holds_no_file(name):
             said = f" What is there is no file: {error.strerror}."
         else:
-            return posix.refused(error, self.root)
-        return ArtifactNotFoundError(
+            return posix.unavailable_error(error, self.root)
+        return errors.ArtifactNotFoundError(
             f"{name} is not in the store {self.root}.{said}",
             next_step="Compute it again, or restore it from a copy of the store.",
             name=name,
@@ -253,13 +253,13 @@ class _ObjectFile(io.FileIO):
         try:
             return super().read(-1 if size is None else size)
         except OSError as error:
-            raise posix.refused(error, self._root) from error
+            raise posix.unavailable_error(error, self._root) from error
 
     def readinto(self, buffer: Any, /) -> int | Any:
         try:
             return super().readinto(buffer)
         except OSError as error:
-            raise posix.refused(error, self._root) from error
+            raise posix.unavailable_error(error, self._root) from error
 
 
 class _StagedFile(StagedWrite):
@@ -269,13 +269,13 @@ class _StagedFile(StagedWrite):
         try:
             self._descriptor, self._path = backend.open_temporary()
         except OSError as error:
-            raise posix.refused(error, backend.root) from error
+            raise posix.unavailable_error(error, backend.root) from error
 
     def write(self, data: Bytes) -> None:
         try:
             posix.write_all(self._descriptor, memoryview(data))
         except OSError as error:
-            raise posix.refused(error, self._backend.root) from error
+            raise posix.unavailable_error(error, self._backend.root) from error
         self._written += len(data)
         if self._written - self._sent >= WRITEBACK_EVERY:
             posix.start_writeback(self._descriptor, self._sent, self._written - self._sent)
@@ -289,7 +289,7 @@ class _StagedFile(StagedWrite):
                 os.fsync(self._descriptor)
                 created = self._backend.link(self._path, name)
         except OSError as error:
-            raise posix.refused(error, self._backend.root) from error
+            raise posix.unavailable_error(error, self._backend.root) from error
         self.discard()
         self._backend.settle(name)
         return created
@@ -312,7 +312,7 @@ class _FileGroup(WriteGroup):
             # Opened before the first write, so that syncfs reports the errors of all of them.
             self._root = os.open(backend.root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         except OSError as error:
-            raise posix.refused(error, backend.root) from error
+            raise posix.unavailable_error(error, backend.root) from error
 
     def create(self, name: str, data: bytes) -> None:
         if name in self._seen:
@@ -329,13 +329,13 @@ class _FileGroup(WriteGroup):
             finally:
                 os.close(descriptor)
         except OSError as error:
-            raise posix.refused(error, self._backend.root) from error
+            raise posix.unavailable_error(error, self._backend.root) from error
 
     def publish(self) -> None:
         try:
             self._make_bytes_durable()
         except OSError as error:
-            raise posix.refused(error, self._backend.root) from error
+            raise posix.unavailable_error(error, self._backend.root) from error
         names = [*self._pending, *self.existing]
         try:
             for name, path in self._pending.items():

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import BinaryIO
 
+from ro_platform import errors
 from ro_platform.artifacts.backends.base import (
     BlobBackend,
     Bytes,
@@ -17,7 +18,6 @@ from ro_platform.artifacts.backends.base import (
     checked_prefix,
     is_name,
 )
-from ro_platform.errors import ArtifactNotFoundError
 
 
 class MemoryBackend(BlobBackend):
@@ -54,7 +54,7 @@ class MemoryBackend(BlobBackend):
         try:
             return io.BytesIO(self.objects[checked_name(name)])
         except KeyError:
-            raise ArtifactNotFoundError(f"{name} is not in the store.", name=name) from None
+            raise errors.ArtifactNotFoundError(f"{name} is not in the store.", name=name) from None
 
     def size(self, name: str) -> int | None:
         """The length of the object, if any."""

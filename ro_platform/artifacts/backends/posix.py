@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from ro_platform.errors import BackendUnavailableError, OutcomeUnknownError, StoreNotWritableError
+from ro_platform import errors
 
 _SYNC_FILE_RANGE_WRITE = 2
 
@@ -95,18 +95,18 @@ def write_all(descriptor: int, data: memoryview) -> None:
         data = data[os.write(descriptor, data) :]
 
 
-def refused(error: OSError, root: Path) -> BackendUnavailableError:
+def unavailable_error(error: OSError, root: Path) -> errors.BackendUnavailableError:
     """The documented error for a failed call that made nothing visible."""
     reason = error.strerror or str(error)
     if error.errno in _NOT_WRITABLE:
-        return StoreNotWritableError(
+        return errors.StoreNotWritableError(
             f"The store folder {root} cannot be written: {reason}.",
             next_step="Free space on its disk, or correct its owner and permissions, or name "
             "another folder in RO_STORE_URL; nothing was stored.",
             folder=root,
             errno=errno.errorcode.get(error.errno or 0),
         )
-    return BackendUnavailableError(
+    return errors.BackendUnavailableError(
         f"The store folder {root} does not serve: {reason}.",
         next_step="Check the disk or the mount, then repeat the call; nothing was stored.",
         folder=root,
@@ -114,9 +114,9 @@ def refused(error: OSError, root: Path) -> BackendUnavailableError:
     )
 
 
-def in_doubt(error: OSError, root: Path, name: str) -> OutcomeUnknownError:
+def in_doubt(error: OSError, root: Path, name: str) -> errors.OutcomeUnknownError:
     """The documented error for a failure after the object may have become visible."""
-    return OutcomeUnknownError(
+    return errors.OutcomeUnknownError(
         f"{name} may have been stored in {root}, but its folder was not made durable: "
         f"{error.strerror or error}.",
         next_step="Check the disk, then repeat the call: it finds the object or creates it.",
@@ -125,9 +125,9 @@ def in_doubt(error: OSError, root: Path, name: str) -> OutcomeUnknownError:
     )
 
 
-def in_doubt_erased(error: OSError, root: Path, name: str) -> OutcomeUnknownError:
+def in_doubt_erased(error: OSError, root: Path, name: str) -> errors.OutcomeUnknownError:
     """The documented error for a failure after an object was removed, before that was durable."""
-    return OutcomeUnknownError(
+    return errors.OutcomeUnknownError(
         f"{name} was removed from {root}, but its folder was not made durable: "
         f"{error.strerror or error}.",
         next_step="Check the disk, then repeat the call: after a loss of power it may be back.",

@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import NoReturn
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
+from ro_platform import errors
 from ro_platform.artifacts.backends.base import BlobBackend
 from ro_platform.checkpoints.witnesses.base import Witness
 from ro_platform.checkpoints.witnesses.local import CommandWitness, GitWitness, folder_witness
-from ro_platform.errors import SettingsError
 
 _S3_OPTIONS = {"endpoint_url", "region"}
 
@@ -92,7 +92,7 @@ def _words(address: str) -> list[str]:
 
 def _refuse(address: str, why: str) -> NoReturn:
     scheme = address.partition(":")[0][:20]
-    raise SettingsError(
+    raise errors.SettingsError(
         f"RO_WITNESSES has an address ({scheme}:…) that cannot be used: {why}.",
         next_step="Use file:///folder, s3://bucket/prefix, git+file:///clone or "
         "command:/program, parted by spaces.",

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 
-from ro_platform.errors import CheckpointRefusedError, InvalidInputError
+from ro_platform import errors
 
 
 class Witness(ABC):
@@ -36,7 +36,7 @@ class Witness(ABC):
 
     def read(self, name: str) -> bytes:
         """The note of that name. Raises :class:`InvalidInputError` unless :attr:`readable`."""
-        raise InvalidInputError(
+        raise errors.InvalidInputError(
             f"The witness {self.label} cannot be read back from here ({name}).",
             next_step="Ask whoever runs it for the file, and give it with --against.",
             witness=self.label,
@@ -46,7 +46,7 @@ class Witness(ABC):
 def require_same(label: str, name: str, held: bytes, note: bytes) -> None:
     """Raises :class:`CheckpointRefusedError` if a witness holds another note under that name."""
     if held != note:
-        raise CheckpointRefusedError(
+        raise errors.CheckpointRefusedError(
             f"The witness {label} holds another checkpoint as {name}: the log was forked, or the "
             "witness altered.",
             next_step="Nothing was replaced. Run `ro ledger verify` and keep both as evidence.",

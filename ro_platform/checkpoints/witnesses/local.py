@@ -20,10 +20,10 @@ from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
 
+from ro_platform import errors
 from ro_platform.artifacts.backends.base import BlobBackend
 from ro_platform.artifacts.backends.filesystem import FilesystemBackend
 from ro_platform.checkpoints.witnesses.base import Witness, require_same
-from ro_platform.errors import BackendUnavailableError, CheckpointRefusedError, NotFoundError
 from ro_platform.kernel.signing import MAX_NOTE_BYTES, parse_note
 
 
@@ -78,7 +78,7 @@ class CommandWitness(Witness):
         answer = self._run(note)
         try:
             parse_note(note + answer)
-        except CheckpointRefusedError:
+        except errors.CheckpointRefusedError:
             answer = b""  # it printed something else, which is its own business
         self._objects.create(self._prefix + name, answer)
 
@@ -104,8 +104,8 @@ class CommandWitness(Witness):
             raise self._failed(f"it exited with {done.returncode}: {said or 'no message'}")
         return done.stdout[:MAX_NOTE_BYTES]
 
-    def _failed(self, why: str) -> BackendUnavailableError:
-        return BackendUnavailableError(
+    def _failed(self, why: str) -> errors.BackendUnavailableError:
+        return errors.BackendUnavailableError(
             f"The witness {self.label} did not take the checkpoint: {why}.",
             next_step="It is handed over again with the next checkpoint. Run the command by hand.",
             witness=self.label,
@@ -147,7 +147,9 @@ class GitWitness(Witness):
         place = self._kept_at()
         held = self._committed(place, name) if place else None
         if held is None:
-            raise NotFoundError(f"The witness {self.label} has no {name}.", witness=self.label)
+            raise errors.NotFoundError(
+                f"The witness {self.label} has no {name}.", witness=self.label
+            )
         return held
 
     def _commit(self, name: str, note: bytes) -> None:
@@ -203,8 +205,8 @@ class GitWitness(Witness):
         except (OSError, subprocess.TimeoutExpired) as error:
             raise self._failed(str(error)) from None
 
-    def _failed(self, why: str) -> BackendUnavailableError:
-        return BackendUnavailableError(
+    def _failed(self, why: str) -> errors.BackendUnavailableError:
+        return errors.BackendUnavailableError(
             f"The witness {self.label} does not serve: {why}.",
             next_step="What it lacks is handed over with the next checkpoint.",
             witness=self.label,

@@ -29,13 +29,8 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from botocore.parsers import ResponseParserError
 
+from ro_platform import errors
 from ro_platform.checkpoints.witnesses.base import Witness, require_same
-from ro_platform.errors import (
-    BackendUnavailableError,
-    NotFoundError,
-    SettingsError,
-    StoreNotWritableError,
-)
 from ro_platform.kernel.signing import MAX_NOTE_BYTES
 
 RIGHTS = "s3:PutObject, s3:GetObjectVersion and s3:ListBucketVersions"
@@ -59,7 +54,7 @@ def code_of(error: ClientError) -> str:
     return str(error.response.get("Error", {}).get("Code", ""))
 
 
-def unavailable(label: str, error: Exception, seconds: float) -> BackendUnavailableError:
+def unavailable(label: str, error: Exception, seconds: float) -> errors.BackendUnavailableError:
     """Any exception of boto3 as one of ours; ``seconds`` is how long an answer was awaited."""
     if isinstance(error, ClientError):
         return _answered(label, error)
@@ -84,14 +79,14 @@ def unavailable(label: str, error: Exception, seconds: float) -> BackendUnavaila
     )
 
 
-def not_shown(label: str, name: str) -> BackendUnavailableError:
+def not_shown(label: str, name: str) -> errors.BackendUnavailableError:
     """It took or had an object of that name, and does not show it."""
     return _error(label, f"it does not show {name} after it was put there", LATER)
 
 
-def replaces(label: str) -> SettingsError:
+def replaces(label: str) -> errors.SettingsError:
     """The bucket took a second object in place of the first."""
-    return SettingsError(
+    return errors.SettingsError(
         f"The witness {label} cannot be one: it ignored If-None-Match and replaced an object, so a "
         "checkpoint in it could be replaced by another.",
         next_step="No checkpoint was put there. Turn on versioning, best with Object Lock, or name "
@@ -101,7 +96,7 @@ def replaces(label: str) -> SettingsError:
     )
 
 
-def _answered(label: str, error: ClientError) -> BackendUnavailableError:
+def _answered(label: str, error: ClientError) -> errors.BackendUnavailableError:
     code, operation = code_of(error), error.operation_name
     if code in _CREDENTIALS:
         return _error(
@@ -110,7 +105,11 @@ def _answered(label: str, error: ClientError) -> BackendUnavailableError:
             "Correct AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or where boto3 finds them.",
         )
     if code in _DENIED:
-        kind = StoreNotWritableError if operation == "PutObject" else BackendUnavailableError
+        kind = (
+            errors.StoreNotWritableError
+            if operation == "PutObject"
+            else errors.BackendUnavailableError
+        )
         return _error(label, f"it denies {operation} ({code})", f"Allow {RIGHTS}.", kind)
     if code in _NO_BUCKET:
         return _error(
@@ -132,8 +131,8 @@ def _error(
     label: str,
     why: str,
     next_step: str,
-    kind: type[BackendUnavailableError] = BackendUnavailableError,
-) -> BackendUnavailableError:
+    kind: type[errors.BackendUnavailableError] = errors.BackendUnavailableError,
+) -> errors.BackendUnavailableError:
     return kind(f"The witness {label} does not serve: {why}.", next_step=next_step, witness=label)
 
 
@@ -192,7 +191,9 @@ class S3Witness(Witness):
         with self._serves() as client:
             held = self._held(client, name)
         if held is None:
-            raise NotFoundError(f"The witness {self.label} has no {name}.", witness=self.label)
+            raise errors.NotFoundError(
+                f"The witness {self.label} has no {name}.", witness=self.label
+            )
         return held
 
     def _held(self, client: Any, name: str) -> bytes | None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ro_platform import errors
 from ro_platform.artifacts.addressing import blob_name
 from ro_platform.cli.admin_authority import about
 from ro_platform.cli.declared import asks, asks_within
@@ -26,16 +27,15 @@ from ro_platform.cli.output import (
 )
 from ro_platform.config.settings import Settings
 from ro_platform.contracts import Action, ArtifactRef, BoundRef, EntryKind
-from ro_platform.errors import GateRefusedError, InvalidInputError, NotFoundError
 from ro_platform.gates.catalogue import declared_in
-from ro_platform.gates.receipts import Verdict, verdicts_on
+from ro_platform.gates.receipts import GateVerdict, verdicts_on
 from ro_platform.kernel.code.listing import NOT_COVERED, listing_digest
 from ro_platform.kernel.code.shown import difference, lines_of
 from ro_platform.plane import Plane, shared_plane
 from ro_platform.runs.lookup import Located
 
 if TYPE_CHECKING:
-    from ro_platform.gates.guard import Standing
+    from ro_platform.gates.guard import GateState
 
 
 @click.command()
@@ -80,7 +80,7 @@ def diff(old: str, new: str | None, as_json: bool) -> None:
     listings = [_listing(plane, version) for version in (first, second)]
     if listings[0] is None or listings[1] is None:
         missing = first if listings[0] is None else second
-        raise NotFoundError(
+        raise errors.NotFoundError(
             f"there is no listing of rule {missing!r} to compare.",
             next_step="Rules have one from `rule1-` on; it is kept when the gate is put on record.",
         )
@@ -110,7 +110,7 @@ def run(manifest: str | None, asset: str | None, gate: str | None, as_json: bool
 
         choice = Choice(manifest, asset, gate)
         runs = list(runs_to_judge(settings, choice))
-    rows: list[tuple[str, Standing]] = []
+    rows: list[tuple[str, GateState]] = []
     for number, each in enumerate(runs, 1):
         with err.status(f"judging under manifest {number} of {len(runs)} ..."):
             rows += [(each.file.fingerprint, item) for item in judge(each, choice)]
@@ -125,7 +125,7 @@ def run(manifest: str | None, asset: str | None, gate: str | None, as_json: bool
         )
     refused = [item.refusal for _, item in rows if item.refusal]
     if refused:
-        raise click.exceptions.Exit(GateRefusedError.exit_code)
+        raise click.exceptions.Exit(errors.GateRefusedError.exit_code)
 
 
 def _of_code(settings: Settings, gate_id: str) -> str | None:
@@ -173,8 +173,8 @@ def _listing(plane: Plane, version: str) -> dict[str, Any] | None:
     return found
 
 
-def _unknown(gate_id: str) -> NotFoundError:
-    return NotFoundError(
+def _unknown(gate_id: str) -> errors.NotFoundError:
+    return errors.NotFoundError(
         f"no gate {gate_id!r} is on record or in the code.",
         next_step="See `ro gate list` for those on record.",
     )
@@ -198,7 +198,7 @@ def one_located(plane: Plane, target: str) -> Located:
     places = {(item.asset, item.fingerprint): item for item in found.values()}
     if len(places) > 1:
         named = ", ".join(sorted(f"{asset}@{print_[:12]}" for asset, print_ in places)[:4])
-        raise InvalidInputError(
+        raise errors.InvalidInputError(
             f"{target!r} is bound in {len(places)} places: {named}"
             f"{', ...' if len(places) > 4 else ''}.",
             next_step="Name the one that is meant as ASSET@FINGERPRINT.",
@@ -254,7 +254,7 @@ def evidence(target: str, destination: Path, gate_id: str, as_json: bool) -> Non
         if item.recorded.gate_id == gate_id
     ]
     if not found:
-        raise NotFoundError(
+        raise errors.NotFoundError(
             f"gate {gate_id!r} has given no verdict on sha256:{ref.digest}.",
             next_step="`ro gate receipts TARGET` lists those there are.",
         )
@@ -262,7 +262,7 @@ def evidence(target: str, destination: Path, gate_id: str, as_json: bool) -> Non
     if newest.problem:
         raise newest.problem
     if newest.evidence is None:
-        raise NotFoundError(
+        raise errors.NotFoundError(
             f"the newest verdict of gate {gate_id!r} on sha256:{ref.digest} came without evidence.",
             next_step="A gate keeps evidence by `plane.run(context).evidence(...)`, "
             "if its author wants it.",
@@ -274,7 +274,7 @@ def evidence(target: str, destination: Path, gate_id: str, as_json: bool) -> Non
         out.print(f"{destination}: sha256:{newest.evidence.digest}", markup=False)
 
 
-def _row(verdict: Verdict) -> list[Cell]:
+def _row(verdict: GateVerdict) -> list[Cell]:
     recorded, revoked = verdict.recorded, verdict.revoked
     kept = f"  evidence {verdict.evidence.ref}" if verdict.evidence else ""
     return [
@@ -287,7 +287,7 @@ def _row(verdict: Verdict) -> list[Cell]:
     ]
 
 
-def _facts(verdict: Verdict) -> dict[str, Any]:
+def _facts(verdict: GateVerdict) -> dict[str, Any]:
     revoked = verdict.revoked
     return {
         "seq": verdict.entry.seq,

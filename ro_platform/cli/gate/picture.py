@@ -16,7 +16,7 @@ from typing import NamedTuple
 from ro_platform.gates.impact import Impact
 
 Edge = tuple[str, str]
-Place = tuple[str, int]
+Point = tuple[str, int]
 """A node of the drawing: an asset in its layer, or an edge's way through a layer between."""
 
 _CHAR, _PAD, _HEIGHT, _THIN = 8, 14, 58, 18
@@ -163,7 +163,7 @@ def _ordered(layers: dict[str, int], edges: Iterable[Edge]) -> list[list[str]]:
     rows: list[list[str]] = [[] for _ in range(max(layers.values()) + 1)]
     for name, layer in sorted(layers.items()):
         rows[layer].append(name)
-    near: defaultdict[Place, list[Place]] = defaultdict(list)
+    near: defaultdict[Point, list[Point]] = defaultdict(list)
     for edge in edges:
         way = _way(edge, layers)
         for name, layer in way[1:-1]:
@@ -185,7 +185,7 @@ def _sort(
     layer: int,
     fixed: list[str],
     beside: int,
-    near: dict[Place, list[Place]],
+    near: dict[Point, list[Point]],
 ) -> None:
     """Order a layer by where its neighbours are in the one beside it."""
     heights = {name: place for place, name in enumerate(fixed)}
@@ -196,7 +196,7 @@ def _sort(
     row.sort(key=lambda name: (weights[name], name))
 
 
-def _way(edge: Edge, layers: dict[str, int]) -> list[Place]:
+def _way(edge: Edge, layers: dict[str, int]) -> list[Point]:
     """The places that an edge goes through, its ends included."""
     used, made = edge
     first, last = layers[used], layers[made]
@@ -204,11 +204,11 @@ def _way(edge: Edge, layers: dict[str, int]) -> list[Place]:
     return [(used, first), *between, (made, last)]
 
 
-def _placed(rows: list[list[str]], nodes: dict[str, _Node]) -> tuple[dict[Place, _Spot], int, int]:
+def _placed(rows: list[list[str]], nodes: dict[str, _Node]) -> tuple[dict[Point, _Spot], int, int]:
     """Where everything is drawn, and the size of the whole."""
     heights = [sum((_HEIGHT if name in nodes else _THIN) + _GAP_Y for name in row) for row in rows]
     tallest, x = max(heights), _MARGIN
-    places: dict[Place, _Spot] = {}
+    places: dict[Point, _Spot] = {}
     for layer, row in enumerate(rows):
         y = _MARGIN + _HEAD + (tallest - heights[layer]) // 2
         widest = max(nodes[name].width for name in row if name in nodes)
@@ -221,7 +221,7 @@ def _placed(rows: list[list[str]], nodes: dict[str, _Node]) -> tuple[dict[Place,
     return places, x - _GAP_X + _MARGIN, _MARGIN + _HEAD + tallest
 
 
-def _edge(edge: Edge, count: int, layers: dict[str, int], places: dict[Place, _Spot]) -> str:
+def _edge(edge: Edge, count: int, layers: dict[str, int], places: dict[Point, _Spot]) -> str:
     """A curve from box to box, straight through the layers between, with its count."""
     way = _way(edge, layers)
     start = places[way[0]]

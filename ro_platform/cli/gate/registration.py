@@ -14,21 +14,15 @@ from typing import Any, TypeVar
 
 import click
 
+from ro_platform import errors
 from ro_platform.cli.admin_authority import about
 from ro_platform.cli.declared import asks_within
 from ro_platform.cli.output import Cell, err, fields, json_option, out, say_error, say_json, word
 from ro_platform.config.settings import Settings
 from ro_platform.contracts import Action, ErrorResponse, GateStatus, ReceiptRecorded
-from ro_platform.errors import (
-    EngineGateFailedError,
-    GateFailedError,
-    GateRefusedError,
-    InvalidInputError,
-    NotFoundError,
-)
-from ro_platform.gates.guard import Standing
-from ro_platform.interop.laws import EngineGateVerdict
-from ro_platform.interop.objects import as_engine_receipt
+from ro_platform.engine_formats.laws import EngineGateVerdict
+from ro_platform.engine_formats.objects import as_engine_receipt
+from ro_platform.gates.guard import GateState
 from ro_platform.plane import Plane, shared_plane
 from ro_platform.runs.engine_bundle import SealedBundle, register_bundle
 from ro_platform.runs.external import Registered
@@ -52,7 +46,7 @@ class BundleChoice:
     def bundle(self) -> SealedBundle:
         """The bundle that is meant. Raises :class:`InvalidInputError` for half an option."""
         if (self.path_base == "run_root") != (self.root is not None):
-            raise InvalidInputError(
+            raise errors.InvalidInputError(
                 "--path-base run_root and --root belong together.",
                 next_step="Give both, or neither.",
             )
@@ -96,7 +90,7 @@ def fail_unless_passed(verdict: EngineGateVerdict, *, as_json: bool) -> None:
     printed already."""
     try:
         verdict.require_pass()
-    except EngineGateFailedError as error:
+    except errors.EngineGateFailedError as error:
         if not as_json:
             say_error(error, as_json=False)
         raise click.exceptions.Exit(error.exit_code) from None
@@ -195,22 +189,24 @@ def _standing_verdict(plane: Plane, located: Located, gate_id: str) -> ReceiptRe
     artifact, gate = standings.get("(artifact)"), standings.get(gate_id)
     recorded = plane.receipts.latest(gate_id, located.fingerprint, located.ref.digest)
     if gate is None:
-        raise NotFoundError(
+        raise errors.NotFoundError(
             f"asset {located.asset!r} has no gate {gate_id!r} on record.",
             next_step=f"It has: {', '.join(sorted(standings)) or 'none'}.",
         )
     for refusal in _in_the_way(artifact, gate):
         raise refusal
     if recorded is None or (gate.refusal is None) != (recorded.status is GateStatus.PASS):
-        raise NotFoundError(f"gate {gate_id!r} was judged anew just now.", next_step="Ask again.")
+        raise errors.NotFoundError(
+            f"gate {gate_id!r} was judged anew just now.", next_step="Ask again."
+        )
     return recorded
 
 
-def _in_the_way(artifact: Standing | None, gate: Standing) -> list[GateRefusedError]:
+def _in_the_way(artifact: GateState | None, gate: GateState) -> list[errors.GateRefusedError]:
     """What forbids an export: anything that a consumer would be refused for, except a FAIL, which
     is a verdict like any other."""
     found = [item.refusal for item in (artifact, gate) if item is not None and item.refusal]
-    return [item for item in found if not isinstance(item, GateFailedError)]
+    return [item for item in found if not isinstance(item, errors.GateFailedError)]
 
 
 def _facts(registered: Registered) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from typing import Any
 import click
 from rich.progress import Progress, TextColumn, TimeElapsedColumn
 
+from ro_platform import errors
 from ro_platform.admin.intents import admin_request
 from ro_platform.cli.declared import asks_within
 from ro_platform.cli.gate.judging import one_artifact_for, target_argument
@@ -18,7 +19,6 @@ from ro_platform.cli.gate.picture import picture
 from ro_platform.cli.output import err, json_option, moment, out, say_json, short, table
 from ro_platform.config.settings import Settings
 from ro_platform.contracts import Action, AdminActionType
-from ro_platform.errors import InvalidInputError
 from ro_platform.gates.impact import Impact, ImpactedArtifact
 from ro_platform.gates.revocation import Revoked
 from ro_platform.plane import shared_plane
@@ -180,7 +180,7 @@ def _write(path: Path, text: str) -> None:
         with path.open("x", encoding="utf-8", newline="\n") as file:
             file.write(text)
     except OSError as error:
-        raise InvalidInputError(
+        raise errors.InvalidInputError(
             f"The picture cannot be written to {path}: {error.strerror}.",
             next_step="Name a file that does not exist yet, in a folder that can be written.",
         ) from None

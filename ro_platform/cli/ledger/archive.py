@@ -7,14 +7,14 @@ from typing import Any
 import click
 from rich.progress import Progress
 
+from ro_platform import errors
 from ro_platform.cli.admin_authority import acting
 from ro_platform.cli.declared import asks_within, public
 from ro_platform.cli.output import err, json_option, out, say_json, short, size, table
 from ro_platform.config.settings import Settings
 from ro_platform.contracts import Action, AdminActionType, ErrorResponse
-from ro_platform.errors import IntegrityError, InvalidInputError, LedgerOutdatedError
+from ro_platform.ledger import names
 from ro_platform.ledger.addresses import PostgresLedger, ledger_at
-from ro_platform.ledger.names import ledger_grant_event_key, ledger_role_name
 from ro_platform.plane import Plane, shared_plane
 from ro_platform.runs.archive import SEGMENT_SIZE, CheckedSegment, Segment
 
@@ -41,7 +41,7 @@ def archive(upto: int | None, count: int, verifying: bool, as_json: bool) -> Non
     plane = shared_plane(Settings.load())
     if verifying:
         if upto is not None:
-            raise InvalidInputError("--verify checks every copy; leave out --upto.")
+            raise errors.InvalidInputError("--verify checks every copy; leave out --upto.")
         _say_checked(list(plane.archive.verify()), as_json=as_json)
         return
     actor = acting(plane, Action.AUTOMATE, "the ledger's archive")
@@ -83,7 +83,9 @@ def _say_checked(checked: list[CheckedSegment], *, as_json: bool) -> None:
             empty="No segment is archived yet.",
         )
     if bad:
-        error = IntegrityError(f"{len(bad)} of {len(checked)} archived segments do not verify.")
+        error = errors.IntegrityError(
+            f"{len(bad)} of {len(checked)} archived segments do not verify."
+        )
         err.print(f"{error.code} {error.message}", markup=False)
         raise click.exceptions.Exit(error.exit_code)
 
@@ -123,7 +125,7 @@ def migrate(check: bool, as_json: bool) -> None:
     done = ledger_at(Settings.load().ledger_url).migrate(check_only=check)
     outdated = done.before is not None and done.before < done.after
     if check and outdated:
-        raise LedgerOutdatedError(
+        raise errors.LedgerOutdatedError(
             f"The ledger has schema version {done.before}; this release works with {done.after}.",
             next_step="Run `ro ledger migrate`.",
         )
@@ -153,17 +155,17 @@ def grant(role: str, reason: str, as_json: bool) -> None:
     settings = Settings.load()
     ledger = ledger_at(settings.ledger_url)
     if not isinstance(ledger, PostgresLedger):
-        raise InvalidInputError(
+        raise errors.InvalidInputError(
             "The ledger is an SQLite file, which knows no roles.",
             next_step="Set RO_LEDGER_URL to a postgresql:// URL of the schema's owner.",
         )
     plane = shared_plane(settings)
-    actor = acting(plane, Action.GRANT_ROLE, ledger_role_name(role))
+    actor = acting(plane, Action.GRANT_ROLE, names.ledger_role_name(role))
     ledger.grant(role)
     entry = plane.record_admin_event(
         AdminActionType.GRANT_ROLE,
-        key=ledger_grant_event_key(role, plane.ledger.size()),
-        subject=ledger_role_name(role),
+        key=names.ledger_grant_event_key(role, plane.ledger.size()),
+        subject=names.ledger_role_name(role),
         actor=actor,
         reason=reason,
         after={"rights": ["INSERT", "SELECT"]},

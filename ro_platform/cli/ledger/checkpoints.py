@@ -11,6 +11,7 @@ from typing import Any
 import click
 from rich.progress import Progress
 
+from ro_platform import errors
 from ro_platform.checkpoints.keys import deployment_key, trusted_keys, verifier_keys
 from ro_platform.checkpoints.notes import SignedCheckpoint, checked_origin
 from ro_platform.checkpoints.service import Checkpoints, Delivery, Holding
@@ -20,7 +21,6 @@ from ro_platform.cli.declared import asks, asks_within, public
 from ro_platform.cli.output import err, json_option, out, say_error, say_json, table
 from ro_platform.config.settings import Settings
 from ro_platform.contracts import Action, ErrorResponse
-from ro_platform.errors import InvalidInputError, RunOperateError
 from ro_platform.kernel.files import read_file
 from ro_platform.kernel.signing import MAX_NOTE_BYTES, VerifierKey, create_key_file
 from ro_platform.ledger.log import Ledger
@@ -156,7 +156,7 @@ def _row(holding: Holding, ours: set[int]) -> list[str]:
     return [holding.place, str(len(holding.sizes)), newest, str(lacks), note]
 
 
-def _error(error: RunOperateError | None) -> dict[str, Any] | None:
+def _error(error: errors.RunOperateError | None) -> dict[str, Any] | None:
     return ErrorResponse.of(error).to_json_value() if error else None
 
 
@@ -275,7 +275,7 @@ def _note(text: str) -> bytes:
     try:
         return read_file(text, MAX_NOTE_BYTES)
     except OSError as error:
-        raise InvalidInputError(
+        raise errors.InvalidInputError(
             f"{text!r} is neither SIZE:ROOT nor a file that can be read: {error}.",
             next_step="Give a signed checkpoint, or what `ro ledger verify --json` printed "
             "earlier, as 120:9f2c...",

@@ -31,15 +31,15 @@ from ro_platform.cli.output import (
 from ro_platform.cli.run import changes as run_changes
 from ro_platform.config.settings import Settings
 from ro_platform.contracts import Action, ErrorResponse, JobAttemptRecord, JobStatus
-from ro_platform.ledger.names import workload_target
+from ro_platform.ledger import names
 from ro_platform.plane import shared_plane
 from ro_platform.runs.attempt import is_open, shown_status
 from ro_platform.runs.manifest import read_manifest_file
 
 if TYPE_CHECKING:
-    from ro_platform.gates.guard import Standing
+    from ro_platform.gates.guard import GateState
     from ro_platform.orchestration.execution import GovernedRun, RunOutcome
-    from ro_platform.runs.plan import AssetStanding
+    from ro_platform.runs.plan import AssetState
 
 _POLL_SECONDS = 0.25
 
@@ -77,7 +77,9 @@ def command(
             raise click.UsageError("A draft has nothing to replay or to be strict about.")
         run_draft(settings, manifest, draft_name or workload, as_json=as_json)
         return
-    acting(shared_plane(settings), Action.LAUNCH, workload_target(workload), workload=workload)
+    acting(
+        shared_plane(settings), Action.LAUNCH, names.workload_target(workload), workload=workload
+    )
     files = run_changes.files_of(shared_plane(settings), manifest, when_changed)
     with err.status("loading the deployment ..."):
         from ro_platform.orchestration.execution import GovernedRun
@@ -162,7 +164,7 @@ def _show(outcome: RunOutcome, settings: Settings) -> None:
         out.print(f"see it: `make ui` or `dagster dev`, then {settings.run_address(run_id)}")
 
 
-def _row(standing: AssetStanding, outcome: RunOutcome) -> list[Cell]:
+def _row(standing: AssetState, outcome: RunOutcome) -> list[Cell]:
     """What stands and who made it; apart from it, in ``result``, what this call did."""
     attempt = outcome.told(standing)
     return [
@@ -183,7 +185,7 @@ def _result(words: str) -> Text:
     return Text.assemble(word(first), f" {rest}") if ended else Text(words)
 
 
-def gates_in_words(standing: AssetStanding) -> Text:
+def gates_in_words(standing: AssetState) -> Text:
     """``2 PASS`` (of them, those that warned), or what does not stand, by name: that is what a
     person looks for. What is no gate's matter says only what it is: ``BLOCKED``."""
     refused = [gate for gate in standing.gates if gate.refusal]
@@ -200,7 +202,7 @@ def gates_in_words(standing: AssetStanding) -> Text:
     return Text(", ").join(named)
 
 
-def _name(gate: Standing) -> str:
+def _name(gate: GateState) -> str:
     return gate.gate_id.rpartition(".")[2]
 
 
@@ -276,7 +278,7 @@ def _identical(outcome: RunOutcome) -> bool | None:
     return results <= {"identical", "skipped"}
 
 
-def _asset_facts(standing: AssetStanding, attempt: JobAttemptRecord | None) -> dict[str, Any]:
+def _asset_facts(standing: AssetState, attempt: JobAttemptRecord | None) -> dict[str, Any]:
     return {
         "asset": standing.asset,
         "stands": standing.stands,

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from ro_platform import errors
 from ro_platform.cli.output import err, out, short
-from ro_platform.errors import InvalidInputError
 from ro_platform.plane import Plane
 from ro_platform.runs.changes import (
     AssetChange,
@@ -187,7 +187,7 @@ def _write(path: Path, file: ManifestFile) -> None:
         with path.open("x") as target:
             target.write(text + "\n")
     except OSError as error:
-        raise InvalidInputError(
+        raise errors.InvalidInputError(
             f"the manifest cannot be written to {path}: {error.strerror}.",
             next_step="Name a new file beside the old manifest, so that its inputs are found.",
         ) from None

@@ -152,7 +152,7 @@ class LedgerRows(ABC):
     def page(self, selection: Selection, limit: int) -> list[Row]:
         """The first ``limit`` rows of a selection, by ``seq`` (descending if ``newest_first``)."""
 
-    def stretch(self, start: int, end: int) -> Sequence[RawRow]:
+    def rows_between(self, start: int, end: int) -> Sequence[RawRow]:
         """All rows ``start <= seq < end`` in order, as plain tuples: for reading in bulk."""
         return self.page(Selection(start=start, end=end), end - start)
 

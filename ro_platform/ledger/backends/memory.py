@@ -7,7 +7,7 @@ from bisect import bisect_left, bisect_right, insort
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 
-from ro_platform.errors import LedgerCorruptError
+from ro_platform import errors
 from ro_platform.kernel.merkle import Node
 from ro_platform.ledger.backends.base import (
     Between,
@@ -108,7 +108,7 @@ class _MemoryTables(LedgerTransaction):
     ) -> None:
         for row in rows:
             if row.seq != len(self.rows) or row.key in self.seq_by_key:
-                raise LedgerCorruptError(f"Entry {row.seq} or its key is already stored.")
+                raise errors.LedgerCorruptError(f"Entry {row.seq} or its key is already stored.")
             self.rows.append(row)
             if ("subject", row.subject) not in self.seqs_by_value:
                 insort(self.subjects, row.subject)  # by code points, which is the order of UTF-8
@@ -119,7 +119,7 @@ class _MemoryTables(LedgerTransaction):
                     self.seqs_by_value.setdefault((name, value), []).append(row.seq)
         for seq, name in mentions:
             if name in self.names.get(seq, ()):
-                raise LedgerCorruptError(f"Entry {seq} is already found by {name!r}.")
+                raise errors.LedgerCorruptError(f"Entry {seq} is already found by {name!r}.")
             self.names[seq] = (*self.names.get(seq, ()), name)
             self.seqs_by_value.setdefault((_MENTION, name), []).append(seq)
         for node in nodes:

@@ -42,7 +42,7 @@ from ro_platform.ledger.backends.postgres_address import (
     postgres_address,
     translated,
 )
-from ro_platform.ledger.backends.postgres_connection import Connection, Session
+from ro_platform.ledger.backends.postgres_connection import Connection, PostgresSession
 from ro_platform.ledger.backends.postgres_tables import (
     BEGIN,
     CENSUS,
@@ -128,7 +128,7 @@ class _PostgresRows(LedgerRows):
         """See :class:`LedgerRows`."""
         return self._rows(*page_of(selection, limit))
 
-    def stretch(self, start: int, end: int) -> Sequence[RawRow]:
+    def rows_between(self, start: int, end: int) -> Sequence[RawRow]:
         """See :class:`LedgerRows`."""
         found = self._query(f"{FROM} WHERE seq >= %s AND seq < %s ORDER BY seq", [start, end])
         return [(seq, bytes(entry), bytes(leaf), *columns) for seq, entry, leaf, *columns in found]
@@ -165,7 +165,7 @@ class _PostgresRows(LedgerRows):
 class _PostgresTransaction(_PostgresRows, LedgerTransaction):
     _prepared = True
 
-    def __init__(self, session: Session, address: PostgresAddress, tip: Tip) -> None:
+    def __init__(self, session: PostgresSession, address: PostgresAddress, tip: Tip) -> None:
         self._session = session
         self._address = address
         self._tip = tip
@@ -249,7 +249,7 @@ class PostgresLedgerBackend(_PostgresRows, LedgerBackend):
         """See :class:`LedgerBackend`."""
         return partial(PostgresLedgerBackend, self._url)
 
-    def _begun(self) -> tuple[Session, Tip]:
+    def _begun(self) -> tuple[PostgresSession, Tip]:
         if self._writer.get().in_transaction:
             raise InvalidInputError(
                 "A transaction of this ledger was begun inside another one by the same thread.",
@@ -272,7 +272,7 @@ class PostgresLedgerBackend(_PostgresRows, LedgerBackend):
             raise
         return session, Tip(size, bytes(leaf)) if size else Tip(0, None)
 
-    def _commit(self, session: Session) -> None:
+    def _commit(self, session: PostgresSession) -> None:
         # What is already lost was never asked to commit, so its outcome is known.
         with translated(self.address, writing=True, committing=session.alive):
             outcome = session.run("COMMIT").statusmessage
@@ -337,7 +337,7 @@ def _row(found: Sequence[Any]) -> Row:
     return Row(seq, bytes(entry), bytes(leaf), *columns)
 
 
-def _census(session: Session) -> Census:
+def _census(session: PostgresSession) -> Census:
     faults = schema_faults(session.run)
     if faults:
         return Census(0, 0, faults=tuple(faults))

@@ -13,16 +13,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 import psycopg2
 
-from ro_platform.errors import (
-    BackendUnavailableError,
-    InvalidInputError,
-    LedgerCorruptError,
-    LedgerOutdatedError,
-    OutcomeUnknownError,
-    RunOperateError,
-    SettingsError,
-    StoreNotWritableError,
-)
+from ro_platform import errors
 
 SCHEMES = ("postgresql", "postgres")
 _OPTIONS = frozenset(
@@ -49,7 +40,7 @@ def postgres_address(url: str, *, setting: str = "RO_LEDGER_URL") -> PostgresAdd
     try:
         return _address(url)
     except ValueError as error:
-        raise SettingsError(
+        raise errors.SettingsError(
             f"{setting} is not the address of a PostgreSQL database: {error}.",
             next_step="Use postgresql://user@host:port/database, or ?host=/folder for a socket.",
             setting=setting,
@@ -138,7 +129,7 @@ class translated:  # noqa: N801  (it reads as the word it is: ``with translated(
             ) from None
         if isinstance(error, ValueError):
             # How the driver refuses what the protocol cannot carry, before anything is sent.
-            raise InvalidInputError(
+            raise errors.InvalidInputError(
                 "The text asked for holds NUL or a lone surrogate, which no entry is found by.",
                 next_step="Correct the argument.",
             ) from None
@@ -150,36 +141,36 @@ def _meaning(
     *,
     writing: bool,
     committing: bool,
-) -> RunOperateError:
+) -> errors.RunOperateError:
     code = error.pgcode or ""
     where = address.shown
     said = address.without_secrets(" ".join(str(error).split()).rstrip(".")) or type(error).__name__
     if committing and connection_lost(error):
-        return OutcomeUnknownError(
+        return errors.OutcomeUnknownError(
             f"The connection to the ledger {where} was lost while it committed: {said}.",
             next_step="Read back, or repeat the call with the same keys.",
             ledger=where,
         )
     if code == _NOT_ALLOWED and not writing:
-        return BackendUnavailableError(
+        return errors.BackendUnavailableError(
             f"The ledger {where} cannot be read: {said}.",
             next_step="Grant the role SELECT on the tables of the schema ro_ledger.",
             ledger=where,
         )
     if code in (_NOT_ALLOWED, _READ_ONLY, _DISK_FULL):
-        return StoreNotWritableError(
+        return errors.StoreNotWritableError(
             f"The ledger {where} cannot be written: {said}.",
             next_step="Nothing was recorded. See the role's rights, the server's disk, and whether "
             "it is a standby.",
             ledger=where,
         )
     if code.startswith(_DAMAGED):
-        return LedgerCorruptError(
+        return errors.LedgerCorruptError(
             f"The ledger {where} is damaged: {said}.",
             next_step="Keep the database as evidence and restore it from a verified copy.",
             ledger=where,
         )
-    return BackendUnavailableError(
+    return errors.BackendUnavailableError(
         f"The ledger {where} does not answer: {said}.",
         next_step="Nothing was recorded. Try again; see that the server runs, that RO_LEDGER_URL "
         "and its credentials are right, and who holds a lock.",
@@ -187,18 +178,18 @@ def _meaning(
     )
 
 
-def not_a_ledger(address: PostgresAddress, why: str) -> SettingsError:
+def not_a_ledger(address: PostgresAddress, why: str) -> errors.SettingsError:
     """The place named by the setting holds something else."""
-    return SettingsError(
+    return errors.SettingsError(
         f"The database {address.shown} {why}.",
         next_step="Correct RO_LEDGER_URL; the database was left as it is.",
         ledger=address.shown,
     )
 
 
-def outdated(address: PostgresAddress, found: int, wanted: int) -> LedgerOutdatedError:
+def outdated(address: PostgresAddress, found: int, wanted: int) -> errors.LedgerOutdatedError:
     """A ledger of an older release."""
-    return LedgerOutdatedError(
+    return errors.LedgerOutdatedError(
         f"The ledger {address.shown} has schema version {found}, and this release works with "
         f"{wanted}.",
         next_step="Run `ro ledger migrate` as the role that owns the schema: it touches no entry, "
@@ -208,9 +199,9 @@ def outdated(address: PostgresAddress, found: int, wanted: int) -> LedgerOutdate
     )
 
 
-def altered_before(address: PostgresAddress, faults: list[str]) -> LedgerCorruptError:
+def altered_before(address: PostgresAddress, faults: list[str]) -> errors.LedgerCorruptError:
     """A ledger that a migration would not bring to what its version says."""
-    return LedgerCorruptError(
+    return errors.LedgerCorruptError(
         f"The ledger {address.shown} is not what its schema version says: {'; '.join(faults)}.",
         next_step="Nothing was changed. Keep the database as evidence; restore it from a verified "
         "copy.",

@@ -58,7 +58,7 @@ SET plan_cache_mode = force_generic_plan;
 """
 
 
-class Session:
+class PostgresSession:
     """One connection, from opening to loss. It never opens another in its own place."""
 
     def __init__(self, address: PostgresAddress, *, writable: bool, limit_seconds: float) -> None:
@@ -147,13 +147,15 @@ class Connection:
         self.lock = threading.RLock()
         self.writable = writable
         self._limit = limit_seconds
-        self._session: Session | None = None
+        self._session: PostgresSession | None = None
         close_before_forks(self)
 
-    def get(self) -> Session:
+    def get(self) -> PostgresSession:
         """The session, a new one if the last is lost. Call it with the lock held."""
         if self._session is None or not self._session.alive:
-            self._session = Session(self.address, writable=self.writable, limit_seconds=self._limit)
+            self._session = PostgresSession(
+                self.address, writable=self.writable, limit_seconds=self._limit
+            )
         return self._session
 
     def first(
@@ -161,7 +163,7 @@ class Connection:
         sql: str | bytes,
         values: object = None,
         prepared: Mapping[str, str] = MappingProxyType({}),
-    ) -> tuple[Session, Any]:
+    ) -> tuple[PostgresSession, Any]:
         """The session and the result of what may safely be asked twice, with nothing open.
 
         It may execute the prepared statements.

@@ -14,7 +14,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NoReturn
 
-from ro_platform.errors import InvalidInputError
+from ro_platform import errors
 from ro_platform.ledger.backends.base import Selection
 from ro_platform.ledger.backends.postgres_address import (
     PostgresAddress,
@@ -23,7 +23,7 @@ from ro_platform.ledger.backends.postgres_address import (
     postgres_address,
     translated,
 )
-from ro_platform.ledger.backends.postgres_connection import Session
+from ro_platform.ledger.backends.postgres_connection import PostgresSession
 
 VERSION = 2
 """Of the schema; :mod:`ro_platform.ledger.migrations` holds the way from each to the next."""
@@ -42,7 +42,7 @@ SELECT to_regclass('ro_ledger.ledger_schema') IS NOT NULL,
 VERSIONS = "SELECT max(version) FROM ro_ledger.ledger_schema"
 
 
-def holds_ledger(session: Session, address: PostgresAddress) -> bool:
+def holds_ledger(session: PostgresSession, address: PostgresAddress) -> bool:
     """Whether the database has a ledger that this release reads; asked once a session.
 
     Raises :class:`SettingsError` if the schema ``ro_ledger`` is something else.
@@ -77,7 +77,7 @@ def require_version(rows: Sequence[Sequence[Any]], address: PostgresAddress) -> 
         raise outdated(address, found, VERSION)
 
 
-def create(session: Session, address: PostgresAddress) -> None:
+def create(session: PostgresSession, address: PostgresAddress) -> None:
     """Make an empty ledger unless there is one, in one transaction. A crash leaves nothing."""
     if session.server_encoding != "UTF8":
         raise not_a_ledger(address, f"stores text as {session.server_encoding}, not as UTF8")
@@ -147,7 +147,7 @@ def grant_append_only(url: str, role: str) -> None:
     """
     address = postgres_address(url)
     with translated(address, writing=True):
-        session = Session(address, writable=True, limit_seconds=_LIMIT_SECONDS)
+        session = PostgresSession(address, writable=True, limit_seconds=_LIMIT_SECONDS)
         try:
             create(session, address)
             session.run("BEGIN")
@@ -161,7 +161,7 @@ def grant_append_only(url: str, role: str) -> None:
 
 
 def _require_limited(
-    session: Session, address: PostgresAddress, role: str, *, before: bool = False
+    session: PostgresSession, address: PostgresAddress, role: str, *, before: bool = False
 ) -> None:
     found = session.run(_MORE_THAN_GRANTED, [role]).fetchall()
     if not found:
@@ -180,7 +180,7 @@ def _require_limited(
 
 
 def _refuse(address: PostgresAddress, role: str, why: str, next_step: str) -> NoReturn:
-    raise InvalidInputError(
+    raise errors.InvalidInputError(
         f"The role {role!r} of {address.shown} {why}.",
         next_step=f"Nothing was granted. {next_step}",
         ledger=address.shown,

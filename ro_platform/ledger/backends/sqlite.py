@@ -19,7 +19,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from ro_platform.errors import StoreNotWritableError
+from ro_platform import errors
 from ro_platform.kernel.merkle import Node
 from ro_platform.ledger.backends.base import (
     Between,
@@ -125,7 +125,7 @@ class _SqliteRows(LedgerRows):
         sql = f"WHERE {' AND '.join(conditions)} ORDER BY mention.seq {order} LIMIT ?"
         return self._rows(sql, [*values, limit], table="mention CROSS JOIN entry USING (seq)")
 
-    def stretch(self, start: int, end: int) -> Sequence[RawRow]:
+    def rows_between(self, start: int, end: int) -> Sequence[RawRow]:
         """See :class:`LedgerRows`."""
         sql = f"SELECT {_COLUMNS} FROM entry WHERE seq >= ? AND seq < ? ORDER BY seq"  # noqa: S608
         return self._query(sql, [start, end])
@@ -201,7 +201,9 @@ class SqliteLedgerBackend(_SqliteRows, LedgerBackend):
                 create(self.path)
                 connection = self._writer.get()
             if connection is None:
-                raise StoreNotWritableError(f"The ledger {self.path} vanished as it was created.")
+                raise errors.StoreNotWritableError(
+                    f"The ledger {self.path} vanished as it was created."
+                )
             nested = connection.in_transaction
             try:
                 with translated(self.path, writing=True):

@@ -18,16 +18,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from ro_platform.errors import (
-    BackendUnavailableError,
-    InvalidInputError,
-    LedgerCorruptError,
-    LedgerOutdatedError,
-    OutcomeUnknownError,
-    RunOperateError,
-    SettingsError,
-    StoreNotWritableError,
-)
+from ro_platform import errors
 from ro_platform.kernel.files import sync_folder
 from ro_platform.ledger.backends.base import close_before_forks
 
@@ -61,7 +52,7 @@ class translated:  # noqa: N801  (it reads as the word it is: ``with translated(
                 error, self.path, writing=self.writing, committing=self.committing
             ) from None
         if isinstance(error, UnicodeEncodeError):
-            raise InvalidInputError(
+            raise errors.InvalidInputError(
                 "The text asked for holds a lone surrogate, which no entry can contain.",
                 next_step="Correct the argument.",
             ) from None
@@ -69,61 +60,61 @@ class translated:  # noqa: N801  (it reads as the word it is: ``with translated(
 
 def _meaning(
     error: sqlite3.Error, path: Path, *, writing: bool, committing: bool
-) -> RunOperateError:
+) -> errors.RunOperateError:
     # Errors that the driver raises itself, such as a closed connection, carry no code.
     code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_INTERNAL) & _PRIMARY_CODE
     if code == sqlite3.SQLITE_NOTADB:
         return not_a_ledger(path, "is not an SQLite database (or its header was overwritten)")
     if code in _DAMAGED:
-        return LedgerCorruptError(
+        return errors.LedgerCorruptError(
             f"The ledger {path} is damaged: {error}.",
             next_step="Keep the file as evidence and restore it from a verified copy.",
             ledger=path,
         )
     if code == sqlite3.SQLITE_FULL:
-        return StoreNotWritableError(
+        return errors.StoreNotWritableError(
             f"The ledger {path} cannot grow: the file system is full.",
             next_step="Nothing was recorded. Make room and try again.",
             ledger=path,
         )
     if code in _UNWRITABLE or (writing and code == sqlite3.SQLITE_CANTOPEN):
-        return StoreNotWritableError(
+        return errors.StoreNotWritableError(
             f"The ledger {path} cannot be written: {error}.",
             next_step="Nothing was recorded. Make the file and its folder writable.",
             ledger=path,
         )
     if committing and code == sqlite3.SQLITE_IOERR:
-        return OutcomeUnknownError(
+        return errors.OutcomeUnknownError(
             f"The commit to the ledger {path} failed half-way: {error}.",
             next_step="Check the disk, read back, and repeat the call with the same keys.",
             ledger=path,
         )
     if code == sqlite3.SQLITE_CANTOPEN:
-        return BackendUnavailableError(
+        return errors.BackendUnavailableError(
             f"The ledger {path} cannot be opened: {error}.",
             next_step="Check the permissions of the file and of its folder: SQLite shares state "
             "between readers and writers in files beside it.",
             ledger=path,
         )
-    return BackendUnavailableError(
+    return errors.BackendUnavailableError(
         f"The ledger {path} does not answer: {error}.",
         next_step="Nothing was recorded. Try again; see which process holds the file.",
         ledger=path,
     )
 
 
-def not_a_ledger(path: Path, why: str) -> SettingsError:
+def not_a_ledger(path: Path, why: str) -> errors.SettingsError:
     """The place named by the setting holds something else."""
-    return SettingsError(
+    return errors.SettingsError(
         f"The ledger {path} {why}.",
         next_step="Correct RO_LEDGER_URL; the file was left as it is.",
         ledger=path,
     )
 
 
-def outdated(path: Path, found: int, wanted: int) -> LedgerOutdatedError:
+def outdated(path: Path, found: int, wanted: int) -> errors.LedgerOutdatedError:
     """A ledger of an older release."""
-    return LedgerOutdatedError(
+    return errors.LedgerOutdatedError(
         f"The ledger {path} has schema version {found}, and this release works with {wanted}.",
         next_step="Run `ro ledger migrate`: it touches no entry, and the root stays the same.",
         ledger=path,
@@ -131,9 +122,9 @@ def outdated(path: Path, found: int, wanted: int) -> LedgerOutdatedError:
     )
 
 
-def altered_before(path: Path, faults: list[str]) -> LedgerCorruptError:
+def altered_before(path: Path, faults: list[str]) -> errors.LedgerCorruptError:
     """A ledger that a migration would not bring to what its version says."""
-    return LedgerCorruptError(
+    return errors.LedgerCorruptError(
         f"The ledger {path} is not what its schema version says: {'; '.join(faults)}.",
         next_step="Nothing was changed. Keep the file as evidence; restore it from a verified "
         "copy.",
@@ -253,7 +244,7 @@ def create(path: Path) -> None:
                 os.link(fresh, path)
         sync_folder(path.parent)
     except OSError as error:
-        raise StoreNotWritableError(
+        raise errors.StoreNotWritableError(
             f"The ledger {path} cannot be created: {error.strerror or error}.",
             next_step="Nothing was recorded. Make its folder writable, or choose another place.",
             ledger=path,
@@ -304,7 +295,7 @@ def _identity(path: Path) -> tuple[int, int] | None:
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
-        raise BackendUnavailableError(
+        raise errors.BackendUnavailableError(
             f"The ledger {path} cannot be reached: {error.strerror or error}.",
             next_step="Nothing was done. Make its folder accessible and try again.",
             ledger=path,

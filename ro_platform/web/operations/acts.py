@@ -10,18 +10,18 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 
+from ro_platform import errors
 from ro_platform.admin.intents import admin_request, canonical_digest
 from ro_platform.admin.pausing import TARGETS
 from ro_platform.contracts import Action, AdminActionType, AdminRequest, JsonObject
-from ro_platform.errors import InvalidInputError, NotFoundError
-from ro_platform.ledger.names import form_event_key
-from ro_platform.web.operations.desk import Desk, Visit
+from ro_platform.ledger import names
+from ro_platform.web.operations import parts
+from ro_platform.web.operations.context import PageContext, PageServices
 from ro_platform.web.operations.directive_list import address_of
 from ro_platform.web.operations.forms import button, choice, field, hidden, post_form, reason
 from ro_platform.web.operations.html import Html, Node, el
 from ro_platform.web.operations.known import targets_in_use, targets_paused
 from ro_platform.web.operations.layout import BASE, HOME, Page, section
-from ro_platform.web.operations.parts import number_of, prose
 
 Fields = Mapping[str, str]
 NOTHING = "nothing"
@@ -70,7 +70,7 @@ ACTS = {
             (*_TARGET, ("minutes", "Minutes", "After these the drain counts as overdue.")),
             lambda said: {
                 "target": _text(said, "target"),
-                "limit_seconds": 60 * number_of(_text(said, "minutes"), "minutes"),
+                "limit_seconds": 60 * parts.number_of(_text(said, "minutes"), "minutes"),
             },
         ),
         Act(
@@ -108,46 +108,52 @@ def act_named(name: str) -> Act:
     """One of the forms. Raises :class:`NotFoundError`."""
     found = ACTS.get(name)
     if found is None:
-        raise NotFoundError(
+        raise errors.NotFoundError(
             f"there is no form for {name[:40]!r} here.", next_step="See `ro admin --help`."
         )
     return found
 
 
-def act_page(desk: Desk, visit: Visit, act: Act, values: Fields, *, above: Node = None) -> Page:
+def act_page(
+    services: PageServices, context: PageContext, act: Act, values: Fields, *, above: Node = None
+) -> Page:
     """The page with the form, filled in with these values."""
-    may, why_not = desk.may(visit.actor, Action(act.kind.value))
-    form = _form(desk, visit, act, values) if may else el("p", prose(why_not), class_="note")
+    may, why_not = services.may(context.actor, Action(act.kind.value))
+    form = (
+        _form(services, context, act, values)
+        if may
+        else el("p", parts.prose(why_not), class_="note")
+    )
     return Page(
         act.title, [above, section("What it does", el("p", act.words), form, anchor="form")]
     )
 
 
-def perform(desk: Desk, visit: Visit, act: Act, said: Fields) -> str:
+def perform(services: PageServices, context: PageContext, act: Act, said: Fields) -> str:
     """Do it, or propose it, as the form says; the address of what came of it. Raises what the
     services raise."""
     request = admin_request(
         act.kind, reason=said.get("reason", ""), parameters=act.parameters(said)
     )
-    administration, key = desk.administration(act.kind), _key(visit, said, request)
+    administration, key = services.administration(act.kind), _key(context, said, request)
     if said.get("how") == "propose":
-        hours = timedelta(hours=number_of(said.get("hours", "24"), "hours"))
+        hours = timedelta(hours=parts.number_of(said.get("hours", "24"), "hours"))
         proposed = administration.directives.propose(
-            request, actor=visit.actor, key=key, lifetime=hours
+            request, actor=context.actor, key=key, lifetime=hours
         )
         return address_of(proposed.directive_id)
-    outcome = administration.service.perform(request, actor=visit.actor, key=key)
+    outcome = administration.service.perform(request, actor=context.actor, key=key)
     return f"{HOME}?done={outcome.event_id or NOTHING}"
 
 
-def resume_form(desk: Desk, visit: Visit, target: str, number: int) -> Html:
+def resume_form(services: PageServices, context: PageContext, target: str, number: int) -> Html:
     """The small form beside a pause."""
     name = f"resume-reason-{number}"
     return post_form(
-        visit,
+        context,
         f"{BASE}/act/resume",
         hidden("target", target),
-        hidden("shown", str(desk.plane.ledger.size())),
+        hidden("shown", str(services.plane.ledger.size())),
         el(
             "div",
             el("label", f"Reason to resume {target}", for_=name, class_="hidden"),
@@ -161,7 +167,7 @@ def resume_form(desk: Desk, visit: Visit, target: str, number: int) -> Html:
     )
 
 
-def _form(desk: Desk, visit: Visit, act: Act, values: Fields) -> Html:
+def _form(services: PageServices, context: PageContext, act: Act, values: Fields) -> Html:
     fields = [
         field(
             name,
@@ -169,31 +175,31 @@ def _form(desk: Desk, visit: Visit, act: Act, values: Fields) -> Html:
             hint=hint,
             value=values.get(name, _default(name)),
             required=True,
-            options=_offered(desk, act) if name == "target" else (),
+            options=_offered(services, act) if name == "target" else (),
         )
         for name, label, hint in act.fields
     ]
     return post_form(
-        visit,
+        context,
         f"{BASE}/act/{act.name}",
-        hidden("shown", str(desk.plane.ledger.size())),
+        hidden("shown", str(services.plane.ledger.size())),
         fields,
         reason(values.get("reason", "")),
-        _buttons(desk, act),
+        _buttons(services, act),
     )
 
 
-def _offered(desk: Desk, act: Act) -> tuple[str, ...]:
+def _offered(services: PageServices, act: Act) -> tuple[str, ...]:
     resuming = act.kind is AdminActionType.RESUME
-    return targets_paused(desk.plane) if resuming else targets_in_use(desk.plane)
+    return targets_paused(services.plane) if resuming else targets_in_use(services.plane)
 
 
-def _buttons(desk: Desk, act: Act) -> Node:
+def _buttons(services: PageServices, act: Act) -> Node:
     """Do it, or propose it where a policy names second persons; only that where it has to be."""
     do = el("div", button(f"{act.title} now", main=True, name="how", value="do"), class_="row")
-    if desk.single_user is not None:
+    if services.single_user is not None:
         return do
-    second = desk.needs_second(Action(act.kind.value))
+    second = services.needs_second(Action(act.kind.value))
     hours = choice("hours", "Hours it may be approved and executed within", _HOURS)
     press = button("Propose it", main=second, name="how", value="propose")
     propose = el("div", press, class_="row")
@@ -202,15 +208,15 @@ def _buttons(desk: Desk, act: Act) -> Node:
     return [do, el("h3", "Or have a second person approve it first"), hours, propose]
 
 
-def _key(visit: Visit, said: Fields, request: AdminRequest) -> str:
-    shown = number_of(said.get("shown", ""), "shown")
-    return form_event_key(canonical_digest([visit.actor, shown, request.to_json_value()]))
+def _key(context: PageContext, said: Fields, request: AdminRequest) -> str:
+    shown = parts.number_of(said.get("shown", ""), "shown")
+    return names.form_event_key(canonical_digest([context.actor, shown, request.to_json_value()]))
 
 
 def _text(said: Fields, name: str) -> str:
     text = said.get(name, "").strip()
     if not text:
-        raise InvalidInputError(f"{name} is empty.", next_step="Fill it in.", field=name)
+        raise errors.InvalidInputError(f"{name} is empty.", next_step="Fill it in.", field=name)
     return text
 
 

@@ -14,19 +14,10 @@ from ro_platform.contracts import Action, AttemptTransition, EntryKind, JobStatu
 from ro_platform.ledger.reader import LedgerReader
 from ro_platform.runs.attempt import transition_of
 from ro_platform.runs.history import newest_of
-from ro_platform.web.operations.desk import Desk, Visit
+from ro_platform.web.operations import parts
+from ro_platform.web.operations.context import PageContext, PageServices
 from ro_platform.web.operations.html import Html, Node, el
 from ro_platform.web.operations.layout import BASE, Page, listed, section
-from ro_platform.web.operations.parts import (
-    before_of,
-    dagster_link,
-    error_words,
-    link,
-    run_link,
-    table,
-    when,
-    word,
-)
 
 MOST_MOVES = 2000
 """Moves that one page looks through."""
@@ -88,14 +79,14 @@ def lately(log: LedgerReader, before: int | None = None) -> Lately:
     return Lately(tuple(newest.values()), last if looked == MOST_MOVES else None)
 
 
-def attempts_page(desk: Desk, visit: Visit) -> Page:
+def attempts_page(services: PageServices, context: PageContext) -> Page:
     """Attempts of one kind. Raises :class:`InvalidInputError` for an address that makes none."""
-    chosen = visit.query.get("state", "under way")
+    chosen = context.query.get("state", "under way")
     statuses = _CHOICES.get(chosen, UNDER_WAY)
-    before = before_of(visit.query)
-    found = lately(desk.plane.ledger, before)
+    before = parts.before_of(context.query)
+    found = lately(services.plane.ledger, before)
     # A move before that entry may not be an attempt's newest one.
-    candidates = (item for item in found.of(statuses) if before is None or _stands(desk, item))
+    candidates = (item for item in found.of(statuses) if before is None or _stands(services, item))
     standing = list(islice(candidates, _SHOWN + 1))
     choices = [_choice(name, chosen) for name in _CHOICES]
     body = [
@@ -103,8 +94,8 @@ def attempts_page(desk: Desk, visit: Visit) -> Page:
         section(
             f"Attempts {chosen}",
             attempts_table(
-                desk,
-                visit,
+                services,
+                context,
                 standing[:_SHOWN],
                 f"Attempts {chosen}, newest first",
                 empty=f"No attempt is {chosen}.",
@@ -117,13 +108,13 @@ def attempts_page(desk: Desk, visit: Visit) -> Page:
 
 
 def attempts_table(
-    desk: Desk, visit: Visit, found: Sequence[Seen], caption: str, *, empty: str
+    services: PageServices, context: PageContext, found: Sequence[Seen], caption: str, *, empty: str
 ) -> Html:
     """Attempts, each with its run, its run in Dagster, and how to end one that runs."""
-    may_cancel, _ = desk.may(visit.actor, Action.CANCEL_RUN)
+    may_cancel, _ = services.may(context.actor, Action.CANCEL_RUN)
     columns = (*_COLUMNS, "") if may_cancel else _COLUMNS
     rows = [[*_cells(item), *([_cancel(item)] if may_cancel else [])] for item in found]
-    return table(caption, columns, rows, empty)
+    return parts.table(caption, columns, rows, empty)
 
 
 def back_to(found: Lately) -> Html | None:
@@ -133,7 +124,7 @@ def back_to(found: Lately) -> Html | None:
     return el(
         "p",
         f"Looked through the newest {MOST_MOVES:,} moves, back to ",
-        when(found.reached.recorded_at_utc),
+        parts.when(found.reached.recorded_at_utc),
         " (UTC).",
         class_="note",
     )
@@ -143,11 +134,11 @@ def _cells(item: Seen) -> list[Node]:
     attempt = item.attempt
     return [
         f"{attempt.unit} #{attempt.number}",
-        word(attempt.status.value),
-        when(item.entry.recorded_at_utc),
-        run_link(item.run_id),
-        dagster_link(item.dagster_run_id),
-        error_words(attempt.error_code, attempt.error),
+        parts.word(attempt.status.value),
+        parts.when(item.entry.recorded_at_utc),
+        parts.run_link(item.run_id),
+        parts.dagster_link(item.dagster_run_id),
+        parts.error_words(attempt.error_code, attempt.error),
     ]
 
 
@@ -155,11 +146,11 @@ def _cancel(item: Seen) -> Node:
     if item.attempt.status not in UNDER_WAY or item.dagster_run_id is None:
         return None
     words = ["Cancel", el("span", f" the run of {item.attempt.unit}", class_="hidden"), " …"]
-    return link(f"{BASE}/act/cancel-run", words, dagster_run_id=item.dagster_run_id)
+    return parts.link(f"{BASE}/act/cancel-run", words, dagster_run_id=item.dagster_run_id)
 
 
-def _stands(desk: Desk, item: Seen) -> bool:
-    return newest_of(desk.plane.ledger, item.attempt) == item.attempt
+def _stands(services: PageServices, item: Seen) -> bool:
+    return newest_of(services.plane.ledger, item.attempt) == item.attempt
 
 
 def _choice(name: str, chosen: str) -> Html:
@@ -176,4 +167,7 @@ def _onward(found: Lately, standing: Sequence[Seen], chosen: str) -> Node:
     else:
         return None
     address = f"{BASE}/attempts"
-    return [back_to(found), el("p", link(address, "Older ones", state=chosen, before=str(rest)))]
+    return [
+        back_to(found),
+        el("p", parts.link(address, "Older ones", state=chosen, before=str(rest))),
+    ]

@@ -7,21 +7,13 @@ from dataclasses import dataclass
 from ro_platform.admin.directives import MAX_LIFETIME
 from ro_platform.contracts import DirectiveMoved, DirectiveRecord, DirectiveStatus, EntryKind
 from ro_platform.kernel.clock import moment_of
+from ro_platform.ledger import names
 from ro_platform.ledger.entry import body_of
-from ro_platform.ledger.names import directive_name
 from ro_platform.plane import Plane
-from ro_platform.web.operations.desk import Desk, Visit
+from ro_platform.web.operations import parts
+from ro_platform.web.operations.context import PageContext, PageServices
 from ro_platform.web.operations.html import Html, Node, el
 from ro_platform.web.operations.layout import BASE, Page, listed, section
-from ro_platform.web.operations.parts import (
-    before_of,
-    link,
-    prose,
-    table,
-    targets_links,
-    when,
-    word,
-)
 
 MOST_LOOKED_AT = 200
 """Moves that one page looks through."""
@@ -53,7 +45,7 @@ def directives_before(
         if not ended and moment_of(entry.recorded_at_utc) < oldest:
             break
         if body_of(entry, DirectiveMoved).status is DirectiveStatus.PROPOSED:
-            item = plane.directives.get(directive_name.part_of(entry.subject))
+            item = plane.directives.get(names.directive_name.part_of(entry.subject))
             if ended or item.status in OPEN:
                 found.append(item)
         if len(found) == most or looked == MOST_LOOKED_AT:
@@ -63,14 +55,14 @@ def directives_before(
 
 def directives_part(plane: Plane) -> Node:
     """The newest that are open, and the way to older ones."""
-    return [*_shown(directives_before(plane)), el("p", link(_address(), "All directives"))]
+    return [*_shown(directives_before(plane)), el("p", parts.link(_address(), "All directives"))]
 
 
-def directives_page(_desk: Desk, visit: Visit) -> Page:
+def directives_page(_desk: PageServices, context: PageContext) -> Page:
     """Those that are open, or all. Raises :class:`InvalidInputError` for an address that makes
     none."""
-    ended = visit.query.get("state") == "all"
-    found = directives_before(_desk.plane, before_of(visit.query), ended=ended)
+    ended = context.query.get("state") == "all"
+    found = directives_before(_desk.plane, parts.before_of(context.query), ended=ended)
     choices = [_choice("open", chosen=not ended), _choice("all", chosen=ended)]
     body = [
         el("nav", listed(choices), aria_label="Directives by state"),
@@ -93,25 +85,25 @@ def _shown(found: Found, *, ended: bool = False) -> list[Node]:
     if found.onward is not None:
         given = {"before": str(found.onward)} | ({"state": "all"} if ended else {})
         words = f"Looked back to entry {found.onward:,}. "
-        onward = el("p", words, link(_address(), "Older ones", **given), class_="note")
+        onward = el("p", words, parts.link(_address(), "Older ones", **given), class_="note")
     return [_table(found, ended=ended), onward]
 
 
 def _table(found: Found, *, ended: bool) -> Html:
     rows = [
         [
-            link(address_of(item.directive_id), item.request.action_type.replace("_", " ")),
-            targets_links(item.request.targets),
-            word(item.status.value),
+            parts.link(address_of(item.directive_id), item.request.action_type.replace("_", " ")),
+            parts.targets_links(item.request.targets),
+            parts.word(item.status.value),
             item.proposer,
-            when(item.expires_at_utc),
-            prose(item.request.reason),
+            parts.when(item.expires_at_utc),
+            parts.prose(item.request.reason),
         ]
         for item in found.directives
     ]
     caption = "Newest first" if ended else "Open directives, newest first"
     empty = "There is none." if ended else "No directive is open."
-    return table(caption, _COLUMNS, rows, empty)
+    return parts.table(caption, _COLUMNS, rows, empty)
 
 
 def _choice(name: str, *, chosen: bool) -> Html:

@@ -8,16 +8,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ro_platform import errors
 from ro_platform.admin.differences import diff_lines
 from ro_platform.admin.directives import Directives
 from ro_platform.contracts import Action, DirectiveRecord, DirectiveStatus
-from ro_platform.errors import AccessDeniedError, DirectiveRefusedError, RunOperateError
-from ro_platform.web.operations.desk import Desk, Visit
+from ro_platform.web.operations import parts
+from ro_platform.web.operations.context import PageContext, PageServices
 from ro_platform.web.operations.directive_list import OPEN, address_of
 from ro_platform.web.operations.forms import button, hidden, post_form, reason
 from ro_platform.web.operations.html import Html, Node, el
 from ro_platform.web.operations.layout import Page, said, section
-from ro_platform.web.operations.parts import facts, prose, targets_links, when, whole, word
 
 _MOVED = "The state has changed since then: what would change now is below."
 
@@ -30,55 +30,59 @@ class Looked:
     found: DirectiveRecord
     lines: tuple[str, ...]
     state: str | None
-    why_not: RunOperateError | None
+    why_not: errors.RunOperateError | None
 
 
-def directive_page(desk: Desk, visit: Visit, name: str, *, above: Node = None) -> Page:
+def directive_page(
+    services: PageServices, context: PageContext, name: str, *, above: Node = None
+) -> Page:
     """One directive: what it would change, and what the visitor may do with it.
 
     Raises :class:`NotFoundError`.
     """
-    found = desk.plane.directives.get(name)
-    directives = desk.administration(found.request.action_type).directives
+    found = services.plane.directives.get(name)
+    directives = services.administration(found.request.action_type).directives
     looked = _looked(directives, found)
     title = f"Directive: {found.request.action_type.replace('_', ' ')}"
     body = [
         above,
         said("good" if found.status is DirectiveStatus.EXECUTED else "warn", _state(found)),
-        section("Directive", facts(_about(found)), anchor="about"),
+        section("Directive", parts.facts(_about(found)), anchor="about"),
         _changes(looked) if found.status in OPEN else None,
-        _decisions(desk, visit, looked) if found.status in OPEN else None,
+        _decisions(services, context, looked) if found.status in OPEN else None,
     ]
     return Page(title, body)
 
 
-def decide(desk: Desk, visit: Visit, name: str, move: str, form: dict[str, str]) -> None:
+def decide(
+    services: PageServices, context: PageContext, name: str, move: str, form: dict[str, str]
+) -> None:
     """Approve, reject or execute, as the services decide. Raises what they raise."""
-    found = desk.plane.directives.get(name)
-    directives = desk.administration(found.request.action_type).directives
+    found = services.plane.directives.get(name)
+    directives = services.administration(found.request.action_type).directives
     words = form.get("reason", "")
     try:
         match move:
             case "approve":
-                token = visit.visitor.token_id
-                vouched = desk.plane.tokens.vouched_by(token) if token else None
+                token = context.principal.token_id
+                vouched = services.plane.tokens.vouched_by(token) if token else None
                 directives.approve(
                     name,
                     reason=words,
-                    actor=visit.actor,
+                    actor=context.actor,
                     seen=form.get("seen", ""),
                     vouched_by=vouched,
                 )
             case "reject":
-                directives.reject(name, reason=words, actor=visit.actor)
+                directives.reject(name, reason=words, actor=context.actor)
             case _:
-                directives.execute(name, actor=visit.actor)
-    except DirectiveRefusedError as error:
-        visit.refused(error, f"directive.{move}")
+                directives.execute(name, actor=context.actor)
+    except errors.DirectiveRefusedError as error:
+        context.refused(error, f"directive.{move}")
         raise
-    except AccessDeniedError as error:
+    except errors.AccessDeniedError as error:
         if move != "execute":  # the service recorded that it refused the action itself
-            visit.refused(error, f"directive.{move}")
+            context.refused(error, f"directive.{move}")
         raise
 
 
@@ -90,7 +94,7 @@ def _looked(directives: Directives, found: DirectiveRecord) -> Looked:
         before, after = directives.difference(found)
         if directives.state_digest(found) != state:
             state = None  # it moves while we look
-    except RunOperateError as error:
+    except errors.RunOperateError as error:
         return Looked(found, (), None, error)
     return Looked(found, tuple(diff_lines(before, after)), state, None)
 
@@ -98,11 +102,11 @@ def _looked(directives: Directives, found: DirectiveRecord) -> Looked:
 def _about(found: DirectiveRecord) -> list[tuple[str, Node]]:
     rows: list[tuple[str, Node]] = [
         ("Action", found.request.action_type.replace("_", " ")),
-        ("On", targets_links(found.request.targets)),
+        ("On", parts.targets_links(found.request.targets)),
         ("Why", found.request.reason),
-        ("Proposed", [found.proposer, ", ", when(found.proposed_at_utc), " UTC"]),
-        ("Expires", [when(found.expires_at_utc), " UTC"]),
-        ("Directive", whole(found.directive_id)),
+        ("Proposed", [found.proposer, ", ", parts.when(found.proposed_at_utc), " UTC"]),
+        ("Expires", [parts.when(found.expires_at_utc), " UTC"]),
+        ("Directive", parts.whole(found.directive_id)),
     ]
     if found.approver:
         rows.append(("Approved by", found.approver))
@@ -121,7 +125,7 @@ def _state(found: DirectiveRecord) -> Html:
             words = "It was done."
         case _:
             words = found.words or "It has ended."
-    return el("p", word(found.status.value), f". {words}")
+    return el("p", parts.word(found.status.value), f". {words}")
 
 
 def _changes(looked: Looked) -> Html:
@@ -131,11 +135,11 @@ def _changes(looked: Looked) -> Html:
     return section(
         "What would change",
         said("warn", _MOVED) if moved else None,
-        el("p", "It cannot be done now: ", prose(looked.why_not.message))
+        el("p", "It cannot be done now: ", parts.prose(looked.why_not.message))
         if looked.why_not
         else None,
         _diff(looked.lines) if looked.lines else None,
-        facts([("State shown", whole(looked.state))]) if looked.state else None,
+        parts.facts([("State shown", parts.whole(looked.state))]) if looked.state else None,
         anchor="changes",
     )
 
@@ -149,28 +153,28 @@ def _diff(lines: tuple[str, ...]) -> Html:
     return el("pre", marked, class_="diff", tabindex="0", aria_label="Difference, before to after")
 
 
-def _decisions(desk: Desk, visit: Visit, looked: Looked) -> Html:
+def _decisions(services: PageServices, context: PageContext, looked: Looked) -> Html:
     found = looked.found
-    parts: list[Node] = []
+    nodes: list[Node] = []
     if found.status is DirectiveStatus.PROPOSED:
-        parts.append(_approval(desk, visit, looked))
+        nodes.append(_approval(services, context, looked))
     else:
-        parts.append(_execution(desk, visit, looked))
-    parts.append(_rejection(desk, visit, found))
-    return section("Decide", parts, anchor="decide")
+        nodes.append(_execution(services, context, looked))
+    nodes.append(_rejection(services, context, found))
+    return section("Decide", nodes, anchor="decide")
 
 
-def _approval(desk: Desk, visit: Visit, looked: Looked) -> Node:
+def _approval(services: PageServices, context: PageContext, looked: Looked) -> Node:
     found = looked.found
-    if visit.actor == found.proposer:
+    if context.actor == found.proposer:
         return el("p", "You proposed it, and nobody approves their own.", class_="note")
-    may, why_not = desk.may(visit.actor, Action.APPROVE)
+    may, why_not = services.may(context.actor, Action.APPROVE)
     if not may:
         return el("p", why_not, class_="note")
     if looked.state is None:
         return el("p", "It cannot be approved while it cannot be done.", class_="note")
     return post_form(
-        visit,
+        context,
         f"{address_of(found.directive_id)}/approve",
         hidden("seen", looked.state),
         reason(name="approve-reason", label="Why you approve it"),
@@ -179,25 +183,25 @@ def _approval(desk: Desk, visit: Visit, looked: Looked) -> Node:
     )
 
 
-def _execution(desk: Desk, visit: Visit, looked: Looked) -> Node:
+def _execution(services: PageServices, context: PageContext, looked: Looked) -> Node:
     found = looked.found
-    may, why_not = desk.may(visit.actor, Action(found.request.action_type.value))
+    may, why_not = services.may(context.actor, Action(found.request.action_type.value))
     if not may:
         return el("p", why_not, class_="note")
     return post_form(
-        visit,
+        context,
         f"{address_of(found.directive_id)}/execute",
         el("div", button("Execute it", main=True), class_="row"),
         label="Execute",
     )
 
 
-def _rejection(desk: Desk, visit: Visit, found: DirectiveRecord) -> Node:
-    own = visit.actor == found.proposer
-    if not own and not desk.may(visit.actor, Action.APPROVE)[0]:
+def _rejection(services: PageServices, context: PageContext, found: DirectiveRecord) -> Node:
+    own = context.actor == found.proposer
+    if not own and not services.may(context.actor, Action.APPROVE)[0]:
         return None
     return post_form(
-        visit,
+        context,
         f"{address_of(found.directive_id)}/reject",
         reason(name="reject-reason", label="Why it is not to be done"),
         el("div", button("Withdraw it" if own else "Reject it"), class_="row"),

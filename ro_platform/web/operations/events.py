@@ -13,23 +13,15 @@ from dataclasses import dataclass
 from ro_platform.admin.intents import INTENDED
 from ro_platform.contracts import AdminActionType, AdminEvent, EntryKind, LedgerEntry
 from ro_platform.contracts.access import AccessRefused
+from ro_platform.ledger import names
 from ro_platform.ledger.entry import body_of
-from ro_platform.ledger.names import directive_name, outcome_key
 from ro_platform.ledger.reader import LedgerReader
-from ro_platform.web.operations.desk import Desk, Visit
+from ro_platform.web.operations import parts
+from ro_platform.web.operations.context import PageContext, PageServices
 from ro_platform.web.operations.directive_list import address_of
 from ro_platform.web.operations.forms import choice, field, search
 from ro_platform.web.operations.html import Html, Node, el
 from ro_platform.web.operations.layout import BASE, Page, section
-from ro_platform.web.operations.parts import (
-    before_of,
-    link,
-    prose,
-    table,
-    targets_links,
-    when,
-    word,
-)
 
 MOST_LOOKED_AT = 1000
 """Entries that one page looks through."""
@@ -55,12 +47,12 @@ class Event:
         """A row of a table."""
         return [
             str(self.entry.seq),
-            when(self.entry.recorded_at_utc),
-            link(address_of(self.directive), self.what) if self.directive else self.what,
-            word(self.result),
+            parts.when(self.entry.recorded_at_utc),
+            parts.link(address_of(self.directive), self.what) if self.directive else self.what,
+            parts.word(self.result),
             self.who,
             self.on,
-            prose(self.why),
+            parts.prose(self.why),
         ]
 
 
@@ -94,11 +86,15 @@ def events_before(
     return Events(tuple(found), None)
 
 
-def events_page(desk: Desk, visit: Visit) -> Page:
+def events_page(services: PageServices, context: PageContext) -> Page:
     """The list, with its filter."""
-    actor, action = visit.query.get("actor", "").strip(), visit.query.get("action", "")
+    actor, action = context.query.get("actor", "").strip(), context.query.get("action", "")
     found = events_before(
-        desk.plane.ledger, before_of(visit.query), actor=actor, action=action, most=_SHOWN
+        services.plane.ledger,
+        parts.before_of(context.query),
+        actor=actor,
+        action=action,
+        most=_SHOWN,
     )
     actions = ["", REFUSED, *(kind.value for kind in AdminActionType)]
     form = search(
@@ -115,7 +111,9 @@ def events_page(desk: Desk, visit: Visit) -> Page:
 
 def events_table(events: Events, caption: str) -> Html:
     """Events as a table."""
-    return table(caption, _COLUMNS, [item.cells() for item in events.found], "There was none.")
+    return parts.table(
+        caption, _COLUMNS, [item.cells() for item in events.found], "There was none."
+    )
 
 
 def _onward(events: Events, actor: str, action: str) -> Node:
@@ -124,7 +122,7 @@ def _onward(events: Events, actor: str, action: str) -> Node:
     query = {"actor": actor, "action": action, "before": str(events.onward)}
     given = {name: value for name, value in query.items() if value}
     words = f"Looked back to entry {events.onward:,}. "
-    return el("p", words, link(f"{BASE}/events", "Older ones", **given), class_="note")
+    return el("p", words, parts.link(f"{BASE}/events", "Older ones", **given), class_="note")
 
 
 def _newest_first(log: LedgerReader, before: int | None) -> Iterator[LedgerEntry]:
@@ -149,14 +147,14 @@ def _event(log: LedgerReader, entry: LedgerEntry) -> Event | None:
             f"{body.code}: {body.reason}{times}",
         )
     event = body_of(entry, AdminEvent)
-    if event.result == INTENDED and log.find(outcome_key(event.admin_event_id)):
+    if event.result == INTENDED and log.find(names.outcome_key(event.admin_event_id)):
         return None
     return Event(
         entry,
         event.action_type.value,
         "no outcome yet" if event.result == INTENDED else event.result or "done",
         event.actor,
-        targets_links(event.targets),
+        parts.targets_links(event.targets),
         " ".join(filter(None, (event.reason, _error(event)))),
         _directive(event),
     )
@@ -164,7 +162,7 @@ def _event(log: LedgerReader, entry: LedgerEntry) -> Event | None:
 
 def _directive(event: AdminEvent) -> str | None:
     """The directive by which it was done, if it was."""
-    found = directive_name.parse(event.key or "")
+    found = names.directive_name.parse(event.key or "")
     return found[0] if found else None
 
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ro_platform.web.operations.desk import Visit
+from ro_platform.web.operations.context import PageContext
 from ro_platform.web.operations.html import Html, Node, el
 
 
-def post_form(visit: Visit, address: str, *children: Node, label: str | None = None) -> Html:
+def post_form(
+    context: PageContext, address: str, *children: Node, label: str | None = None
+) -> Html:
     """A form that changes something."""
-    token = hidden("form_token", visit.form_token)
+    token = hidden("form_token", context.form_token)
     return el("form", token, *children, method="post", action=address, aria_label=label)
 
 

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from ro_platform import errors
 from ro_platform.admin.outcomes import Outcome, outcome_of
 from ro_platform.admin.running import Draining, drains
 from ro_platform.contracts import Action, Pause
-from ro_platform.errors import RunOperateError
-from ro_platform.ledger.names import outcome_key
+from ro_platform.ledger import names
+from ro_platform.web.operations import parts
 from ro_platform.web.operations.acts import ACTS, BY_COMMAND, NOTHING, resume_form
 from ro_platform.web.operations.attempts import (
     TROUBLED,
@@ -21,84 +22,77 @@ from ro_platform.web.operations.attempts import (
     back_to,
     lately,
 )
-from ro_platform.web.operations.desk import Desk, Visit
+from ro_platform.web.operations.context import PageContext, PageServices
 from ro_platform.web.operations.directive_list import directives_part
 from ro_platform.web.operations.events import events_before, events_table
 from ro_platform.web.operations.html import Html, Node, el, together
 from ro_platform.web.operations.layout import BASE, Page, listed, said, section
-from ro_platform.web.operations.parts import (
-    facts,
-    link,
-    prose,
-    short,
-    table,
-    target_link,
-    targets_links,
-    when,
-    word,
-)
 from ro_platform.web.operations.refusing import refusing_now, refusing_table
 
 _SHOWN = 50
 _COLUMNS = ("On", "How", "By", "Since (UTC)", "Why")
 
 
-def pauses_part(desk: Desk, visit: Visit, most: int) -> Node:
+def pauses_part(services: PageServices, context: PageContext, most: int) -> Node:
     """The first pauses by target, and the way to all of them."""
-    standing = desk.plane.pauses.standing()
+    standing = services.plane.pauses.standing()
     more = len(standing) > most
     words = f"All {len(standing):,} pauses"
     return [
-        _table(desk, visit, standing[:most]),
-        el("p", link(f"{BASE}/pauses", words)) if more else None,
+        _table(services, context, standing[:most]),
+        el("p", parts.link(f"{BASE}/pauses", words)) if more else None,
     ]
 
 
-def pauses_page(desk: Desk, visit: Visit) -> Page:
+def pauses_page(services: PageServices, context: PageContext) -> Page:
     """All of them by target, so many at a time; ``after`` is the target before the first."""
-    after = visit.query.get("after", "")
-    standing = [pause for pause in desk.plane.pauses.standing() if pause.target > after]
+    after = context.query.get("after", "")
+    standing = [pause for pause in services.plane.pauses.standing() if pause.target > after]
     shown = standing[:_SHOWN]
     onward = None
     if len(standing) > _SHOWN:
         words = f"The next of {len(standing) - _SHOWN:,} more"
-        onward = el("p", link(f"{BASE}/pauses", words, after=shown[-1].target))
-    return Page("Paused", section("By target", _table(desk, visit, shown), onward, anchor="paused"))
+        onward = el("p", parts.link(f"{BASE}/pauses", words, after=shown[-1].target))
+    return Page(
+        "Paused", section("By target", _table(services, context, shown), onward, anchor="paused")
+    )
 
 
-def _table(desk: Desk, visit: Visit, shown: Sequence[Pause]) -> Node:
-    may, why_not = desk.may(visit.actor, Action.RESUME)
-    draining = _draining(desk, shown)
+def _table(services: PageServices, context: PageContext, shown: Sequence[Pause]) -> Node:
+    may, why_not = services.may(context.actor, Action.RESUME)
+    draining = _draining(services, shown)
     rows = [
         [
-            target_link(pause.target),
+            parts.target_link(pause.target),
             _how(pause, draining),
             pause.actor,
-            when(pause.since),
-            prose(pause.reason),
-            *([resume_form(desk, visit, pause.target, number)] if may else []),
+            parts.when(pause.since),
+            parts.prose(pause.reason),
+            *([resume_form(services, context, pause.target, number)] if may else []),
         ]
         for number, pause in enumerate(shown)
     ]
     columns = (*_COLUMNS, "") if may else _COLUMNS
-    note = el("p", prose(why_not), class_="note") if shown and not may else None
-    return together(table("What nothing may start on", columns, rows, "Nothing is paused."), note)
+    note = el("p", parts.prose(why_not), class_="note") if shown and not may else None
+    return together(
+        parts.table("What nothing may start on", columns, rows, "Nothing is paused."), note
+    )
 
 
-def _draining(desk: Desk, shown: Sequence[Pause]) -> Mapping[str, Draining]:
+def _draining(services: PageServices, shown: Sequence[Pause]) -> Mapping[str, Draining]:
     """What each drain waits for, as Dagster knows it; it is asked only where something drains."""
     if not any(pause.draining for pause in shown):
         return {}
     try:
-        found = drains(desk.plane.pauses, desk.orchestrator(), desk.plane.clock)
-    except RunOperateError:
+        found = drains(services.plane.pauses, services.orchestrator(), services.plane.clock)
+    except errors.RunOperateError:
         return {}
     return {item.pause.target: item for item in found}
 
 
 def _how(pause: Pause, draining: Mapping[str, Draining]) -> Node:
     if not pause.draining:
-        return word("paused")
+        return parts.word("paused")
     found = draining.get(pause.target)
     if found is None:
         words = ": Dagster does not say what runs there"
@@ -108,40 +102,40 @@ def _how(pause: Pause, draining: Mapping[str, Draining]) -> Node:
         count = len(found.running)
         words = f": {count:,} run{'s' if count > 1 else ''} still to end"
         words += ", and its time is over" if found.overdue else ""
-    return [word("draining"), words]
+    return [parts.word("draining"), words]
 
 
 _FEW = 10
 
 
-def overview_page(desk: Desk, visit: Visit) -> Page:
+def overview_page(services: PageServices, context: PageContext) -> Page:
     """The first page."""
-    found = lately(desk.plane.ledger)
+    found = lately(services.plane.ledger)
     body = [
-        _done(desk, visit.query.get("done")),
+        _done(services, context.query.get("done")),
         el(
             "div",
-            section("You", facts(_about(desk, visit)), anchor="you"),
-            section("Act", _ways(desk, visit), anchor="act"),
+            section("You", parts.facts(_about(services, context)), anchor="you"),
+            section("Act", _ways(services, context), anchor="act"),
             class_="cards",
         ),
-        section("Paused", pauses_part(desk, visit, _FEW), anchor="paused"),
-        section("To decide", directives_part(desk.plane), anchor="directives"),
-        section("Under way", _under_way(desk, visit, found), anchor="under-way"),
-        section("Lost and refused", _troubled(desk, visit, found), anchor="troubled"),
-        section("Gates that refuse", refusing_table(refusing_now(desk.plane)), anchor="gates"),
-        section("Events", _events(desk), anchor="events"),
+        section("Paused", pauses_part(services, context, _FEW), anchor="paused"),
+        section("To decide", directives_part(services.plane), anchor="directives"),
+        section("Under way", _under_way(services, context, found), anchor="under-way"),
+        section("Lost and refused", _troubled(services, context, found), anchor="troubled"),
+        section("Gates that refuse", refusing_table(refusing_now(services.plane)), anchor="gates"),
+        section("Events", _events(services), anchor="events"),
     ]
     return Page("Operations", body)
 
 
-def _done(desk: Desk, event_id: str | None) -> Html | None:
+def _done(services: PageServices, event_id: str | None) -> Html | None:
     """What came of the action that led here, from the record and not from the address."""
     if event_id is None:
         return None
     if event_id == NOTHING:
         return said("good", el("p", "It was so already: nothing was recorded."))
-    entry = desk.plane.ledger.find(outcome_key(event_id)) if len(event_id) <= 64 else None
+    entry = services.plane.ledger.find(names.outcome_key(event_id)) if len(event_id) <= 64 else None
     return _said(outcome_of(entry, new=False)) if entry else None
 
 
@@ -152,31 +146,38 @@ def _said(outcome: Outcome) -> Html:
     good = "good" if outcome.result == "done" else "bad"
     return said(
         good,
-        el("p", words, targets_links(request.targets), ": ", word(outcome.result), f"{place}."),
+        el(
+            "p",
+            words,
+            parts.targets_links(request.targets),
+            ": ",
+            parts.word(outcome.result),
+            f"{place}.",
+        ),
     )
 
 
-def _about(desk: Desk, visit: Visit) -> list[tuple[str, Node]]:
-    access = desk.plane.access
+def _about(services: PageServices, context: PageContext) -> list[tuple[str, Node]]:
+    access = services.plane.access
     found = access.in_force
-    rows: list[tuple[str, Node]] = [("Signed in as", visit.actor)]
+    rows: list[tuple[str, Node]] = [("Signed in as", context.actor)]
     if found is None:
         rows.append(("Mode", "single user: no access policy was ever published"))
     else:
-        roles = desk.roles(visit.actor)
+        roles = services.roles(context.actor)
         rows.append(("Roles", ", ".join(roles) or "none"))
-        rows.append(("Policy", [f"version {found.version}, ", short(found.digest)]))
+        rows.append(("Policy", [f"version {found.version}, ", parts.short(found.digest)]))
     rows.append(("Environment", access.environment))
-    rows.append(("Ledger", f"{desk.plane.ledger.size():,} entries"))
+    rows.append(("Ledger", f"{services.plane.ledger.size():,} entries"))
     return rows
 
 
-def _ways(desk: Desk, visit: Visit) -> Node:
+def _ways(services: PageServices, context: PageContext) -> Node:
     """The forms that this visitor may use, and what the others are done with."""
     may: list[Node] = []
     why_not: dict[str, list[str]] = {}
     for act in ACTS.values():
-        allowed, words = desk.may(visit.actor, Action(act.kind.value))
+        allowed, words = services.may(context.actor, Action(act.kind.value))
         if allowed:
             may.append(el("a", act.title, href=f"{BASE}/act/{act.name}", class_="button"))
         else:
@@ -185,17 +186,17 @@ def _ways(desk: Desk, visit: Visit) -> Node:
     commands = [(words, el("code", line)) for words, line in BY_COMMAND]
     return [
         listed(may) if may else None,
-        [el("p", prose(words), class_="note") for words in refused],
-        el("details", el("summary", "What is done by a command"), facts(commands)),
+        [el("p", parts.prose(words), class_="note") for words in refused],
+        el("details", el("summary", "What is done by a command"), parts.facts(commands)),
     ]
 
 
-def _under_way(desk: Desk, visit: Visit, found: Lately) -> Node:
+def _under_way(services: PageServices, context: PageContext, found: Lately) -> Node:
     running = found.of(UNDER_WAY)
     return [
         attempts_table(
-            desk,
-            visit,
+            services,
+            context,
             running[:_FEW],
             "Attempts that run or wait, newest first",
             empty="No attempt runs or waits.",
@@ -205,12 +206,12 @@ def _under_way(desk: Desk, visit: Visit, found: Lately) -> Node:
     ]
 
 
-def _troubled(desk: Desk, visit: Visit, found: Lately) -> Node:
+def _troubled(services: PageServices, context: PageContext, found: Lately) -> Node:
     troubled = found.of(TROUBLED)
     return [
         attempts_table(
-            desk,
-            visit,
+            services,
+            context,
             troubled[:_FEW],
             "Attempts that ended so, newest first",
             empty="No attempt was lost or refused lately.",
@@ -219,14 +220,14 @@ def _troubled(desk: Desk, visit: Visit, found: Lately) -> Node:
     ]
 
 
-def _events(desk: Desk) -> Node:
-    found = events_before(desk.plane.ledger, most=_FEW)
+def _events(services: PageServices) -> Node:
+    found = events_before(services.plane.ledger, most=_FEW)
     caption = "The newest administrative actions and refusals"
-    return [events_table(found, caption), el("p", link(f"{BASE}/events", "All events"))]
+    return [events_table(found, caption), el("p", parts.link(f"{BASE}/events", "All events"))]
 
 
 def _more(count: int, state: str) -> Html | None:
     if count <= _FEW:
         return None
     words = f"All {count} that moved lately"
-    return el("p", link(f"{BASE}/attempts", words, state=state))
+    return el("p", parts.link(f"{BASE}/attempts", words, state=state))

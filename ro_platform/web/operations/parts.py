@@ -9,8 +9,8 @@ import re
 from collections.abc import Mapping, Sequence
 from urllib.parse import quote, urlencode
 
-from ro_platform.errors import InvalidInputError, RunOperateError
-from ro_platform.ledger.names import asset_name, dagster_run_target, workload_target
+from ro_platform import errors
+from ro_platform.ledger import names
 from ro_platform.orchestration.launches import WORKLOAD
 from ro_platform.web.operations.html import Html, Node, el, together
 from ro_platform.web.operations.layout import BASE, said
@@ -75,7 +75,7 @@ def error_words(code: str | None, words: str | None) -> Html:
     )
 
 
-def refusal(error: RunOperateError) -> Html:
+def refusal(error: errors.RunOperateError) -> Html:
     """An error, with its code, its words and what to do next."""
     return said(
         "bad",
@@ -90,7 +90,7 @@ def whole(text: str) -> Html:
 
 
 def link(address: str, words: Node, **query: str) -> Html:
-    """A link within the face."""
+    """A link within the gateway."""
     return el("a", words, href=f"{address}?{urlencode(query)}" if query else address)
 
 
@@ -127,11 +127,11 @@ def gate_link(asset: str, gate_id: str) -> Node:
 
 def target_link(target: str) -> Node:
     """What an action is on, and where the Dagster UI shows it, if it does."""
-    if asset := asset_name.parse(target):
+    if asset := names.asset_name.parse(target):
         return link(f"/assets/{quote(asset[0])}", prose(target))
-    if workload := workload_target.parse(target):
+    if workload := names.workload_target.parse(target):
         return link("/runs", prose(target), **{"q[0]": f"tag:{WORKLOAD}={workload[0]}"})
-    if run := dagster_run_target.parse(target):
+    if run := names.dagster_run_target.parse(target):
         return link(f"/runs/{quote(run[0])}", prose(target))
     return prose(target)
 
@@ -180,7 +180,7 @@ _MOST_DIGITS = 15
 def number_of(text: str, name: str) -> int:
     """A number from an address or a form. Raises :class:`InvalidInputError`."""
     if not (text.isascii() and text.isdecimal() and len(text) <= _MOST_DIGITS):
-        raise InvalidInputError(
+        raise errors.InvalidInputError(
             f"{name} is no number: {text[:40]!r}.", next_step="Go back, and follow a link."
         )
     return int(text)

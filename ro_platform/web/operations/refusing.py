@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TypeVar
 
+from ro_platform import errors
 from ro_platform.contracts import (
     ArtifactBlocked,
     ArtifactBound,
@@ -19,22 +20,13 @@ from ro_platform.contracts import (
     PassRevoked,
     ReceiptRecorded,
 )
-from ro_platform.errors import GateRefusedError, RunOperateError
-from ro_platform.gates.guard import Standing
+from ro_platform.gates.guard import GateState
 from ro_platform.kernel.identity import run_id
 from ro_platform.ledger.entry import body_of
 from ro_platform.ledger.reader import LedgerReader
 from ro_platform.plane import Plane
+from ro_platform.web.operations import parts
 from ro_platform.web.operations.html import Html, Node, el, together
-from ro_platform.web.operations.parts import (
-    asset_link,
-    gate_link,
-    prose,
-    run_link,
-    short,
-    table,
-    word,
-)
 
 MOST_ASKED = 40
 _MADE, _JUDGED, _REVOKED = 30, 100, 20
@@ -52,20 +44,20 @@ class Refusing:
     asset: str
     fingerprint: str
     ref: BoundRef | None
-    standing: Standing
+    standing: GateState
 
     def cells(self) -> list[Node]:
         """A row of a table."""
         refusal = self.standing.refusal
         assert refusal is not None
         return [
-            asset_link(self.asset, self.fingerprint),
-            run_link(run_id(self.fingerprint)),
-            short(self.ref.digest) if self.ref else None,
-            gate_link(self.asset, self.standing.gate_id),
-            word(self.standing.word),
-            prose(f"{refusal.code}: {refusal.message}"),
-            prose(refusal.next_step),
+            parts.asset_link(self.asset, self.fingerprint),
+            parts.run_link(run_id(self.fingerprint)),
+            parts.short(self.ref.digest) if self.ref else None,
+            parts.gate_link(self.asset, self.standing.gate_id),
+            parts.word(self.standing.word),
+            parts.prose(f"{refusal.code}: {refusal.message}"),
+            parts.prose(refusal.next_step),
         ]
 
 
@@ -90,11 +82,13 @@ def standings(plane: Plane, asset: str, fingerprint: str) -> list[Refusing]:
         manifest = plane.runs.manifest(fingerprint)
         found = list(plane.guard.standings(asset, manifest, fingerprint, ref))
         return [Refusing(asset, fingerprint, ref, item) for item in found]
-    except RunOperateError as error:
+    except errors.RunOperateError as error:
         if error.retryable:
             raise
-        refusal = GateRefusedError(f"{error.code}: {error.message}", next_step=error.next_step)
-        return [Refusing(asset, fingerprint, None, Standing("(store)", refusal))]
+        refusal = errors.GateRefusedError(
+            f"{error.code}: {error.message}", next_step=error.next_step
+        )
+        return [Refusing(asset, fingerprint, None, GateState("(store)", refusal))]
 
 
 def refusing_table(found: list[Refusing]) -> Html:
@@ -103,7 +97,7 @@ def refusing_table(found: list[Refusing]) -> Html:
     rows = [item.cells() for item in found]
     empty = "No gate refuses what was made or judged lately."
     note = f"Looked at the {MOST_ASKED} artifacts that were made, failed, revoked or blocked last."
-    return together(table(caption, _COLUMNS, rows, empty), el("p", note, class_="note"))
+    return together(parts.table(caption, _COLUMNS, rows, empty), el("p", note, class_="note"))
 
 
 def _concerned(log: LedgerReader) -> Iterator[Name]:

@@ -12,33 +12,19 @@ from pathlib import Path
 from starlette.background import BackgroundTask
 from starlette.responses import FileResponse
 
+from ro_platform import errors
 from ro_platform.checkpoints.keys import deployment_key, has_deployment_key
 from ro_platform.contracts import Action, ArtifactBound, EntryKind, LedgerEntry, RegisteredManifest
-from ro_platform.errors import NotFoundError, RunOperateError
+from ro_platform.ledger import names
 from ro_platform.ledger.entry import body_of
-from ro_platform.ledger.names import run_subject
 from ro_platform.ledger.words import entry_words
 from ro_platform.plane import Plane
 from ro_platform.runs.attempt import project
-from ro_platform.web.operations.desk import Desk, Visit
+from ro_platform.web.operations import parts
+from ro_platform.web.operations.context import PageContext, PageServices
 from ro_platform.web.operations.forms import button, post_form
 from ro_platform.web.operations.html import Html, Node, el
 from ro_platform.web.operations.layout import BASE, Page, section
-from ro_platform.web.operations.parts import (
-    asset_link,
-    before_of,
-    dagster_link,
-    error_words,
-    facts,
-    gate_link,
-    link,
-    prose,
-    short,
-    table,
-    when,
-    whole,
-    word,
-)
 from ro_platform.web.operations.refusing import Refusing, standings
 
 _MOVES, _ARTIFACTS, _ENTRIES = 1000, 50, 50
@@ -46,9 +32,9 @@ _MOVES, _ARTIFACTS, _ENTRIES = 1000, 50, 50
 
 def registered(plane: Plane, run: str) -> LedgerEntry:
     """The entry by which a run (32 hex) was registered. Raises :class:`NotFoundError`."""
-    entry = plane.ledger.latest(EntryKind.RUN_REGISTERED, run_subject(run))
+    entry = plane.ledger.latest(EntryKind.RUN_REGISTERED, names.run_subject(run))
     if entry is None:
-        raise NotFoundError(
+        raise errors.NotFoundError(
             f"no run {run[:40]!r} is registered.", next_step="`ro trace ID` finds it by other ids."
         )
     return entry
@@ -59,34 +45,36 @@ def fingerprint_of(entry: LedgerEntry) -> str:
     return body_of(entry, RegisteredManifest).manifest_fingerprint
 
 
-def run_page(desk: Desk, visit: Visit, run: str) -> Page:
+def run_page(services: PageServices, context: PageContext, run: str) -> Page:
     """Everything about a run. Raises :class:`NotFoundError`."""
-    entry = registered(desk.plane, run)
+    entry = registered(services.plane, run)
     fingerprint = fingerprint_of(entry)
     workload = body_of(entry, RegisteredManifest).workload
     body = [
-        section("Run", facts(_about(desk, entry, run, fingerprint)), anchor="about"),
-        section("Attempts", _attempts(desk.plane, run), anchor="attempts"),
-        section("Gates", _gates(desk, visit, run, fingerprint), anchor="gates"),
-        section("Dossier", _dossier(desk, visit, run, workload), anchor="dossier"),
-        section("Entries", _entries(desk, visit, run), anchor="entries"),
+        section("Run", parts.facts(_about(services, entry, run, fingerprint)), anchor="about"),
+        section("Attempts", _attempts(services.plane, run), anchor="attempts"),
+        section("Gates", _gates(services, context, run, fingerprint), anchor="gates"),
+        section("Dossier", _dossier(services, context, run, workload), anchor="dossier"),
+        section("Entries", _entries(services, context, run), anchor="entries"),
     ]
     return Page(f"{workload}, run {run[:12]}", body)
 
 
-def _about(desk: Desk, entry: LedgerEntry, run: str, fingerprint: str) -> list[tuple[str, Node]]:
+def _about(
+    services: PageServices, entry: LedgerEntry, run: str, fingerprint: str
+) -> list[tuple[str, Node]]:
     body = body_of(entry, RegisteredManifest)
-    seal = desk.plane.seals.newest(fingerprint)
-    sealed = [when(seal.recorded_at_utc), f" UTC, entry {seal.seq:,}"] if seal else "not yet"
+    seal = services.plane.seals.newest(fingerprint)
+    sealed = [parts.when(seal.recorded_at_utc), f" UTC, entry {seal.seq:,}"] if seal else "not yet"
     return [
         ("Workload", body.workload),
-        ("Run", whole(run)),
-        ("Manifest", whole(fingerprint)),
-        ("Registered", [when(entry.recorded_at_utc), f" UTC by {entry.actor}"]),
+        ("Run", parts.whole(run)),
+        ("Manifest", parts.whole(fingerprint)),
+        ("Registered", [parts.when(entry.recorded_at_utc), f" UTC by {entry.actor}"]),
         ("Sealed", sealed),
         (
             "In Dagster",
-            link("/runs", "Its runs", **{"q[0]": f"tag:dagster/partition={fingerprint}"}),
+            parts.link("/runs", "Its runs", **{"q[0]": f"tag:dagster/partition={fingerprint}"}),
         ),
     ]
 
@@ -100,30 +88,32 @@ def _attempts(plane: Plane, run: str) -> Node:
     rows = [
         [
             f"{item.unit} #{item.number}",
-            word(item.status.value),
-            when(item.updated_at_utc),
-            dagster_link(item.correlation_ids.dagster_run_id),
-            error_words(item.error_code, item.error),
+            parts.word(item.status.value),
+            parts.when(item.updated_at_utc),
+            parts.dagster_link(item.correlation_ids.dagster_run_id),
+            parts.error_words(item.error_code, item.error),
         ]
         for item in records
     ]
     columns = ("Work", "State", "Since (UTC)", "Dagster run", "Why")
     note = f"Only the newest {_MOVES:,} moves are shown." if len(newest) == _MOVES else None
-    shown = table("Attempts, in the order in which they began", columns, rows, "Nothing ran yet.")
+    shown = parts.table(
+        "Attempts, in the order in which they began", columns, rows, "Nothing ran yet."
+    )
     return [shown, el("p", note, class_="note") if note else None]
 
 
-def _gates(desk: Desk, visit: Visit, run: str, fingerprint: str) -> Html:
-    plane = desk.plane
+def _gates(services: PageServices, context: PageContext, run: str, fingerprint: str) -> Html:
+    plane = services.plane
     made = plane.ledger.scan(run_id=run, kind=EntryKind.ARTIFACT_BOUND, newest_first=True)
     assets = dict.fromkeys(body_of(entry, ArtifactBound).asset for entry in islice(made, _MOVES))
-    names = list(reversed(list(assets)))[:_ARTIFACTS]
-    found = [item for asset in names for item in standings(plane, asset, fingerprint)]
-    may_revoke, _ = desk.may(visit.actor, Action.REVOKE_PASS)
+    newest = list(reversed(list(assets)))[:_ARTIFACTS]
+    found = [item for asset in newest for item in standings(plane, asset, fingerprint)]
+    may_revoke, _ = services.may(context.actor, Action.REVOKE_PASS)
     columns = ("Asset", "Artifact", "Gate", "State", "Why", *([""] if may_revoke else []))
     caption = "How each gate stands towards the newest artifact"
     rows = [[*_standing(item), *([_revoke(item)] if may_revoke else [])] for item in found]
-    return table(caption, columns, rows, "Nothing was made yet.")
+    return parts.table(caption, columns, rows, "Nothing was made yet.")
 
 
 def _revoke(item: Refusing) -> Node:
@@ -131,85 +121,87 @@ def _revoke(item: Refusing) -> Node:
         return None
     gate = item.standing.gate_id
     words = ["Revoke", el("span", f" the PASS of {gate}", class_="hidden"), " …"]
-    return link(f"{BASE}/act/revoke-pass", words, gate_id=gate, ref=item.ref.ref)
+    return parts.link(f"{BASE}/act/revoke-pass", words, gate_id=gate, ref=item.ref.ref)
 
 
 def _standing(item: Refusing) -> list[Node]:
     refusal = item.standing.refusal
     return [
-        asset_link(item.asset, item.fingerprint),
-        short(item.ref.digest) if item.ref else None,
-        gate_link(item.asset, item.standing.gate_id),
-        word(item.standing.word),
-        prose(f"{refusal.code}: {refusal.message} {refusal.next_step}") if refusal else None,
+        parts.asset_link(item.asset, item.fingerprint),
+        parts.short(item.ref.digest) if item.ref else None,
+        parts.gate_link(item.asset, item.standing.gate_id),
+        parts.word(item.standing.word),
+        parts.prose(f"{refusal.code}: {refusal.message} {refusal.next_step}") if refusal else None,
     ]
 
 
-def _dossier(desk: Desk, visit: Visit, run: str, workload: str) -> Node:
-    access = desk.plane.access
+def _dossier(services: PageServices, context: PageContext, run: str, workload: str) -> Node:
+    access = services.plane.access
     target = access.target(f"run {run}", workload=workload)
-    decision = access.decide(visit.actor, Action.AUDIT, target)
+    decision = access.decide(context.actor, Action.AUDIT, target)
     if not decision.allowed:
-        words = f"{visit.actor} may not audit it: {decision.why}"
-        return el("p", prose(words), class_="note")
-    if not has_deployment_key(desk.settings):
+        words = f"{context.actor} may not audit it: {decision.why}"
+        return el("p", parts.prose(words), class_="note")
+    if not has_deployment_key(services.settings):
         words = "There is no signing key yet: `ro ledger key --create` makes one."
-        return el("p", prose(words), class_="note")
+        return el("p", parts.prose(words), class_="note")
     return [
         el("p", "One file that proves the run to anybody. A run that ended is sealed for it."),
         post_form(
-            visit,
+            context,
             f"{BASE}/runs/{run}/dossier",
             el("div", button("Download the dossier"), class_="row"),
         ),
     ]
 
 
-def _entries(desk: Desk, visit: Visit, run: str) -> Node:
+def _entries(services: PageServices, context: PageContext, run: str) -> Node:
     found = list(
-        desk.plane.ledger.scan(
-            run_id=run, end=before_of(visit.query), newest_first=True, limit=_ENTRIES
+        services.plane.ledger.scan(
+            run_id=run, end=parts.before_of(context.query), newest_first=True, limit=_ENTRIES
         )
     )
     rows = [
         [
             str(entry.seq),
-            when(entry.recorded_at_utc),
+            parts.when(entry.recorded_at_utc),
             entry.kind.value.replace("_", " "),
             entry.actor,
-            prose(entry_words(entry)),
+            parts.prose(entry_words(entry)),
         ]
         for entry in found
     ]
     columns = ("Entry", "When (UTC)", "Kind", "Who", "What")
-    shown = table("What the ledger says of the run, newest first", columns, rows, "Nothing more.")
+    shown = parts.table(
+        "What the ledger says of the run, newest first", columns, rows, "Nothing more."
+    )
     if len(found) < _ENTRIES:
         return shown
-    onward = link(f"{BASE}/runs/{run}", "Older ones", before=str(found[-1].seq))
+    onward = parts.link(f"{BASE}/runs/{run}", "Older ones", before=str(found[-1].seq))
     return [shown, el("p", onward)]
 
 
-def dossier_download(desk: Desk, visit: Visit, run: str) -> FileResponse:
+def dossier_download(services: PageServices, context: PageContext, run: str) -> FileResponse:
     """The file, without the artifacts' bytes. The copy that is sent is removed after it.
 
     Raises :class:`NotFoundError`, :class:`AccessDeniedError` (recorded), :class:`SettingsError`
     where there is no signing key, and what the export raises, such as while an attempt is open.
     """
-    plane = desk.plane
+    plane = services.plane
     fingerprint = fingerprint_of(registered(plane, run))
     workload = plane.runs.manifest(fingerprint).workload
     target = plane.access.target(f"run {run}", workload=workload)
     try:
-        plane.access.require(visit.actor, Action.AUDIT, target)
-    except RunOperateError as error:
-        visit.refused(error, "dossier.download")
+        plane.access.require(context.actor, Action.AUDIT, target)
+    except errors.RunOperateError as error:
+        context.refused(error, "dossier.download")
         raise
-    key = deployment_key(desk.settings)
+    key = deployment_key(services.settings)
     exporter = plane.dossiers(key)
     folder = tempfile.TemporaryDirectory(prefix="ro-dossier-")
     file = Path(folder.name) / f"{run}.dossier"
     try:
-        exporter.export(fingerprint, file, actor=visit.actor)
+        exporter.export(fingerprint, file, actor=context.actor)
     except BaseException:
         folder.cleanup()
         raise

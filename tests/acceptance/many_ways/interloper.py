@@ -28,7 +28,7 @@ from ro_platform.gates.receipts import rule_digest
 from ro_platform.kernel.clock import utc_text
 from ro_platform.kernel.identity import run_id
 from ro_platform.plane import Plane, shared_plane
-from ro_platform.runs.publication import Work
+from ro_platform.runs.publication import Provenance
 from tests.acceptance.many_ways.cells import content
 
 ACTOR = "SYSTEM::outside"
@@ -49,7 +49,7 @@ def publish(plane: Plane, asset: str, fingerprint: str, edition: int) -> None:
         status=JobStatus.RUNNING,
     )
     origin = plane.guard.require("origin", plane.runs.manifest(fingerprint), fingerprint)
-    work = Work(attempt, [NamedArtifact(name="origin", artifact=origin)], "outside")
+    work = Provenance(attempt, [NamedArtifact(name="origin", artifact=origin)], "outside")
     ref = encode(plane.store, content(asset, fingerprint, edition))
     plane.publication.publish(asset, ref, work, actor=ACTOR, deterministic=False)
     plane.attempts.move(attempt, JobStatus.SUCCEEDED, dagster_run_id="outside")

@@ -10,7 +10,7 @@ from starlette.routing import Route
 from ro_platform.contracts import Action
 from ro_platform.kernel.identity import run_id
 from ro_platform.web.operations.acts import ACTS
-from ro_platform.web.operations.desk import Desk
+from ro_platform.web.operations.context import PageServices
 from ro_platform.web.operations.routes import MOVES, routes_of
 from tests.acceptance.who_may.actions import WHY, paused, proposed
 from tests.acceptance.who_may.mutations import Subjects
@@ -49,7 +49,7 @@ class Form:
 
 def forms_of(world: World) -> set[str]:
     """Every address below the operations pages that does more than show."""
-    routes = routes_of(Desk(world.plane, world.settings))
+    routes = routes_of(PageServices(world.plane, world.settings))
     doing = [one for one in routes if not (isinstance(one, Route) and _shows(one))]
     assert all(isinstance(one, Route) for one in doing)
     return {path for one in doing if isinstance(one, Route) for path in _named(one.path)}

@@ -35,7 +35,7 @@ _INTRODUCTION = """\
 
 Every role, narrowed in every way, against every administrative action, every form below
 `/operations` and every GraphQL mutation of the installed Dagster. Each cell was tried on a
-deployment with a real token, the actions by `ro`, the rest through the face. `RO_WRITE_TABLE=1
+deployment with a real token, the actions by `ro`, the rest through the gateway. `RO_WRITE_TABLE=1
 pytest tests/acceptance/test_who_may_do_what.py` writes this page; without the variable, the test
 compares.
 

@@ -1,4 +1,4 @@
-"""One deployment, served by the face, with everybody's tokens; and what is looked at before and
+"""One deployment, served by the gateway, with everybody's tokens; and what is looked at before and
 after each attempt: the ledger, the store, and every table of Dagster."""
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from ro_platform.orchestration.partitions import register_manifest
 from ro_platform.plane import Plane, shared_plane
 from ro_platform.runs.manifest import ManifestFile
 from ro_platform.web.operations.routes import operations
-from ro_platform.web.serving import OpenFace, face
+from ro_platform.web.serving import OpenGateway, gateway
 from tests.acceptance.product import ROOT
 from tests.acceptance.who_may.people import ENVIRONMENT, HANDS, PEOPLE, WORKLOAD, policy
 from tests.integration.web_world import free_port, running
@@ -67,7 +67,7 @@ class World:
 
     settings: Settings
     plane: Plane
-    opened: OpenFace
+    opened: OpenGateway
     instance: Instance
     port: int
     tokens: Mapping[str, str]
@@ -181,7 +181,7 @@ def _served(settings: Settings, port: int) -> Iterator[World]:
     plane = shared_plane(settings)
     with (
         open_instance(settings) as instance,
-        face(settings, port=port, instance=instance, operations=operations) as opened,
+        gateway(settings, port=port, instance=instance, operations=operations) as opened,
         running(opened, port),
     ):
         making = Making(plane=plane)

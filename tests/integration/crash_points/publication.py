@@ -40,7 +40,7 @@ from ro_platform.kernel.identity import manifest_fingerprint, run_id
 from ro_platform.ledger.log import Ledger
 from ro_platform.plane import Plane
 from ro_platform.runs.manifest import ManifestFile
-from ro_platform.runs.publication import Work
+from ro_platform.runs.publication import Provenance
 
 ASSET, ACTOR = "crash/artifact", "SYSTEM::dagster"
 RULE = GateRule(gate_id="crash.good", code_version="1")
@@ -123,7 +123,7 @@ class Job:
         )
         step("start the attempt")
         attempt = plane.attempts.move(queued, JobStatus.RUNNING, dagster_run_id=run)
-        ref = self._made(plane, Work(attempt, (), run), step, pipe)
+        ref = self._made(plane, Provenance(attempt, (), run), step, pipe)
         step("end the attempt")
         outputs: Sequence[NamedArtifact] = (NamedArtifact(name=ASSET, artifact=ref),)
         plane.attempts.move(attempt, JobStatus.SUCCEEDED, dagster_run_id=run, outputs=outputs)
@@ -132,7 +132,7 @@ class Job:
         return ref.digest
 
     def _made(
-        self, plane: Plane, work: Work, step: Callable[[str], object], pipe: Pipe
+        self, plane: Plane, work: Provenance, step: Callable[[str], object], pipe: Pipe
     ) -> BoundRef:
         step("put the artifact")
         stored = plane.store.put_tree(self.folder)

@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 
 import psycopg2
 
-from ro_platform.ledger.backends.postgres_connection import Session
+from ro_platform.ledger.backends.postgres_connection import PostgresSession
 from tests.integration.crash_points.faults import Fault
 from tests.integration.crash_points.names import statement_name
 
@@ -40,10 +40,10 @@ def watched_connection(cross: Cross) -> type[sqlite3.Connection]:
 
 
 def watched_run(cross: Cross) -> Callable[..., Any]:
-    """``Session.run`` whose writing statements are crossings."""
-    real = Session.run
+    """``PostgresSession.run`` whose writing statements are crossings."""
+    real = PostgresSession.run
 
-    def run(session: Session, sql: str | bytes, values: object = None) -> Any:
+    def run(session: PostgresSession, sql: str | bytes, values: object = None) -> Any:
         name, act = statement_name(sql), partial(real, session, sql, values)
         if name is None:
             return act()

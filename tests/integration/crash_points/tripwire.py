@@ -21,7 +21,7 @@ from typing import Any, NoReturn
 from unittest import mock
 
 from ro_platform.artifacts.backends import posix
-from ro_platform.ledger.backends.postgres_connection import Session
+from ro_platform.ledger.backends.postgres_connection import PostgresSession
 from tests.integration.crash_points.faults import TEARING, Fault
 from tests.integration.crash_points.names import file_name
 from tests.integration.crash_points.statements import watched_connection, watched_run
@@ -82,7 +82,7 @@ class Tripwire:
             connect = partial(sqlite3.connect, factory=watched_connection(self.cross))
             hooks.enter_context(mock.patch.object(sqlite3, "connect", connect))
             run = watched_run(self.cross)
-            hooks.enter_context(mock.patch.object(Session, "run", run))
+            hooks.enter_context(mock.patch.object(PostgresSession, "run", run))
             yield
 
     def begin(self, step: str) -> None:

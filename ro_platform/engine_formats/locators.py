@@ -17,15 +17,10 @@ from datetime import date
 from pathlib import Path
 from typing import Self
 
+from ro_platform import errors
 from ro_platform.contracts.base import Contract
-from ro_platform.errors import (
-    ArtifactNotFoundError,
-    DigestMismatchError,
-    InvalidInputError,
-    NotFoundError,
-)
-from ro_platform.interop.bundle import open_folder, refused
-from ro_platform.interop.objects import MAX_UINT64, EngineOutputLocator
+from ro_platform.engine_formats.bundle import bundle_refused, open_folder
+from ro_platform.engine_formats.objects import MAX_UINT64, EngineOutputLocator
 
 KEYS = ("seed", "parameter_hash", "manifest_fingerprint", "scenario_id", "run_id", "utc_day")
 OLDER_SPELLING = {"fingerprint": "manifest_fingerprint"}
@@ -109,7 +104,7 @@ def check_equal(partitions: Mapping[str, str], row: Mapping[str, object], path: 
         for name in spellings:
             other = row.get(name)
             if other is not None and (isinstance(other, bool) or str(other) != value):
-                raise InvalidInputError(
+                raise errors.InvalidInputError(
                     f"{path} has {key}={value}, and the row beside it has {name} {other!r}.",
                     next_step="Both must be the same bytes: find out which of the two was altered.",
                     path=path,
@@ -193,8 +188,8 @@ def _is_day(value: str) -> bool:
     return True
 
 
-def _refused(what: str, problem: str) -> InvalidInputError:
-    return InvalidInputError(
+def _refused(what: str, problem: str) -> errors.InvalidInputError:
+    return errors.InvalidInputError(
         f"{what} {problem}.",
         next_step="Correct the path (or the template): the interop reference has the rules.",
         path=what,
@@ -246,19 +241,21 @@ def _with_content(found: LocatorCheck, root: Path) -> LocatorCheck:
             name = locator.path.removesuffix("/")
             if folder.holds_folder(name):
                 if locator.content_digest:
-                    raise refused(f"{locator.path} is a folder; no law here gives its digest")
+                    raise bundle_refused(
+                        f"{locator.path} is a folder; no law here gives its digest"
+                    )
                 return found.model_copy(update={"exists": True})
             state = hashlib.sha256()
             for chunk in folder.chunks(name):
                 state.update(chunk)
-    except NotFoundError:
-        raise ArtifactNotFoundError(
+    except errors.NotFoundError:
+        raise errors.ArtifactNotFoundError(
             f"{locator.path} does not exist below {root}.",
             next_step="Check the root; a locator names one file or folder, not a pattern.",
         ) from None
     digest, wanted = state.hexdigest(), locator.content_digest
     if wanted and wanted.hex != digest:
-        raise DigestMismatchError(
+        raise errors.DigestMismatchError(
             f"{locator.path} has other bytes than its locator says.",
             next_step="Do not read this output; the file stays where it is as evidence.",
             expected=wanted.hex,

@@ -6,40 +6,40 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from ro_platform import errors
 from ro_platform.access.policy import four_eyes_of, said
 from ro_platform.admin.administration import Administration
 from ro_platform.admin.orchestrator import Orchestrator
 from ro_platform.config.settings import Settings
 from ro_platform.contracts import Action, AdminActionType
-from ro_platform.errors import RunOperateError
 from ro_platform.orchestration.operations import orchestrator
 from ro_platform.plane import Plane
+from ro_platform.web.authentication import Principal
 from ro_platform.web.mutations import anywhere
-from ro_platform.web.visitors import Visitor
 
 _NEEDS_DAGSTER = frozenset({AdminActionType.CANCEL_RUN, AdminActionType.REPLAY_REQUEST})
 
 
 @dataclass(frozen=True, slots=True)
-class Visit:
+class PageContext:
     """One request: who it is from, what its forms carry, and what its address says.
 
     ``refused`` records the error that refused an operation, where no service has it on record.
     """
 
-    visitor: Visitor
+    principal: Principal
     form_token: str
     path: str
     query: Mapping[str, str]
-    refused: Callable[[RunOperateError, str], None]
+    refused: Callable[[errors.RunOperateError, str], None]
 
     @property
     def actor(self) -> str:
         """Who is signed in."""
-        return self.visitor.actor
+        return self.principal.actor
 
 
-class Desk:
+class PageServices:
     """One deployment's. ``reach`` opens its orchestrator, once it is needed. One object serves all
     threads."""
 

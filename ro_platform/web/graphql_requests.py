@@ -1,7 +1,7 @@
 """A GraphQL request of any form as one call: the text, the variables, the operation's name.
 
-The face hands on what it read here, written anew as one JSON document, and never the client's own
-bytes: so what was decided about is what Dagster executes.
+The gateway hands on what it read here, written anew as one JSON document, and never the client's
+own bytes: so what was decided about is what Dagster executes.
 
 Tags of runs and backfills that no client may set: what it sends under them is dropped.
 
@@ -23,9 +23,9 @@ from graphql import FieldNode
 from graphql.pyutils import Undefined
 from graphql.utilities import value_from_ast_untyped
 
-from ro_platform.errors import RequestRefusedError
+from ro_platform import errors
 from ro_platform.orchestration.launches import STAMPED
-from ro_platform.web.documents import Operation, read_document, refused
+from ro_platform.web.documents import Operation, read_document, request_refused
 
 DAGSTERS_OWN = frozenset(
     {
@@ -102,7 +102,7 @@ MAX_VALUE_DEPTH = 100
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class GraphQLRequest:
     """One request to execute something. ``dropped`` are tags that the client may not send and that
     were left out of the variables, with the values that were sent."""
 
@@ -137,7 +137,7 @@ class Call:
         }
 
 
-def call_of_body(content_type: str, body: bytes) -> Call:
+def call_of_body(content_type: str, body: bytes) -> GraphQLRequest:
     """The call in a POST request's body. Raises :class:`RequestRefusedError` for a media type that
     a form of another site could send."""
     media = content_type.partition(";")[0].strip().lower()
@@ -145,63 +145,67 @@ def call_of_body(content_type: str, body: bytes) -> Call:
         return call_of_json(body)
     if media == "application/graphql":
         return call_of({"query": body.decode(errors="replace")})
-    raise refused("A GraphQL request is application/json or application/graphql.", status=415)
+    raise request_refused(
+        "A GraphQL request is application/json or application/graphql.", status=415
+    )
 
 
 def require_no_second_call(query_string: bytes) -> None:
     """Raises :class:`RequestRefusedError` for a POST whose address says what to do as well."""
     names = {part.partition(b"=")[0] for part in query_string.split(b"&")}
     if b"%" in query_string or names & {b"query", b"variables", b"operationName"}:
-        raise refused("The address and the body both say what to do.", status=400)
+        raise request_refused("The address and the body both say what to do.", status=400)
 
 
-def call_of_json(body: bytes) -> Call:
+def call_of_json(body: bytes) -> GraphQLRequest:
     """The call in a JSON body. Raises :class:`RequestRefusedError` for anything but one object:
     Dagster executes no batches."""
     said = json_of(body)
     if isinstance(said, list):
-        raise refused("Batches are not taken: send one operation at a time.", status=400)
+        raise request_refused("Batches are not taken: send one operation at a time.", status=400)
     return call_of(said)
 
 
-def call_of_query_string(query_string: bytes) -> Call:
+def call_of_query_string(query_string: bytes) -> GraphQLRequest:
     """The call in a GET request's address."""
     try:
         pairs = parse_qsl(
             query_string.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=20
         )
     except ValueError:
-        raise refused("The address has parameters that cannot be read.", status=400) from None
+        raise request_refused(
+            "The address has parameters that cannot be read.", status=400
+        ) from None
     if len({name for name, _ in pairs}) < len(pairs):
-        raise refused("The address says something twice.", status=400)
+        raise request_refused("The address says something twice.", status=400)
     said: dict[str, Any] = dict(pairs)
     if isinstance(said.get("variables"), str):
         said["variables"] = json_of(said["variables"].encode()) if said["variables"] else None
     return call_of(said)
 
 
-def call_of(said: Any) -> Call:
+def call_of(said: Any) -> GraphQLRequest:
     """The call that an object states. Raises :class:`RequestRefusedError`."""
     if not isinstance(said, dict) or not said.keys() <= _KNOWN:
-        raise refused("The request is not one GraphQL operation.", status=400)
+        raise request_refused("The request is not one GraphQL operation.", status=400)
     query, variables = said.get("query"), said.get("variables")
     name = said.get("operationName") or said.get("operation_name") or None
     if isinstance(variables, str):
         variables = json_of(variables.encode()) if variables else None
     if not isinstance(query, str) or not isinstance(variables, dict | None):
-        raise refused("The request is not one GraphQL operation.", status=400)
+        raise request_refused("The request is not one GraphQL operation.", status=400)
     if not isinstance(name, str | None):
-        raise refused("The operation's name is no text.", status=400)
+        raise request_refused("The operation's name is no text.", status=400)
     operations = read_document(query)
     names = [operation.name for operation in operations]
     if name not in names and not (name is None and len(names) == 1):
-        raise refused("It is not clear which operation is meant.", status=400)
+        raise request_refused("It is not clear which operation is meant.", status=400)
     if all(operation.kind != "mutation" for operation in operations):
-        return Call(query, variables or {}, name)  # to search by such a tag sets none
+        return GraphQLRequest(query, variables or {}, name)  # to search by such a tag sets none
     dropped: Dropped = []
     kept = without_reserved(variables or {}, dropped)
     assert isinstance(kept, dict)
-    return Call(query, kept, name, tuple(dropped))
+    return GraphQLRequest(query, kept, name, tuple(dropped))
 
 
 def json_of(body: bytes) -> Any:
@@ -209,10 +213,10 @@ def json_of(body: bytes) -> Any:
     :class:`RequestRefusedError`."""
     try:
         said = json.loads(body, object_pairs_hook=_once, parse_constant=_no_constant)
-    except RequestRefusedError:
+    except errors.RequestRefusedError:
         raise
     except (ValueError, RecursionError):
-        raise refused("The body is no JSON that can be read.", status=400) from None
+        raise request_refused("The body is no JSON that can be read.", status=400) from None
     if isinstance(said, dict | list):
         _require_shallow(said)
     return said
@@ -223,7 +227,7 @@ def _require_shallow(value: Any) -> None:
     level, depth = [value], 0
     while level:
         if depth > MAX_VALUE_DEPTH:
-            raise refused("The body is nested too deeply.", status=400)
+            raise request_refused("The body is nested too deeply.", status=400)
         inner = [item.values() if isinstance(item, dict) else item for item in level]
         level = [one for items in inner for one in items if isinstance(one, dict | list)]
         depth += 1
@@ -232,7 +236,7 @@ def _require_shallow(value: Any) -> None:
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
-        raise refused("The body says something twice.", status=400)
+        raise request_refused("The body says something twice.", status=400)
     return found
 
 

@@ -20,10 +20,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from ro_platform import errors
 from ro_platform.contracts.gate import GateStatus
-from ro_platform.errors import NotFoundError, RunOperateError
-from ro_platform.interop.bundle import INDEX, Bundle, Member, Place, open_bundle
-from ro_platform.interop.laws import (
+from ro_platform.engine_formats.bundle import INDEX, Bundle, FilePlace, Member, open_bundle
+from ro_platform.engine_formats.laws import (
     LAWS,
     Cause,
     Chunks,
@@ -57,23 +57,23 @@ class Findings:
     differences: tuple[Difference, ...]
 
     @property
-    def hashed(self) -> tuple[Place, ...]:
+    def hashed(self) -> tuple[FilePlace, ...]:
         """The files whose bytes the law hashes."""
         pieces = self.law.pieces(self.bundle, self.options)
-        return tuple(piece for piece in pieces if isinstance(piece, Place))
+        return tuple(piece for piece in pieces if isinstance(piece, FilePlace))
 
     @property
-    def unvouched(self) -> tuple[Place, ...]:
+    def unvouched(self) -> tuple[FilePlace, ...]:
         """Those of them that have no digest of their own; the index cannot have one."""
         members = self.bundle.members
-        vouched = {self.bundle.place(path) for path, own in members if own} - {Place(INDEX)}
+        vouched = {self.bundle.place(path) for path, own in members if own} - {FilePlace(INDEX)}
         return tuple(place for place in self.hashed if place not in vouched)
 
     @property
     def uncovered(self) -> tuple[str, ...]:
         """The bundle's files that neither the law nor an entry of the index vouches for."""
         hashed = set(self.hashed)
-        return tuple(name for name in self.bundle.unlisted if Place(name) not in hashed)
+        return tuple(name for name in self.bundle.unlisted if FilePlace(name) not in hashed)
 
     @property
     def too_large(self) -> bool:
@@ -99,7 +99,7 @@ class Findings:
             return False
         try:
             found = (law or self.law).digest(self.bundle, options or self.options, chunks)
-        except RunOperateError:
+        except errors.RunOperateError:
             return False
         return found == self.bundle.flag.digest
 
@@ -151,9 +151,9 @@ def _added_members(findings: Findings) -> Diagnosis | None:
     """Files that the index does not list, without which the digest is right."""
     if findings.bundle.index is None:
         return None
-    added = {Place(name) for name in findings.bundle.unlisted}
+    added = {FilePlace(name) for name in findings.bundle.unlisted}
 
-    def chunks(place: Place) -> Iterable[bytes]:
+    def chunks(place: FilePlace) -> Iterable[bytes]:
         return () if place in added else findings.bundle.chunks(place)
 
     if added and findings.gives_sealed_digest(chunks=chunks):
@@ -165,10 +165,10 @@ def _added_members(findings: Findings) -> Diagnosis | None:
 def _line_ends_of_the_unvouched(findings: Findings) -> Diagnosis | None:
     """Line ends of files without a digest of their own: of all, or of those with one suffix."""
     files = findings.unvouched
-    by_suffix: dict[str, list[Place]] = {}
+    by_suffix: dict[str, list[FilePlace]] = {}
     for place in files:
         by_suffix.setdefault(PurePosixPath(place.path).suffix, []).append(place)
-    groups = [frozenset(files), frozenset(files) - {Place(INDEX)}]
+    groups = [frozenset(files), frozenset(files) - {FilePlace(INDEX)}]
     if len(by_suffix) <= _MAX_GROUPS:
         groups += map(frozenset, by_suffix.values())
     distinct = filter(None, dict.fromkeys(groups))
@@ -198,7 +198,7 @@ def _other_rule(findings: Findings) -> Diagnosis | None:
 
 
 def _unexplained(findings: Findings) -> Diagnosis:
-    others = [place.path for place in findings.unvouched if place != Place(INDEX)]
+    others = [place.path for place in findings.unvouched if place != FilePlace(INDEX)]
     if others or findings.bundle.index is None:
         untried = "; the bundle is too large to try causes out" if findings.too_large else ""
         return _because(
@@ -228,8 +228,8 @@ def with_line_ends(chunks: Iterable[bytes], end: bytes) -> Iterator[bytes]:
     yield held
 
 
-def _restored(bundle: Bundle, group: frozenset[Place], end: bytes) -> Chunks:
-    def chunks(place: Place) -> Iterable[bytes]:
+def _restored(bundle: Bundle, group: frozenset[FilePlace], end: bytes) -> Chunks:
+    def chunks(place: FilePlace) -> Iterable[bytes]:
         found = bundle.chunks(place)
         return with_line_ends(found, end) if place in group else found
 
@@ -281,10 +281,10 @@ class _Witness:
 
     def __init__(self, bundle: Bundle) -> None:
         self._bundle = bundle
-        self._digests: dict[Place, str] = {}
+        self._digests: dict[FilePlace, str] = {}
         self.size_bytes = 0
 
-    def chunks(self, place: Place) -> Iterator[bytes]:
+    def chunks(self, place: FilePlace) -> Iterator[bytes]:
         own = hashlib.sha256()
         for chunk in self._bundle.chunks(place):
             own.update(chunk)
@@ -292,14 +292,14 @@ class _Witness:
             yield chunk
         self._digests[place] = own.hexdigest()
 
-    def digest(self, place: Place) -> str | None:
+    def digest(self, place: FilePlace) -> str | None:
         """The file's SHA-256, from the reading that there was; None if it does not exist."""
         try:
             if place not in self._digests:
                 for _ in self.chunks(place):
                     pass
             return self._digests[place]
-        except NotFoundError:
+        except errors.NotFoundError:
             return None
 
 
@@ -307,7 +307,7 @@ def _judge(bundle: Bundle, law: Law, rule: EngineRule) -> EngineGateVerdict:
     witness = _Witness(bundle)
     try:
         computed = law.digest(bundle, rule.options, witness.chunks)
-    except NotFoundError:
+    except errors.NotFoundError:
         computed = None  # a member is missing; which one, the members' own check says
     differences = (
         *_scope_differences(bundle),
@@ -344,7 +344,7 @@ def _verdict(rule: EngineRule, findings: Findings) -> EngineGateVerdict:
 
 def _others(bundle: Bundle) -> list[Member]:
     """The members but the index itself: an index cannot hold its own digest."""
-    return [member for member in bundle.members if bundle.place(member.path) != Place(INDEX)]
+    return [member for member in bundle.members if bundle.place(member.path) != FilePlace(INDEX)]
 
 
 def _bundle_difference(sealed: str, computed: str | None) -> Iterator[Difference]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping
 
+from ro_platform import errors
 from ro_platform.artifacts.store import ArtifactStore
 from ro_platform.config.versions import ConfigVersions
 from ro_platform.contracts import (
@@ -20,7 +21,6 @@ from ro_platform.contracts import (
     RegisteredManifest,
     SegmentArchived,
 )
-from ro_platform.errors import ReceiptUnverifiableError
 from ro_platform.gates.receipts import recorded_in
 from ro_platform.kernel.canonical import canonical_bytes
 from ro_platform.ledger.entry import body_of
@@ -38,7 +38,7 @@ def erased_digests(log: LedgerReader) -> frozenset[str]:
     )
 
 
-class Holdings:
+class BlobReferences:
     """What the store's blobs are needed for, in one environment."""
 
     def __init__(self, store: ArtifactStore, configs: ConfigVersions, runs: RunRegistry) -> None:
@@ -84,7 +84,7 @@ class Holdings:
             receipt = recorded_in(entry).receipt
             try:
                 evidence = self._store.read_receipt(receipt).evidence
-            except ReceiptUnverifiableError:
+            except errors.ReceiptUnverifiableError:
                 continue  # its verdict does not count, and nobody reads its evidence
             if evidence is not None and evidence.digest and evidence.digest not in erased:
                 yield evidence.digest, f"evidence of {receipt.ref}"

@@ -2,8 +2,9 @@
 
 A law says which bytes, in which order, go through one SHA-256. None of them hashes names, lengths
 or separators; what that leaves open is closed by each member's own digest
-(:mod:`ro_platform.interop.verification`). "Sorted by path" means by the path's UTF-8 bytes, the
-whole relative POSIX path as one string: ASCII order for ASCII paths, no locale, no normalisation.
+(:mod:`ro_platform.engine_formats.verification`). "Sorted by path" means by the path's UTF-8 bytes,
+the whole relative POSIX path as one string: ASCII order for ASCII paths, no locale, no
+normalisation.
 
 What verifying a bundle answers: PASS or FAIL, by which rule, and what differs.
 """
@@ -16,12 +17,12 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal
 
+from ro_platform import errors
 from ro_platform.contracts.base import Contract, Hex64
 from ro_platform.contracts.gate import GateStatus
-from ro_platform.errors import BundleRefusedError, EngineGateFailedError
-from ro_platform.interop.bundle import FLAG, INDEX, Bundle, Place, refused
+from ro_platform.engine_formats.bundle import FLAG, INDEX, Bundle, FilePlace, bundle_refused
 
-Chunks = Callable[[Place], Iterable[bytes]]
+Chunks = Callable[[FilePlace], Iterable[bytes]]
 """How a law reads a file: its bytes, in pieces."""
 
 
@@ -41,14 +42,14 @@ class Law:
     """A gate law: the pieces it hashes (files, or bytes of its own), and the options it has."""
 
     name: str
-    pieces: Callable[[Bundle, LawOptions], Sequence[Place | bytes]]
+    pieces: Callable[[Bundle, LawOptions], Sequence[FilePlace | bytes]]
     options: frozenset[str] = frozenset()
 
     def check(self, options: LawOptions) -> None:
         """Raise :class:`BundleRefusedError` for an option that this law does not have."""
         for name in options.chosen():
             if name not in self.options:
-                raise refused(f"the law {self.name} has no option {name}")
+                raise bundle_refused(f"the law {self.name} has no option {name}")
 
     def digest(self, bundle: Bundle, options: LawOptions, chunks: Chunks | None = None) -> str:
         """The law's SHA-256 in hex, over what ``chunks`` reads (by default the bundle itself).
@@ -58,7 +59,7 @@ class Law:
         """
         pieces = self.pieces(bundle, options)
         if not pieces:
-            raise refused(f"under {self.name} nothing would be hashed")
+            raise bundle_refused(f"under {self.name} nothing would be hashed")
         state = hashlib.sha256()
         for piece in pieces:
             for chunk in (piece,) if isinstance(piece, bytes) else (chunks or bundle.chunks)(piece):
@@ -66,15 +67,15 @@ class Law:
         return state.hexdigest()
 
 
-def _every_file(bundle: Bundle, _: LawOptions) -> list[Place]:
-    return [Place(name) for name in bundle.files if name != FLAG]
+def _every_file(bundle: Bundle, _: LawOptions) -> list[FilePlace]:
+    return [FilePlace(name) for name in bundle.files if name != FLAG]
 
 
-def _listed_files(bundle: Bundle, options: LawOptions) -> list[Place]:
+def _listed_files(bundle: Bundle, options: LawOptions) -> list[FilePlace]:
     paths = _indexed(bundle).paths
     ordered = paths if options.index_order else sorted(paths, key=str.encode)
     places = map(bundle.place, ordered)
-    return [item for item in places if not (options.without_index and item == Place(INDEX))]
+    return [item for item in places if not (options.without_index and item == FilePlace(INDEX))]
 
 
 def _member_digests(bundle: Bundle, _: LawOptions) -> list[bytes]:
@@ -84,13 +85,15 @@ def _member_digests(bundle: Bundle, _: LawOptions) -> list[bytes]:
 def _own_digests(bundle: Bundle) -> Iterator[bytes]:
     for member in bundle.members:
         if member.sha256_hex is None:
-            raise refused(f"{member.path!r} has no sha256_hex in {INDEX}, and the law needs it")
+            raise bundle_refused(
+                f"{member.path!r} has no sha256_hex in {INDEX}, and the law needs it"
+            )
         yield member.sha256_hex.encode()
 
 
 def _indexed(bundle: Bundle) -> Bundle:
     if bundle.index is None:
-        raise refused(f"{bundle.folder.path} has no {INDEX}, and the law needs it")
+        raise bundle_refused(f"{bundle.folder.path} has no {INDEX}, and the law needs it")
     return bundle
 
 
@@ -110,7 +113,7 @@ def law_named(name: str) -> Law:
     """The law of that name. Raises :class:`BundleRefusedError`: no law, no verdict."""
     if name in LAWS:
         return LAWS[name]
-    raise BundleRefusedError(
+    raise errors.BundleRefusedError(
         f"There is no verdict: {name!r} is no gate law.",
         next_step=f"Name the law that the bundle's gate declares: {', '.join(LAWS)}.",
         law=name,
@@ -196,7 +199,7 @@ class EngineGateVerdict(Contract):
         """Raise :class:`EngineGateFailedError` unless it is PASS."""
         if self.status is GateStatus.PASS:
             return
-        raise EngineGateFailedError(
+        raise errors.EngineGateFailedError(
             f"{self.bundle}: {self.first_difference}.",
             next_step="Do not read this output: ask its producer to seal it anew. An expected "
             "digest is never edited to match.",

@@ -27,9 +27,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+from ro_platform import errors
 from ro_platform.contracts.base import Hex64
-from ro_platform.errors import BundleRefusedError, InvalidInputError, NotFoundError
-from ro_platform.interop.objects import EngineObject, is_member_path, read_json
+from ro_platform.engine_formats.objects import EngineObject, is_member_path, read_json
 from ro_platform.kernel.documents import MAX_DOCUMENT_BYTES
 
 CHUNK = 1 << 20
@@ -53,7 +53,7 @@ class Folder:
         try:
             return tuple(sorted(self._walk(self._descriptor, "", 0), key=str.encode))
         except OSError as error:
-            raise refused(f"{self.path} cannot be listed: {error.strerror}") from None
+            raise bundle_refused(f"{self.path} cannot be listed: {error.strerror}") from None
 
     def chunks(self, name: str) -> Iterator[bytes]:
         """A file's bytes in pieces of at most 1 MiB.
@@ -64,15 +64,15 @@ class Folder:
         with self._opened(name) as descriptor:
             before = os.fstat(descriptor)
             if not stat.S_ISREG(before.st_mode):
-                raise refused(f"{name!r} is no regular file")
+                raise bundle_refused(f"{name!r} is no regular file")
             try:
                 while chunk := os.read(descriptor, CHUNK):
                     yield chunk
             except OSError as error:
-                raise refused(f"{name!r} cannot be read: {error.strerror}") from None
+                raise bundle_refused(f"{name!r} cannot be read: {error.strerror}") from None
             after = os.fstat(descriptor)
             if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
-                raise refused(f"{name!r} changed while it was read")
+                raise bundle_refused(f"{name!r} changed while it was read")
 
     def read(self, name: str, limit: int) -> bytes:
         """A small file's bytes. Raises as :meth:`chunks` does, and beyond ``limit`` bytes."""
@@ -80,7 +80,7 @@ class Folder:
         for chunk in self.chunks(name):
             data += chunk
             if len(data) > limit:
-                raise refused(f"{name!r} is larger than {limit} bytes")
+                raise bundle_refused(f"{name!r} is larger than {limit} bytes")
         return bytes(data)
 
     def holds_folder(self, name: str) -> bool:
@@ -90,13 +90,13 @@ class Folder:
 
     def _walk(self, descriptor: int, prefix: str, depth: int) -> Iterator[str]:
         if depth > MAX_DEPTH:
-            raise refused(f"{prefix!r} is more than {MAX_DEPTH} folders deep")
+            raise bundle_refused(f"{prefix!r} is more than {MAX_DEPTH} folders deep")
         with os.scandir(descriptor) as entries:
             for entry in entries:
                 name = f"{prefix}{entry.name}"
                 mode = entry.stat(follow_symlinks=False).st_mode
                 if not is_member_path(name):
-                    raise refused(f"{name!r} is a name that no index may list")
+                    raise bundle_refused(f"{name!r} is a name that no index may list")
                 if stat.S_ISREG(mode):
                     yield name
                 elif stat.S_ISDIR(mode):
@@ -104,13 +104,13 @@ class Folder:
                         yield from self._walk(below, f"{name}/", depth + 1)
                 else:
                     kind = "a link" if stat.S_ISLNK(mode) else "neither a file nor a folder"
-                    raise refused(f"{name!r} is {kind}")
+                    raise bundle_refused(f"{name!r} is {kind}")
 
     @contextmanager
     def _opened(self, name: str) -> Iterator[int]:
         """A descriptor of what has that relative path, no part of it being a link."""
         if not is_member_path(name):
-            raise refused(f"{name!r} is no path inside the folder")
+            raise bundle_refused(f"{name!r} is no path inside the folder")
         *folders, last = name.split("/")
         with ExitStack() as stack:
             at = self._descriptor
@@ -129,8 +129,8 @@ def open_folder(path: Path) -> Iterator[Folder]:
         try:
             held = _descriptor(os.fspath(path), None, str(path), os.O_DIRECTORY)
             descriptor = stack.enter_context(held)
-        except NotFoundError:
-            raise refused(f"{path} does not exist") from None
+        except errors.NotFoundError:
+            raise bundle_refused(f"{path} does not exist") from None
         yield Folder(path, descriptor)
 
 
@@ -139,20 +139,20 @@ def _descriptor(part: str, at: int | None, name: str, flags: int = 0) -> Iterato
     try:
         descriptor = os.open(part, _READ | flags, dir_fd=at)
     except FileNotFoundError:
-        raise NotFoundError(f"{name!r} does not exist.") from None
+        raise errors.NotFoundError(f"{name!r} does not exist.") from None
     except OSError as error:
         if error.errno in (errno.ELOOP, errno.ENOTDIR, errno.EMLINK):
-            raise refused(f"{name!r} is a link, or lies behind what is no folder") from None
-        raise refused(f"{name!r} cannot be opened: {error.strerror}") from None
+            raise bundle_refused(f"{name!r} is a link, or lies behind what is no folder") from None
+        raise bundle_refused(f"{name!r} cannot be opened: {error.strerror}") from None
     try:
         yield descriptor
     finally:
         os.close(descriptor)
 
 
-def refused(problem: str) -> BundleRefusedError:
+def bundle_refused(problem: str) -> errors.BundleRefusedError:
     """The error for what cannot be judged."""
-    return BundleRefusedError(
+    return errors.BundleRefusedError(
         f"There is no verdict: {problem}.",
         next_step="Do not read this output: get it as its producer sealed it.",
     )
@@ -166,7 +166,7 @@ _LOOSE_FLAG = re.compile(rb"\s*sha256_hex\s*=\s*[A-Fa-f0-9]{64}\s*")
 _HEX64 = re.compile(r"[a-f0-9]{64}")
 
 
-class Place(NamedTuple):
+class FilePlace(NamedTuple):
     """A file: in the bundle, or (``in_bundle`` False) elsewhere below the run's root."""
 
     path: str
@@ -209,15 +209,15 @@ class Bundle:
     members: tuple[Member, ...]
     flag: Flag
 
-    def place(self, path: str) -> Place:
+    def place(self, path: str) -> FilePlace:
         """The file that a path of the index means."""
         if self.prefix is not None and path.startswith(self.prefix):
-            return Place(path.removeprefix(self.prefix))
-        return Place(path, in_bundle=False)
+            return FilePlace(path.removeprefix(self.prefix))
+        return FilePlace(path, in_bundle=False)
 
-    def chunks(self, place: Place) -> Iterator[bytes]:
+    def chunks(self, place: FilePlace) -> Iterator[bytes]:
         """A file's bytes in pieces. Raises as :meth:`Folder.chunks` does."""
-        if place == Place(INDEX) and self.index is not None:
+        if place == FilePlace(INDEX) and self.index is not None:
             yield self.index
         else:
             yield from (self.folder if place.in_bundle else self.base).chunks(place.path)
@@ -265,15 +265,15 @@ def open_bundle(
 def _check(bundle: Bundle) -> None:
     """What holds for every law: something is sealed, and each file is listed once."""
     if not set(bundle.files) - {FLAG} or (bundle.index is not None and not bundle.members):
-        raise refused(f"{bundle.folder.path} is an empty bundle")
+        raise bundle_refused(f"{bundle.folder.path} is an empty bundle")
     places = [bundle.place(path) for path in bundle.paths]
-    seen: set[Place] = set()
+    seen: set[FilePlace] = set()
     for place in places:
         if place in seen:
-            raise refused(f"{INDEX} lists {place.path!r} twice")
+            raise bundle_refused(f"{INDEX} lists {place.path!r} twice")
         seen.add(place)
-    if Place(FLAG) in seen:
-        raise refused(f"{INDEX} lists {FLAG}, which cannot hold a digest of itself")
+    if FilePlace(FLAG) in seen:
+        raise bundle_refused(f"{INDEX} lists {FLAG}, which cannot hold a digest of itself")
 
 
 def _prefix(path: Path, run_root: Path) -> str | None:
@@ -286,25 +286,29 @@ def _members(data: bytes, where: str) -> tuple[Member, ...]:
     """The entries of an index: a bare array, or the one array under a known name."""
     try:
         value = read_json(data, where)
-    except InvalidInputError as error:
-        raise refused(f"the index cannot be read: {error.message}") from None
+    except errors.InvalidInputError as error:
+        raise bundle_refused(f"the index cannot be read: {error.message}") from None
     if isinstance(value, dict):
         lists = [name for name in LIST_NAMES if name in value]
         if len(lists) != 1:
-            raise refused(f"{where} has {len(lists)} of {', '.join(LIST_NAMES)}: one is needed")
+            raise bundle_refused(
+                f"{where} has {len(lists)} of {', '.join(LIST_NAMES)}: one is needed"
+            )
         value = value[lists[0]]
     if not isinstance(value, list):
-        raise refused(f"{where} holds no list of members")
+        raise bundle_refused(f"{where} holds no list of members")
     return tuple(_member(item, f"{where}, entry {at}") for at, item in enumerate(value, start=1))
 
 
 def _member(item: Any, where: str) -> Member:
     path = item.get("path") if isinstance(item, dict) else None
     if not isinstance(path, str) or not is_member_path(path):
-        raise refused(f"{where} has no path inside the bundle: {path!r}")
+        raise bundle_refused(f"{where} has no path inside the bundle: {path!r}")
     own = item.get("sha256_hex")
     if "sha256_hex" in item and not (isinstance(own, str) and _HEX64.fullmatch(own)):
-        raise refused(f"{where} ({path!r}) has a sha256_hex that is not 64 lowercase hex digits")
+        raise bundle_refused(
+            f"{where} ({path!r}) has a sha256_hex that is not 64 lowercase hex digits"
+        )
     return Member(path, own)
 
 
@@ -316,8 +320,8 @@ def _flag(folder: Folder, other: Path | None) -> Flag:
         else:
             with open_folder(other.parent) as beside:
                 data = beside.read(other.name, MAX_DOCUMENT_BYTES)
-    except NotFoundError:
-        raise refused(f"there is no flag {where}") from None
+    except errors.NotFoundError:
+        raise bundle_refused(f"there is no flag {where}") from None
     return read_flag(data, where)
 
 
@@ -328,10 +332,12 @@ def read_flag(data: bytes, where: str) -> Flag:
     if data.lstrip()[:1] == b"{":
         try:
             flag = _JsonFlag.from_json(data, where=where)
-        except InvalidInputError as error:
-            raise refused(f"the flag is not as the engine writes it: {error.message}") from None
+        except errors.InvalidInputError as error:
+            raise bundle_refused(
+                f"the flag is not as the engine writes it: {error.message}"
+            ) from None
         return Flag(flag.bundle_digest_sha256, "json", flag.manifest_fingerprint)
     near = "its white space, line end or letter case" if _LOOSE_FLAG.fullmatch(data) else "its form"
-    raise refused(
+    raise bundle_refused(
         f"{where} is no flag: {near} is not that of `sha256_hex = <64 lowercase hex>` and one LF"
     )

@@ -26,23 +26,23 @@ from starlette.datastructures import Headers
 from starlette.requests import HTTPConnection
 from starlette.types import Scope
 
+from ro_platform import errors
 from ro_platform.access.policy import Access
 from ro_platform.access.tokens import Tokens
 from ro_platform.contracts.access import TokenIssued, TokenRevoked
 from ro_platform.contracts.base import Actor
 from ro_platform.contracts.ledger import EntryKind
-from ro_platform.errors import NotAuthenticatedError
 from ro_platform.kernel.clock import Clock, moment_of, utc_text
+from ro_platform.ledger import names
 from ro_platform.ledger.entry import EntryDraft, body_of
 from ro_platform.ledger.log import Ledger
-from ro_platform.ledger.names import token_end_key, token_name
 from ro_platform.web.messages import peer_of
 from ro_platform.web.settings import ProxySettings
 
 
 @dataclass
-class Arrival:
-    """One HTTP request or websocket. ``visitor`` is set once somebody is authenticated, and
+class IncomingRequest:
+    """One HTTP request or websocket. ``principal`` is set once somebody is authenticated, and
     ``operation`` names what it would do, for a record of its refusal."""
 
     scope: Scope
@@ -52,10 +52,10 @@ class Arrival:
     path: str
     method: str
     operation: str
-    visitor: Visitor | None = None
+    principal: Principal | None = None
 
     @classmethod
-    def of(cls, scope: Scope) -> Arrival:
+    def of(cls, scope: Scope) -> IncomingRequest:
         """What a connection's scope says."""
         connection = HTTPConnection(scope)
         method = scope.get("method", "WEBSOCKET")
@@ -73,7 +73,7 @@ class Arrival:
     @property
     def actor(self) -> str | None:
         """Who it is from, if that is known."""
-        return self.visitor.actor if self.visitor else None
+        return self.principal.actor if self.principal else None
 
     @property
     def navigates(self) -> bool:
@@ -85,7 +85,7 @@ _FIELDS = {"actor", "token_id", "session_id", "expires", "local"}
 
 
 @dataclass(frozen=True, slots=True)
-class Session:
+class BrowserSession:
     """Somebody who signed in. ``expires`` is UTC. ``local`` says that it was by the key of the
     sign-in link, which is worth nothing once a policy is in force."""
 
@@ -122,21 +122,21 @@ class Sessions:
         expires = utc_text(self._clock() + self._lifetime)
         if token_id is not None:
             expires = min(expires, self._token_expiry(token_id))
-        session = Session(actor, token_id, secrets.token_hex(16), expires, local)
+        session = BrowserSession(actor, token_id, secrets.token_hex(16), expires, local)
         fields = {name: getattr(session, name) for name in _FIELDS}
         return str(self._signer().dumps(fields))
 
-    def read(self, value: str) -> Session:
+    def read(self, value: str) -> BrowserSession:
         """The session of a cookie. Raises :class:`NotAuthenticatedError` unless it stands."""
         try:
-            session = Session(**_checked(self._signer().loads(value)))
+            session = BrowserSession(**_checked(self._signer().loads(value)))
         except (BadData, TypeError, ValueError):
             raise _refused("is not genuine") from None
         if moment_of(session.expires) <= self._clock():
             raise _refused("has expired")
-        ended = [(EntryKind.TOKEN_REVOKED, token_name(session.session_id))]
+        ended = [(EntryKind.TOKEN_REVOKED, names.token_name(session.session_id))]
         if session.token_id is not None:
-            ended.append((EntryKind.TOKEN_REVOKED, token_name(session.token_id)))
+            ended.append((EntryKind.TOKEN_REVOKED, names.token_name(session.token_id)))
         if any(self._ledger.latest_of(ended)):
             raise _refused("was ended, or its token was revoked")
         return session
@@ -144,7 +144,7 @@ class Sessions:
     def end(self, session_id: str, actor: str) -> None:
         """End a session for good, by a record like that of a revoked token; again is the same."""
         body = TokenRevoked(token_id=session_id, reason="signed out")
-        subject, key = token_name(session_id), token_end_key(session_id)
+        subject, key = names.token_name(session_id), names.token_end_key(session_id)
         draft = EntryDraft(EntryKind.TOKEN_REVOKED, subject, actor, body, key=key)
         self._ledger.append(draft)
 
@@ -161,7 +161,7 @@ class Sessions:
         return self._derived(b"sign-in").hex()
 
     def _token_expiry(self, token_id: str) -> str:
-        entry = self._ledger.find(token_name(token_id))
+        entry = self._ledger.find(names.token_name(token_id))
         if entry is None:
             raise _refused("is of no token on record")
         return body_of(entry, TokenIssued).expires_at_utc
@@ -181,8 +181,8 @@ def _checked(said: Any) -> dict[str, Any]:
     return said
 
 
-def _refused(why: str) -> NotAuthenticatedError:
-    return NotAuthenticatedError(f"The session {why}.", next_step="Sign in again.")
+def _refused(why: str) -> errors.NotAuthenticatedError:
+    return errors.NotAuthenticatedError(f"The session {why}.", next_step="Sign in again.")
 
 
 PROXY_SECRET = "x-ro-proxy-secret"
@@ -190,7 +190,7 @@ _ACTOR: TypeAdapter[str] = TypeAdapter(Actor)
 
 
 @dataclass(frozen=True, slots=True)
-class Visitor:
+class Principal:
     """An authenticated actor. ``ambient`` is true where a browser sends the credential by itself,
     so that another site's page could make it act; ``local`` where it comes from the key of this
     process's sign-in link."""
@@ -203,7 +203,7 @@ class Visitor:
 
 
 @dataclass(frozen=True, slots=True)
-class Visitors:
+class Authenticator:
     """Authenticates. ``local_key`` is the secret of this process's sign-in link, good only while
     the plane is in its single-user mode."""
 
@@ -218,7 +218,7 @@ class Visitors:
         """The single user, while no policy was ever published."""
         return self.access.single_user if self.access.in_force is None else None
 
-    def of(self, headers: Headers, cookies: Mapping[str, str], peer: str) -> Visitor | None:
+    def of(self, headers: Headers, cookies: Mapping[str, str], peer: str) -> Principal | None:
         """Whose request this is; None where nothing says so.
 
         Raises :class:`NotAuthenticatedError` for what is expired, revoked, malformed or forged.
@@ -227,8 +227,8 @@ class Visitors:
         if authorization:
             return self.by_token(_bearer(authorization))
         if self.proxy is not None and self._is_from_proxy(headers, peer):
-            names = headers.getlist(self.proxy.header)
-            return self._by_proxy(names) if names else None
+            persons = headers.getlist(self.proxy.header)
+            return self._by_proxy(persons) if persons else None
         cookie = cookies.get(self.sessions.cookie)
         return self._by_session(cookie) if cookie else None
 
@@ -237,25 +237,25 @@ class Visitors:
         said = PROXY_SECRET in headers or (self.proxy is not None and self.proxy.header in headers)
         return said and not self._is_from_proxy(headers, peer)
 
-    def by_token(self, text: str) -> Visitor:
+    def by_token(self, text: str) -> Principal:
         """Whose that token is, or the key of the sign-in link. Raises
         :class:`NotAuthenticatedError`."""
         # Compared first and always, so that the time says nothing about the mode.
         is_local = hmac.compare_digest(text.encode(), self.local_key.encode())
         if is_local and self.access.in_force is None:
             actor = self.access.single_user
-            return Visitor(actor, None, ambient=False, local=True)
+            return Principal(actor, None, ambient=False, local=True)
         found = self.tokens.authenticate(text)
-        return Visitor(found.actor, found.token_id, ambient=False)
+        return Principal(found.actor, found.token_id, ambient=False)
 
-    def _by_session(self, cookie: str) -> Visitor:
+    def _by_session(self, cookie: str) -> Principal:
         session = self.sessions.read(cookie)
         if session.local and self.access.in_force is not None:
-            raise NotAuthenticatedError(
+            raise errors.NotAuthenticatedError(
                 "The single-user mode is over, and the session with it.",
                 next_step="Sign in with a token.",
             )
-        return Visitor(session.actor, session.token_id, True, session.session_id, session.local)
+        return Principal(session.actor, session.token_id, True, session.session_id, session.local)
 
     def _is_from_proxy(self, headers: Headers, peer: str) -> bool:
         if self.proxy is None:
@@ -264,11 +264,11 @@ class Visitors:
         known = len(said) == 1 and hmac.compare_digest(said[0].encode(), self.proxy.secret.encode())
         return known and peer in self.proxy.peers
 
-    def _by_proxy(self, names: list[str]) -> Visitor:
-        if len(names) != 1:
-            raise NotAuthenticatedError("The proxy names more than one person.")
-        actor = person(names[0])
-        return Visitor(actor, None, ambient=True)
+    def _by_proxy(self, persons: list[str]) -> Principal:
+        if len(persons) != 1:
+            raise errors.NotAuthenticatedError("The proxy names more than one person.")
+        actor = person(persons[0])
+        return Principal(actor, None, ambient=True)
 
 
 def person(name: str) -> str:
@@ -276,7 +276,7 @@ def person(name: str) -> str:
     try:
         return _ACTOR.validate_python(f"HUMAN::{name}", strict=True)
     except ValidationError:
-        raise NotAuthenticatedError(
+        raise errors.NotAuthenticatedError(
             f"{name[:80]!r} cannot be the id of a person here.",
             next_step="Choose another claim or header, whose values are letters, digits, _.@-",
         ) from None
@@ -285,7 +285,7 @@ def person(name: str) -> str:
 def _bearer(values: list[str]) -> str:
     scheme, _, text = values[0].partition(" ")
     if len(values) != 1 or scheme.lower() != "bearer":
-        raise NotAuthenticatedError(
+        raise errors.NotAuthenticatedError(
             "The header Authorization is not one bearer token.",
             next_step="Send `Authorization: Bearer ro1_...`.",
         )

@@ -18,8 +18,8 @@ import struct
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from ro_platform import errors
 from ro_platform.contracts.base import Contract, Hex64
-from ro_platform.errors import InvalidInputError
 from ro_platform.kernel.files import chunks_of
 
 _GIT_SHA1 = re.compile(r"[a-f0-9]{40}")
@@ -57,7 +57,7 @@ def t_of(basename: str, file_sha256: bytes) -> bytes:
 def git32(commit: str) -> bytes:
     """A git SHA-1 (40 lowercase hex) as 32 bytes. Raises :class:`InvalidInputError`."""
     if not _GIT_SHA1.fullmatch(commit):
-        raise InvalidInputError(
+        raise errors.InvalidInputError(
             f"{commit!r} is no git commit.", next_step="Give its full SHA-1: 40 lowercase hex."
         )
     return bytes(12) + bytes.fromhex(commit)
@@ -72,7 +72,7 @@ def recompute(
     way round), a basename that is not ASCII or stands twice, and a file that cannot be read.
     """
     if not parameters or bool(artefacts) != (git_commit is not None):
-        raise InvalidInputError(
+        raise errors.InvalidInputError(
             "The hashes need at least one parameter file, and artefacts together with a commit.",
             next_step="Name parameter files; for the manifest_fingerprint, artefacts and a commit.",
         )
@@ -119,8 +119,8 @@ def _concatenated(files: Iterable[LineageFile]) -> bytes:
     return b"".join(bytes.fromhex(file.t) for file in files)
 
 
-def _refused(kind: str, path: Path, problem: str) -> InvalidInputError:
-    return InvalidInputError(
+def _refused(kind: str, path: Path, problem: str) -> errors.InvalidInputError:
+    return errors.InvalidInputError(
         f"The {kind} file {path} {problem}.",
         next_step="Name files whose basenames are ASCII and unique.",
         path=path,
