@@ -1,19 +1,15 @@
-"""The configured plane of this deployment."""
+"""What the assets of this deployment run with.
 
-from collections.abc import Callable, Iterable
+``plane`` and ``io_manager`` come from ``govern``. Where they keep bytes and history is decided by
+the settings (RO_HOME, RO_STORE_URL, RO_LEDGER_URL), so the same code serves every environment.
+"""
+
 from typing import Any
 
 import dagster as dg
 
-from ro_platform.orchestration import plane_resources
+RESOURCES: dict[str, Any] = {}
+"""The reference workload needs nothing else; a client of a warehouse, say, would stand here."""
 
-
-def deployment_resources(
-    assets: Iterable[Any], gates: Iterable[Any], definitions: Callable[[], dg.Definitions]
-) -> dict[str, Any]:
-    """``plane`` and ``io_manager`` for the assets and gates of this deployment.
-
-    Where they keep bytes and history is decided by the settings (RO_HOME, RO_STORE_URL,
-    RO_LEDGER_URL), so the same code serves every environment.
-    """
-    return plane_resources(assets, gates, within=definitions)
+# Steps of the reference workload are shorter than starting a process for each would be.
+EXECUTOR = dg.in_process_executor

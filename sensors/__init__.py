@@ -1,17 +1,23 @@
-"""What works by itself in this deployment: a manifest inbox, scheduled verification, and the
-reconciliation of attempts."""
+"""What works by itself in this deployment: the library's standard operations, each named with the
+time that is chosen for it here."""
 
-from sensors.checkpoints import checkpoint, checkpoint_by_size, hourly_checkpoint
-from sensors.inbox import manifest_inbox
-from sensors.reconciliation import attempt_reconciliation
-from sensors.verification import nightly_verification, verification
+from collections.abc import Sequence
 
-__all__ = [
-    "attempt_reconciliation",
-    "checkpoint",
-    "checkpoint_by_size",
-    "hourly_checkpoint",
-    "manifest_inbox",
-    "nightly_verification",
-    "verification",
-]
+import dagster as dg
+
+from ro_platform.orchestration import WorkloadJob, standard_operations
+
+
+def operations(workloads: Sequence[WorkloadJob]) -> dg.Definitions:
+    """Inbox, reconciliation, checkpoints and verification, for the workloads of this deployment.
+
+    Each time is the library's default, written out so that it can be seen and changed.
+    """
+    return standard_operations(
+        workloads,
+        inbox_every_seconds=15,
+        reconcile_every_seconds=30,
+        checkpoint_cron="30 * * * *",
+        checkpoint_every_entries=1000,
+        verification_cron="0 3 * * *",
+    )

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import re
+import shutil
 import subprocess
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+import dagster as dg
 import pytest
 
+from ro_platform.config.settings import settings_in_force
+from ro_platform.contracts import JobStatus
+from ro_platform.testing import EphemeralPlane, ephemeral_plane
 from tests.acceptance.product import BIN, ROOT
 
 PAGE = ROOT / "docs" / "how-to" / "make-checks-binding.md"
@@ -115,6 +121,63 @@ def test_the_page_does_what_it_says(project: Path) -> None:
                 shell.run("rm -rf storage history schedules .logs_queue")  # the stock instance's
                 assert shell.run("git apply four-lines.diff") == []
     assert ran >= 8
+
+
+@pytest.fixture
+def adopted(tmp_path: Path) -> dg.Definitions:
+    """The project at the end of the page, loaded."""
+    shell = Shell(tmp_path)
+    for block in blocks():
+        if block.name is not None:
+            (tmp_path / block.name).write_text(block.text)
+            if block.kind == "diff":
+                assert shell.run(f"git apply {block.name}") == []
+    spec = importlib.util.spec_from_file_location("adopted", tmp_path / "definitions.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    defs: dg.Definitions = module.defs
+    return defs
+
+
+def tick(defs: dg.Definitions, sensor: str, plane: EphemeralPlane) -> dg.SensorResult:
+    """One look of a sensor, as the daemon has it."""
+    context = dg.build_sensor_context(
+        instance=plane.instance,
+        repository_def=defs.get_repository_def(),
+        resources={"plane": (defs.resources or {})["plane"]},
+    )
+    result = defs.resolve_sensor_def(sensor)(context)
+    assert isinstance(result, dg.SensorResult)
+    return result
+
+
+def test_the_plane_of_an_adopter_looks_after_itself(
+    adopted: dg.Definitions, tmp_path: Path
+) -> None:
+    """A manifest in the inbox is registered and launched, and passes its gates; the attempts of a
+    run that vanished are ended."""
+    job = adopted.resolve_job_def("shop")
+    with ephemeral_plane(tmp_path / "home") as plane:
+        inbox = tmp_path / "inbox"
+        inbox.mkdir()
+        for name in ("corrected.yaml", "corrected.csv"):
+            shutil.copy(tmp_path / name, inbox)
+        plane.publish("limits", {"customers": 2})
+        with settings_in_force(replace(plane.settings, manifest_inbox=inbox)):
+            (request,) = tick(adopted, "manifest_inbox", plane).run_requests or ()
+        fingerprint = str(request.partition_key)
+        assert request.job_name == "shop"
+        done = job.execute_in_process(instance=plane.instance, partition_key=fingerprint)
+        assert done.success
+
+        tags = {"dagster/partition": fingerprint}
+        vanished = plane.instance.create_run_for_job(job, tags=tags).run_id
+        plane.instance.delete_run(vanished)
+        tick(adopted, "attempt_reconciliation", plane)
+        attempts = plane.plane.attempts.of_dagster_run(vanished).values()
+        assert {item.status for step in attempts for item in step} == {JobStatus.LOST}
 
 
 def test_it_takes_the_number_of_lines_that_the_page_says() -> None:

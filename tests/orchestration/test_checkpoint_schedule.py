@@ -4,23 +4,21 @@ import dataclasses
 from pathlib import Path
 
 import dagster as dg
-import pytest
 
 from ro_platform.config.settings import settings_in_force
 from ro_platform.kernel.signing import create_key_file
 from ro_platform.orchestration import PlaneResource, govern
+from ro_platform.orchestration.scheduled import checkpoint, checkpoint_by_size, hourly_checkpoint
 from ro_platform.plane import shared_plane
 from ro_platform.testing import EphemeralPlane
-from sensors import checkpoints
-from sensors.checkpoints import checkpoint, checkpoint_by_size, hourly_checkpoint
 
 
 def asked(governed: EphemeralPlane) -> list[bool]:
     """Whether the schedule and the sensor want a run now."""
     with dg.build_schedule_context(instance=governed.instance) as context:
-        by_hour = hourly_checkpoint(context)
+        by_hour = hourly_checkpoint()(context)
     with dg.build_sensor_context(instance=governed.instance) as sensed:
-        by_size = checkpoint_by_size(sensed, plane=PlaneResource())
+        by_size = checkpoint_by_size(every_entries=1)(sensed, plane=PlaneResource())
     return [isinstance(answer, dg.RunRequest) for answer in (by_hour, by_size)]
 
 
@@ -29,11 +27,8 @@ def run(governed: EphemeralPlane) -> dg.ExecuteInProcessResult:
     return job.execute_in_process(instance=governed.instance, raise_on_error=False)
 
 
-def test_nothing_starts_before_there_is_a_key(
-    governed: EphemeralPlane, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_nothing_starts_before_there_is_a_key(governed: EphemeralPlane) -> None:
     """Without one no run is started and none fails; with one, by the hour and by size."""
-    monkeypatch.setattr(checkpoints, "EVERY_ENTRIES", 1)
     governed.register()
     assert asked(governed) == [False, False]
     create_key_file(governed.settings.signing_key, "ro-platform/local")

@@ -7,8 +7,8 @@ import pytest
 
 from ro_platform.config.settings import Settings
 from ro_platform.contracts import EntryKind
+from ro_platform.orchestration.inbox import manifest_inbox
 from ro_platform.testing import EphemeralPlane
-from sensors.inbox import manifest_inbox
 from tests.orchestration.launch_world import DAEMON, DEFS, World
 
 MANIFEST = "kind: ro.run_manifest.v0\nworkload: adding\nparameters: {n: 7}\ncode: {version: '1'}\n"

@@ -17,11 +17,11 @@ from ro_platform.orchestration.admin_job import admin_job
 from ro_platform.orchestration.coordinator import REFUSED, REFUSED_BY, GovernedRunCoordinator
 from ro_platform.orchestration.dagster_launches_private import LaunchRunContext, location_of
 from ro_platform.orchestration.dagster_private import SubmitRunContext
+from ro_platform.orchestration.inbox import manifest_inbox
 from ro_platform.orchestration.launcher import GovernedRunLauncher
 from ro_platform.orchestration.launches import ADMIN_JOB, HELD, pause_words
 from ro_platform.plane import Plane
 from ro_platform.testing import EphemeralPlane
-from sensors.inbox import manifest_inbox
 from tests.acceptance.product import ROOT
 from tests.orchestration.launch_world import DEFS, World, computed
 

@@ -9,8 +9,8 @@ import pytest
 
 from ro_platform.config.settings import settings_in_force
 from ro_platform.orchestration import MANIFESTS, govern
+from ro_platform.orchestration.inbox import MANIFESTS_A_TICK, manifest_inbox
 from ro_platform.testing import EphemeralPlane
-from sensors.inbox import MANIFESTS_A_TICK, manifest_inbox
 
 MANIFEST = """\
 kind: ro.run_manifest.v0

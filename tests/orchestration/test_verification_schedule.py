@@ -7,8 +7,8 @@ import dagster as dg
 
 from ro_platform.artifacts.addressing import blob_name
 from ro_platform.orchestration import MANIFESTS, govern
+from ro_platform.orchestration.scheduled import nightly_verification, verification
 from ro_platform.testing import EphemeralPlane
-from sensors.verification import nightly_verification, verification
 
 Materialize = Callable[..., dg.ExecuteInProcessResult]
 
@@ -90,6 +90,7 @@ def test_an_edited_ledger_entry_fails_the_job_and_is_named(
 
 def test_it_is_scheduled_every_night() -> None:
     """The schedule runs this job, and is on from the start."""
-    assert nightly_verification.job_name == "verification"
-    assert nightly_verification.cron_schedule == "0 3 * * *"
-    assert nightly_verification.default_status is dg.DefaultScheduleStatus.RUNNING
+    schedule = nightly_verification()
+    assert schedule.job_name == "verification"
+    assert schedule.cron_schedule == "0 3 * * *"
+    assert schedule.default_status is dg.DefaultScheduleStatus.RUNNING
