@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import product
 
 from ro_platform.access.policy import POLICY_CONFIG, Target, covers, four_eyes_of, is_person, said
-from ro_platform.access.roles import actions_of
+from ro_platform.access.roles import NEVER_FOUR_EYES, actions_of
 from ro_platform.contracts.access import AccessPolicy, Action, RoleBinding, Scope
 
 _FIELDS = ("environment", "workload", "stream")
@@ -20,8 +20,8 @@ _FIELDS = ("environment", "workload", "stream")
 
 @dataclass(frozen=True, slots=True)
 class PolicyFinding:
-    """One thing that is wrong. ``code`` is alone, nobody, no-admin, no-person, alike or duplicate;
-    ``actor`` is whom it concerns, if one."""
+    """One thing that is wrong. ``code`` is alone, nobody, no-admin, no-person, alike, duplicate or
+    no-directive; ``actor`` is whom it concerns, if one."""
 
     code: str
     words: str
@@ -38,6 +38,7 @@ def findings(policy: AccessPolicy, *, environment: str) -> tuple[PolicyFinding, 
         *_headless(policy, environment),
         *_no_persons(policy),
         *_alike(policy),
+        *_undirected(policy),
     )
 
 
@@ -114,6 +115,12 @@ def _alike(policy: AccessPolicy) -> Iterator[PolicyFinding]:
         if other != actor:
             words = f"{other} and {actor} differ in upper and lower case alone."
             yield PolicyFinding("alike", words, actor)
+
+
+def _undirected(policy: AccessPolicy) -> Iterator[PolicyFinding]:
+    """Actions for which a second person is asked, and that no directive does."""
+    for action in sorted(NEVER_FOUR_EYES.intersection(policy.four_eyes)):
+        yield PolicyFinding("no-directive", f"four_eyes names {action}, which no directive does.")
 
 
 def _proposing(policy: AccessPolicy) -> Sequence[RoleBinding]:

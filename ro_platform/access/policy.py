@@ -14,7 +14,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from ro_platform import errors
-from ro_platform.access.roles import ALWAYS_FOUR_EYES, actions_of
+from ro_platform.access.roles import ALWAYS_FOUR_EYES, NEVER_FOUR_EYES, actions_of
 from ro_platform.contracts.access import AccessPolicy, Action, RoleBinding, Scope
 
 
@@ -169,7 +169,8 @@ def decide(found: PolicyInForce, actor: str, action: Action, target: Target) -> 
 
 def four_eyes_of(policy: AccessPolicy) -> frozenset[Action]:
     """The actions that need a second person under this policy."""
-    return frozenset(Action(action) for action in (*ALWAYS_FOUR_EYES, *policy.four_eyes))
+    named = {*ALWAYS_FOUR_EYES, *policy.four_eyes} - NEVER_FOUR_EYES
+    return frozenset(Action(action) for action in named)
 
 
 def covers(scope: Scope, target: Target) -> bool:

@@ -42,6 +42,7 @@ ROLE_ACTIONS: Mapping[Role, frozenset[Action]] = {
             Action.CHANGE_RETENTION,
             Action.ERASE_ARTIFACT,
             Action.REVOKE_PASS,
+            Action.GRANT_LEDGER,
         }
     ),
 }
@@ -56,6 +57,10 @@ ALWAYS_FOUR_EYES = frozenset(
 )
 """Actions that no policy can let one person do alone: what cannot be taken back, what makes bytes
 the ones that others use, and what gives power."""
+
+NEVER_FOUR_EYES = frozenset({AdminActionType.GRANT_LEDGER, AdminActionType.MIGRATE_LEDGER})
+"""Actions that no policy can give a second person: they are done where the ledger is kept, by its
+owner and by commands of their own, and no directive does them."""
 
 
 def actions_of(role: Role) -> frozenset[Action]:

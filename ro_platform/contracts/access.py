@@ -29,7 +29,11 @@ class Role(StrEnum):
 
 
 class Action(StrEnum):
-    """Everything that an actor can be allowed: the administrative actions, and daily work."""
+    """Everything that an actor can be allowed: the administrative actions, and daily work.
+
+    ``migrate_ledger`` is not among them: a ledger that is outdated cannot say who may, so it is
+    done by whoever owns it, and recorded.
+    """
 
     VIEW = "view"
     READ_ARTIFACT = "read_artifact"
@@ -57,6 +61,7 @@ class Action(StrEnum):
     ERASE_ARTIFACT = AdminActionType.ERASE_ARTIFACT.value
     GRANT_ROLE = AdminActionType.GRANT_ROLE.value
     REVOKE_ROLE = AdminActionType.REVOKE_ROLE.value
+    GRANT_LEDGER = AdminActionType.GRANT_LEDGER.value
 
 
 class Scope(Contract):

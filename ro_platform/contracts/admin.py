@@ -24,7 +24,7 @@ Words = Annotated[
 
 
 class AdminActionType(StrEnum):
-    """The closed set of what an operator can do."""
+    """The closed set of what an operator can do. A new one stands at the end."""
 
     PAUSE = "pause"
     RESUME = "resume"
@@ -41,6 +41,8 @@ class AdminActionType(StrEnum):
     ERASE_ARTIFACT = "erase_artifact"
     GRANT_ROLE = "grant_role"
     REVOKE_ROLE = "revoke_role"
+    GRANT_LEDGER = "grant_ledger"
+    MIGRATE_LEDGER = "migrate_ledger"
 
 
 class AdminRequest(Contract):

@@ -122,7 +122,7 @@ class LedgerOutdatedError(SettingsError):
     """The ledger is one of an older release, and has to be migrated before it is used."""
 
     code = "RO_LEDGER_OUTDATED"
-    advice = "Run `ro ledger migrate`: it touches no entry, and the root stays the same."
+    advice = "Run `ro ledger migrate`: it touches no entry, and adds one that says so."
 
 
 class BundleRefusedError(InvalidInputError):

@@ -224,6 +224,8 @@ erasure_outcome_event_key = _form("erase/<sha256>/outcome", _HEX64)
 """The outcome of such an erasure."""
 ledger_grant_event_key = _form("ledger/<role>/<size>", _TEXT, _NUMBER)
 """What a database role was granted when the ledger had that size."""
+ledger_schema_name = _form("ledger-schema/<version>", _NUMBER)
+"""The ledger's tables of a version: what a migration is about, and its event's key."""
 
 # Targets: what an action is on, and what access is asked for.
 PLANE = "plane"
@@ -264,6 +266,7 @@ SUBJECTS: tuple[NameForm[*tuple[Any, ...]] | str, ...] = (
     backfill_launch_subject,
     report_subject,
     ledger_role_name,
+    ledger_schema_name,
 )
 KEYS: tuple[NameForm[*tuple[Any, ...]] | str, ...] = (
     run_key,
@@ -309,6 +312,7 @@ EVENT_KEYS: tuple[NameForm[*tuple[Any, ...]] | str, ...] = (
     erasure_event_key,
     erasure_outcome_event_key,
     ledger_grant_event_key,
+    ledger_schema_name,
 )
 TARGETS: tuple[NameForm[*tuple[Any, ...]] | str, ...] = (
     PLANE,
@@ -318,6 +322,7 @@ TARGETS: tuple[NameForm[*tuple[Any, ...]] | str, ...] = (
     stream_target,
     role_target,
     ledger_role_name,
+    ledger_schema_name,
     dagster_run_target,
     backfill_target,
     config_subject,

@@ -36,6 +36,7 @@ from ro_platform.ledger.backends.sqlite_file import APPLICATION_ID
 from ro_platform.ledger.entry import EntryDraft
 from ro_platform.ledger.log import Ledger
 from ro_platform.ledger.migrations import Migration, migrate_postgres, migrate_sqlite
+from ro_platform.plane import shared_plane
 from tests.servers import Databases
 
 SCHEMAS = Path(__file__).with_name("ledgers")
@@ -348,7 +349,7 @@ def test_a_migration_waits_for_the_writer_of_the_moment(old: Old) -> None:
 
 
 def test_the_command_checks_and_migrates(old: Old, tmp_path: Path) -> None:
-    """`--check` fails with the code and changes nothing; then it is done once."""
+    """`--check` fails with the code and changes nothing; then it is done once, on record."""
     place, _ = old
     settings = Settings.load({"RO_LEDGER_URL": place.url, "RO_ROOT": str(tmp_path)})
     with settings_in_force(settings):
@@ -359,7 +360,14 @@ def test_the_command_checks_and_migrates(old: Old, tmp_path: Path) -> None:
             json.loads(CliRunner().invoke(command, ["migrate", "--json"]).stdout) for _ in range(2)
         ]
         assert done == [
-            {"before": 1, "after": NEWEST, "migrated": True},
-            {"before": NEWEST, "after": NEWEST, "migrated": False},
+            {"before": 1, "after": NEWEST, "migrated": True, "seq": ENTRIES},
+            {"before": NEWEST, "after": NEWEST, "migrated": False, "seq": None},
         ]
+        log = shared_plane(settings).ledger
+        event = log.get(ENTRIES)
+        assert (event.subject, event.actor) == (f"ledger-schema/{NEWEST}", settings.actor)
+        assert event.body["action_type"] == "migrate_ledger"
+        assert event.body["before"] == {"schema_version": 1}
+        assert event.body["reason"] == "a new release"
+        assert log.size() == ENTRIES + 1
         assert CliRunner().invoke(command, ["migrate", "--check"]).exit_code == 0

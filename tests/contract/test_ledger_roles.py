@@ -222,7 +222,7 @@ def test_the_command_grants_and_records_it(roles: Roles, tmp_path: Path) -> None
             assert answer.exit_code == 0, answer.output
             assert json.loads(answer.stdout)["seq"] == number
     (first, _) = roles.ledger().scan(kind=EntryKind.ADMIN_EVENT)
-    assert (first.body["action_type"], first.subject) == ("grant_role", f"ledger-role/{ROLE}")
+    assert (first.body["action_type"], first.subject) == ("grant_ledger", f"ledger-role/{ROLE}")
     assert first.body["reason"] == "the deployment's own"
     assert first.actor == settings.actor
     with settings_in_force(Settings.load({"RO_ROOT": str(tmp_path)})):

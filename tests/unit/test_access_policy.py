@@ -22,7 +22,7 @@ from ro_platform.access.policy import (
     with_binding,
     without_binding,
 )
-from ro_platform.access.roles import ALWAYS_FOUR_EYES, ROLE_ACTIONS
+from ro_platform.access.roles import ALWAYS_FOUR_EYES, NEVER_FOUR_EYES, ROLE_ACTIONS
 from ro_platform.contracts import AccessPolicy, Action, AdminActionType, Role, RoleBinding, Scope
 from ro_platform.errors import AccessDeniedError, ConflictError, NotFoundError
 from tests.unit.access_world import (
@@ -212,6 +212,9 @@ def _naively(content: AccessPolicy, environment: str) -> set[tuple[str, str | No
     for one in content.bindings:
         if content.bindings.count(one) > 1:
             found.add(("duplicate", one.actor))
+    for action in content.four_eyes:
+        if action in ("grant_ledger", "migrate_ledger"):
+            found.add(("no-directive", None))
     return found
 
 
@@ -314,14 +317,25 @@ def test_what_is_said_twice_is_found() -> None:
     assert _codes(content) == ["duplicate"]
 
 
+@pytest.mark.parametrize("action", sorted(NEVER_FOUR_EYES))
+def test_no_second_person_is_asked_for_what_no_directive_does(action: AdminActionType) -> None:
+    """A policy that says so has a finding, and in force it would ask nobody more."""
+    content = sound_policy().model_copy(update={"four_eyes": (action,)})
+    assert _codes(content) == ["no-directive"]
+    assert action.value not in {found.value for found in four_eyes_of(content)}
+
+
 # --- roles ----------------------------------------------------------------------------------------
 
 
 def test_every_role_is_defined_and_every_action_is_somebodys() -> None:
-    """No role is left out, and no action that nobody could ever be allowed."""
+    """No role is left out, and no action that nobody could ever be allowed; what an outdated ledger
+    could not say who may is nobody's to be allowed."""
     assert set(ROLE_ACTIONS) == set(Role)
     assert set().union(*ROLE_ACTIONS.values()) == set(Action)
-    assert {action.value for action in AdminActionType} <= {action.value for action in Action}
+    asked = set(AdminActionType) - {AdminActionType.MIGRATE_LEDGER}
+    assert {action.value for action in asked} <= {action.value for action in Action}
+    assert "migrate_ledger" not in {action.value for action in Action}
 
 
 def test_no_single_role_can_propose_and_approve() -> None:

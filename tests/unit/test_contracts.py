@@ -252,6 +252,18 @@ def test_the_enumerations_are_closed() -> None:
     assert DEFS["AdminActionType"]["enum"] == [action.value for action in AdminActionType]
 
 
+FIRST_ACTIONS = [
+    *("pause", "resume", "drain", "replay_request", "rotate_secret", "change_retention"),
+    *("cancel_run", "publish_config", "apply_streams", "deploy", "promote", "revoke_pass"),
+    *("erase_artifact", "grant_role", "revoke_role"),
+]
+
+
+def test_the_closed_set_of_actions_grows_at_its_end_only() -> None:
+    """What was in it stays in its place, so that readers of an older schema know what they knew."""
+    assert DEFS["AdminActionType"]["enum"][: len(FIRST_ACTIONS)] == FIRST_ACTIONS
+
+
 def test_every_object_is_closed_and_described() -> None:
     """No object takes a field it does not name, and each says what it is."""
     for model in PUBLIC:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.progress import Progress
@@ -17,6 +17,9 @@ from ro_platform.ledger import names
 from ro_platform.ledger.addresses import PostgresLedger, ledger_at
 from ro_platform.plane import Plane, shared_plane
 from ro_platform.runs.archive import SEGMENT_SIZE, CheckedSegment, Segment
+
+if TYPE_CHECKING:
+    from ro_platform.ledger.migrations import Migration
 
 
 @click.command()
@@ -113,39 +116,57 @@ def _checked_facts(item: CheckedSegment) -> dict[str, Any]:
 
 @click.command()
 @click.option("--check", is_flag=True, help="Change nothing; fail if there is something to do.")
+@click.option("--reason", default="a new release", show_default=True, help="Recorded.")
 @json_option
 @public("an outdated ledger cannot say who may; its database lets the owner alone")
-def migrate(check: bool, as_json: bool) -> None:
+def migrate(check: bool, reason: str, as_json: bool) -> None:
     """Bring the ledger of an older release to this release's schema version.
 
-    No entry is touched, so the root stays the same. An interrupted migration leaves the old
+    No entry is touched, and one is added that says so. An interrupted migration leaves the old
     version or the new one; of two at once, one does it. On PostgreSQL, run it as the role that
     owns the schema.
     """
-    done = ledger_at(Settings.load().ledger_url).migrate(check_only=check)
+    settings = Settings.load()
+    done = ledger_at(settings.ledger_url).migrate(check_only=check)
     outdated = done.before is not None and done.before < done.after
     if check and outdated:
         raise errors.LedgerOutdatedError(
             f"The ledger has schema version {done.before}; this release works with {done.after}.",
             next_step="Run `ro ledger migrate`.",
         )
-    facts = {"before": done.before, "after": done.after, "migrated": outdated}
+    seq = _record_migration(settings, done, reason) if outdated else None
+    facts = {"before": done.before, "after": done.after, "migrated": outdated, "seq": seq}
     if as_json:
         say_json(facts)
     elif done.before is None:
         out.print(f"There is no ledger yet; the first write makes one of version {done.after}.")
     elif outdated:
         out.print(f"[green]migrated[/green] from schema version {done.before} to {done.after}.")
-        out.print("No entry was touched: `ro ledger verify` shows the same root as before.")
+        out.print(f"No entry was touched; recorded as entry {seq}.")
     else:
         out.print(f"Already at schema version {done.after}.")
+
+
+def _record_migration(settings: Settings, done: Migration, reason: str) -> int:
+    """The ``seq`` of the event, by the deployment's own user: as it was outdated, the ledger could
+    not say whose a token is. After a crash before it, the table ``ledger_schema`` alone tells."""
+    entry = shared_plane(settings).record_admin_event(
+        AdminActionType.MIGRATE_LEDGER,
+        key=names.ledger_schema_name(done.after),
+        subject=names.ledger_schema_name(done.after),
+        actor=settings.actor,
+        reason=reason,
+        before={"schema_version": done.before},
+        after={"schema_version": done.after},
+    )
+    return entry.seq
 
 
 @click.command()
 @click.argument("role")
 @click.option("--reason", required=True, help="Why the role may append; it is recorded.")
 @json_option
-@asks_within(Action.GRANT_ROLE)
+@asks_within(Action.GRANT_LEDGER)
 def grant(role: str, reason: str, as_json: bool) -> None:
     """Let ROLE of the PostgreSQL server read the ledger and append to it, and nothing else.
 
@@ -160,10 +181,10 @@ def grant(role: str, reason: str, as_json: bool) -> None:
             next_step="Set RO_LEDGER_URL to a postgresql:// URL of the schema's owner.",
         )
     plane = shared_plane(settings)
-    actor = acting(plane, Action.GRANT_ROLE, names.ledger_role_name(role))
+    actor = acting(plane, Action.GRANT_LEDGER, names.ledger_role_name(role))
     ledger.grant(role)
     entry = plane.record_admin_event(
-        AdminActionType.GRANT_ROLE,
+        AdminActionType.GRANT_LEDGER,
         key=names.ledger_grant_event_key(role, plane.ledger.size()),
         subject=names.ledger_role_name(role),
         actor=actor,

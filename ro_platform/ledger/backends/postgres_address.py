@@ -193,7 +193,7 @@ def outdated(address: PostgresAddress, found: int, wanted: int) -> errors.Ledger
         f"The ledger {address.shown} has schema version {found}, and this release works with "
         f"{wanted}.",
         next_step="Run `ro ledger migrate` as the role that owns the schema: it touches no entry, "
-        "and the root stays the same.",
+        "and adds one that says so.",
         ledger=address.shown,
         found=found,
     )

@@ -116,7 +116,7 @@ def outdated(path: Path, found: int, wanted: int) -> errors.LedgerOutdatedError:
     """A ledger of an older release."""
     return errors.LedgerOutdatedError(
         f"The ledger {path} has schema version {found}, and this release works with {wanted}.",
-        next_step="Run `ro ledger migrate`: it touches no entry, and the root stays the same.",
+        next_step="Run `ro ledger migrate`: it touches no entry, and adds one that says so.",
         ledger=path,
         found=found,
     )
