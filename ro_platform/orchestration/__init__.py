@@ -1,4 +1,5 @@
-"""Dagster under the plane's law. This package is the only one that imports Dagster.
+"""Dagster under the plane's law. Only this package imports Dagster, and
+:mod:`ro_platform.dagster_private` what Dagster does not promise.
 
 A code location adopts the plane with :data:`MANIFESTS` as its assets' partitions, :func:`gate` in
 the place of a blocking ``@asset_check``, and :func:`govern` around its ``Definitions``;

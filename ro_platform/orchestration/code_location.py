@@ -17,7 +17,7 @@ import dagster as dg
 from ro_platform import errors
 from ro_platform.config.settings import Settings
 from ro_platform.contracts import GateRule
-from ro_platform.orchestration.dagster_definitions_private import (
+from ro_platform.dagster_private.definitions import (
     asset_order,
     code_versions,
     is_lazy,
@@ -25,7 +25,7 @@ from ro_platform.orchestration.dagster_definitions_private import (
     judged_assets,
     target_of_module,
 )
-from ro_platform.orchestration.dagster_launches_private import location_of, modules_of
+from ro_platform.dagster_private.launches import location_of, modules_of
 from ro_platform.orchestration.partitions import MANIFESTS, require_workload, unit_of
 from ro_platform.orchestration.resource import PlaneResource
 from ro_platform.plane import Plane

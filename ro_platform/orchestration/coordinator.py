@@ -15,14 +15,14 @@ import dagster as dg
 
 from ro_platform import errors
 from ro_platform.config.settings import Settings
-from ro_platform.ledger import names
-from ro_platform.orchestration.dagster_launches_private import RunQueueConfig, with_limits
-from ro_platform.orchestration.dagster_private import (
+from ro_platform.dagster_private.launches import RunQueueConfig, with_limits
+from ro_platform.dagster_private.running import (
     QueuedRunCoordinator,
     SubmitRunContext,
     parents_in_workspace,
     report_refusal,
 )
+from ro_platform.ledger import names
 from ro_platform.orchestration.launches import HELD, REFUSED, REFUSED_BY, WORKLOAD, Launches
 from ro_platform.orchestration.partitions import unit_of
 from ro_platform.orchestration.refusing import cancel_refused, record_refusal

@@ -18,9 +18,9 @@ from ro_platform.artifacts.addressing import parse_binding
 from ro_platform.config.drafts import create_draft, draft_settings, in_use
 from ro_platform.config.settings import Settings, settings_in_force
 from ro_platform.contracts import Action, JobAttemptRecord, NamedArtifact
+from ro_platform.dagster_private.definitions import execution_set, parents_in
 from ro_platform.ledger import names
 from ro_platform.orchestration.code_location import find_workload
-from ro_platform.orchestration.dagster_definitions_private import execution_set, parents_in
 from ro_platform.orchestration.execution import GovernedRun, RunOutcome
 from ro_platform.orchestration.instances import recording_instance
 from ro_platform.orchestration.partitions import register_manifest, unit_of

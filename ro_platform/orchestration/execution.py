@@ -14,13 +14,13 @@ import dagster as dg
 from ro_platform import errors
 from ro_platform.config.settings import Settings
 from ro_platform.contracts import Action, BoundRef, JobAttemptRecord, JobStatus, NamedArtifact
-from ro_platform.kernel.identity import run_id
-from ro_platform.orchestration.code_location import Workload, find_workload, load_definitions
-from ro_platform.orchestration.dagster_definitions_private import (
+from ro_platform.dagster_private.definitions import (
     execution_set,
     parents_in_job,
     subset_of,
 )
+from ro_platform.kernel.identity import run_id
+from ro_platform.orchestration.code_location import Workload, find_workload, load_definitions
 from ro_platform.orchestration.instances import open_instance
 from ro_platform.orchestration.launches import REPLAY
 from ro_platform.orchestration.names import gate_id

@@ -27,11 +27,11 @@ from ro_platform.contracts import (
     GateStatus,
     ReceiptRecorded,
 )
+from ro_platform.dagster_private.definitions import function_of
+from ro_platform.dagster_private.running import step_key_of
 from ro_platform.gates.made import artifact_of
 from ro_platform.gates.receipts import rule_digest
 from ro_platform.kernel.clock import utc_text
-from ro_platform.orchestration.dagster_definitions_private import function_of
-from ro_platform.orchestration.dagster_private import step_key_of
 from ro_platform.orchestration.failures import shown_by_dagster
 from ro_platform.orchestration.listings import keep_listings
 from ro_platform.orchestration.names import require_gate_name, require_rule_names

@@ -13,7 +13,7 @@ import dagster as dg
 
 from ro_platform import errors
 from ro_platform.contracts import GateRule
-from ro_platform.orchestration.dagster_definitions_private import (
+from ro_platform.dagster_private.definitions import (
     assets_without_value,
     inputs_without_value,
 )

@@ -32,14 +32,14 @@ import dagster as dg
 from ro_platform import errors
 from ro_platform.artifacts.encodings import PICKLE, decode, encode
 from ro_platform.contracts import BoundRef, JobStatus, NamedArtifact
-from ro_platform.gates.made import artifact_of
-from ro_platform.orchestration.dagster_private import (
+from ro_platform.dagster_private.running import (
     assets_of_input,
     checks_of_step,
     dagster_run_of_input,
     parents_of,
     step_key_of_input,
 )
+from ro_platform.gates.made import artifact_of
 from ro_platform.orchestration.declarations import Declarations
 from ro_platform.orchestration.failures import shown_by_dagster
 from ro_platform.orchestration.launches import REPLAY

@@ -15,8 +15,8 @@ import dagster as dg
 
 from ro_platform import errors
 from ro_platform.config.settings import Settings
-from ro_platform.orchestration.dagster_launches_private import LaunchRunContext, enqueue_again
-from ro_platform.orchestration.dagster_private import (
+from ro_platform.dagster_private.launches import LaunchRunContext, enqueue_again
+from ro_platform.dagster_private.running import (
     CheckRunHealthResult,
     WorkerStatus,
     is_executing,

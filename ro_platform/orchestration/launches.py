@@ -24,9 +24,7 @@ from ro_platform.access.grants import DEFAULT_LIFETIME
 from ro_platform.access.identity import current_actor
 from ro_platform.contracts import Action, JobStatus
 from ro_platform.contracts.access import LaunchGrant
-from ro_platform.kernel.clock import moment_of
-from ro_platform.kernel.digest import sha256_hex
-from ro_platform.orchestration.dagster_launches_private import (
+from ro_platform.dagster_private.launches import (
     AUTOMATIC,
     BACKFILL,
     PARTITION,
@@ -36,6 +34,8 @@ from ro_platform.orchestration.dagster_launches_private import (
     launch_facts,
     retry_covers,
 )
+from ro_platform.kernel.clock import moment_of
+from ro_platform.kernel.digest import sha256_hex
 from ro_platform.orchestration.workers import WORKER
 from ro_platform.plane import Plane
 

@@ -12,8 +12,8 @@ from typing import Any, NoReturn
 import dagster as dg
 
 from ro_platform import errors
+from ro_platform.dagster_private.definitions import inputs_without_value
 from ro_platform.kernel.code.listing import RULE, listing_digest
-from ro_platform.orchestration.dagster_definitions_private import inputs_without_value
 from ro_platform.orchestration.partitions import MANIFESTS, unit_of
 
 _PART = re.compile(r"[A-Za-z0-9_\-]+")

@@ -19,14 +19,14 @@ from ro_platform.admin.orchestrator import ReplayLaunch, RunUnderWay
 from ro_platform.artifacts.addressing import BindingAddress
 from ro_platform.config.settings import Settings
 from ro_platform.contracts import AttemptTransition, JobStatus
-from ro_platform.gates.made import artifact_at
-from ro_platform.orchestration.dagster_launches_private import (
+from ro_platform.dagster_private.launches import (
     BACKFILL,
     PARTITION,
     job_backfill,
     location_of,
     under_way,
 )
+from ro_platform.gates.made import artifact_at
 from ro_platform.orchestration.instances import open_instance
 from ro_platform.orchestration.launcher import worker_is_gone
 from ro_platform.orchestration.launches import ACTOR, REPLAY, Launches

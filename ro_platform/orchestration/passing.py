@@ -13,13 +13,13 @@ from typing import Any
 import dagster as dg
 
 from ro_platform import errors
-from ro_platform.orchestration.dagster_definitions_private import (
+from ro_platform.dagster_private.definitions import (
     edges_of,
     is_foreign,
     judged_with,
     mapped_parents,
 )
-from ro_platform.orchestration.dagster_private import launched_with_key
+from ro_platform.dagster_private.running import launched_with_key
 from ro_platform.orchestration.launches import pause_words
 from ro_platform.orchestration.partitions import MANIFESTS, unit_of
 from ro_platform.orchestration.resource import PlaneResource

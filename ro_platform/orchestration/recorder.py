@@ -32,13 +32,13 @@ import dagster as dg
 
 from ro_platform import errors
 from ro_platform.contracts import AttemptTransition, GateStatus, JobStatus, PinnedConfigRef
-from ro_platform.orchestration import sessions
-from ro_platform.orchestration.dagster_private import (
+from ro_platform.dagster_private.running import (
     code_version_of,
     errors_of,
     is_of_output,
     planned_units,
 )
+from ro_platform.orchestration import sessions
 from ro_platform.orchestration.failures import shown_by_dagster
 from ro_platform.orchestration.partitions import is_fingerprint, unit_of
 from ro_platform.orchestration.workers import die_with_parent

@@ -11,8 +11,8 @@ import dagster as dg
 from ro_platform import errors
 from ro_platform.access.refusals import access_refusal_draft, record_once
 from ro_platform.contracts import CorrelationIds, JobStatus
+from ro_platform.dagster_private.running import report_refusal
 from ro_platform.ledger import names
-from ro_platform.orchestration.dagster_private import report_refusal
 from ro_platform.orchestration.launches import ACTOR, REFUSED, REFUSED_BY
 from ro_platform.plane import DAGSTER_ACTOR, Plane
 

@@ -9,8 +9,8 @@ import dagster as dg
 from ro_platform.artifacts.encodings import encode
 from ro_platform.config.settings import Settings
 from ro_platform.contracts import AdminActionType, BoundRef, GateRule, JsonObject, LedgerEntry
+from ro_platform.dagster_private.running import step_key_of
 from ro_platform.orchestration import sessions
-from ro_platform.orchestration.dagster_private import step_key_of
 from ro_platform.orchestration.declarations import Declarations
 from ro_platform.orchestration.failures import shown_by_dagster
 from ro_platform.plane import DAGSTER_ACTOR, Plane, shared_plane

@@ -18,9 +18,7 @@ import dagster as dg
 
 from ro_platform import errors
 from ro_platform.contracts import GateRule
-from ro_platform.kernel.code.listing import CODE, RULE, Walk, listing_of
-from ro_platform.kernel.code.syntax import NotListed
-from ro_platform.orchestration.dagster_definitions_private import (
+from ro_platform.dagster_private.definitions import (
     configured_with,
     environment_of,
     function_of,
@@ -29,6 +27,8 @@ from ro_platform.orchestration.dagster_definitions_private import (
     partitions_told,
     resources_of,
 )
+from ro_platform.kernel.code.listing import CODE, RULE, Walk, listing_of
+from ro_platform.kernel.code.syntax import NotListed
 from ro_platform.orchestration.listings import remember
 from ro_platform.orchestration.partitions import unit_of
 from ro_platform.orchestration.resource import PlaneResource

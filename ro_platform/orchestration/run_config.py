@@ -19,13 +19,13 @@ from typing import Any
 import dagster as dg
 
 from ro_platform import errors
-from ro_platform.kernel.digest import sha256_hex
-from ro_platform.orchestration.dagster_definitions_private import (
+from ro_platform.dagster_private.definitions import (
     config_of_job,
     has_step,
     job_of_run,
     loggers_of,
 )
+from ro_platform.kernel.digest import sha256_hex
 
 _EXECUTION, _LOGGERS = "execution", "loggers"
 _HOW = frozenset({"max_concurrent", "retries", "tag_concurrency_limits"})

@@ -13,11 +13,11 @@ from typing import Any, ClassVar
 
 from ro_platform import errors
 from ro_platform.config.settings import Settings
-from ro_platform.orchestration.dagster_launches_private import (
+from ro_platform.dagster_private.launches import (
     SqliteRunStorage,
     runs_folder,
 )
-from ro_platform.orchestration.dagster_private import (
+from ro_platform.dagster_private.running import (
     ConfigurableClassData,
     DagsterSqliteStorage,
     Field,

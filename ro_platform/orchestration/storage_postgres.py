@@ -19,8 +19,8 @@ from sqlalchemy.exc import DisconnectionError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
 from ro_platform import errors
+from ro_platform.dagster_private.running import ConfigurableClassData
 from ro_platform.ledger.backends.postgres_address import PostgresAddress, postgres_address
-from ro_platform.orchestration.dagster_private import ConfigurableClassData
 from ro_platform.orchestration.storage_recording import RecordingEventLog, RecordingRuns
 
 SETTING = "RO_DAGSTER_URL"

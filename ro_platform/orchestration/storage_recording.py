@@ -13,16 +13,16 @@ from ro_platform import errors
 from ro_platform.access.identity import current_actor
 from ro_platform.config.settings import Settings
 from ro_platform.contracts import Action
-from ro_platform.orchestration import sessions
-from ro_platform.orchestration.dagster_launches_private import (
+from ro_platform.dagster_private.launches import (
     PartitionBackfill,
     RunStorage,
 )
-from ro_platform.orchestration.dagster_private import (
+from ro_platform.dagster_private.running import (
     ClaimStatus,
     EventLogStorage,
     executed_nodes,
 )
+from ro_platform.orchestration import sessions
 from ro_platform.orchestration.launches import Launches
 from ro_platform.orchestration.recorder import AttemptRecorder
 from ro_platform.orchestration.refusing import (

@@ -32,14 +32,14 @@ from pathlib import Path
 
 import dagster as dg
 
-from ro_platform.kernel.clock import utc_text
-from ro_platform.orchestration.dagster_private import (
+from ro_platform.dagster_private.running import (
     ClaimStatus,
     free_slots_of_run,
     is_interrupted,
     raise_interrupted,
     slot_holders,
 )
+from ro_platform.kernel.clock import utc_text
 from ro_platform.plane import Plane
 
 WORKER = "ro/worker"

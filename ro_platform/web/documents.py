@@ -7,22 +7,25 @@ operation's name would leave it out. What cannot be read in one way only is refu
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple, TypeVar
 
 from graphql import (
+    ASTValidationRule,
     DocumentNode,
     FieldNode,
     FragmentDefinitionNode,
     FragmentSpreadNode,
     GraphQLError,
+    GraphQLSchema,
     InlineFragmentNode,
     OperationDefinitionNode,
     SelectionSetNode,
     VariableDefinitionNode,
     parse,
+    validate,
 )
 
 from ro_platform import errors
@@ -68,6 +71,22 @@ def kept(read: Callable[[str], Read]) -> Callable[[str], Read]:
 def parsed(text: str) -> DocumentNode:
     """The document of a text, without places in it. Raises :class:`GraphQLError`."""
     return parse(text, no_location=True, max_tokens=MAX_TOKENS)
+
+
+def validating(
+    schema: GraphQLSchema, rules: Collection[type[ASTValidationRule]]
+) -> Callable[[str], DocumentNode | None]:
+    """What gives the document of a text that is valid under a schema; None for any other text."""
+
+    @kept
+    def valid(text: str) -> DocumentNode | None:
+        try:
+            document = parsed(text)
+        except GraphQLError:
+            return None
+        return None if validate(schema, document, rules=rules) else document
+
+    return valid
 
 
 def read_document(text: str) -> tuple[Operation, ...]:

@@ -28,10 +28,11 @@ from ro_platform.access.identity import current_actor
 from ro_platform.access.keys import access_key
 from ro_platform.access.policy import Access
 from ro_platform.config.settings import Settings, forget_token, settings_in_force, use_dagster_home
+from ro_platform.dagster_private.webserver import opened_webserver
 from ro_platform.orchestration.instances import Instance, open_instance
 from ro_platform.plane import Plane, shared_plane
 from ro_platform.web.authentication import Authenticator, Sessions
-from ro_platform.web.dagster_webserver_private import opened_webserver
+from ro_platform.web.documents import validating
 from ro_platform.web.firewall import Firewall
 from ro_platform.web.gateway import Gateway, Guards
 from ro_platform.web.mutations import Targets, explained
@@ -96,6 +97,7 @@ def gateway(
             settings.root / "workspace.yaml",
             lambda: explained(plane.access, current_actor()),
             partial(_strip, plane.access, operations=bool(routes)),
+            validating,
         ) as webserver,
     ):
         key = secrets.token_urlsafe(32)

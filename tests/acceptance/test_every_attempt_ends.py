@@ -291,7 +291,7 @@ def _code_server_says(scene: Scene, name: str) -> str:
     """What the launcher would go by if nobody had signed on for a run."""
     asking = (
         "import sys, dagster as dg\n"
-        "from ro_platform.orchestration.dagster_private import is_executing, was_on_this_host\n"
+        "from ro_platform.dagster_private.running import is_executing, was_on_this_host\n"
         "run = dg.DagsterInstance.get().get_run_by_id(sys.argv[1])\n"
         "print(is_executing(run), was_on_this_host(run))"
     )

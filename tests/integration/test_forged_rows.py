@@ -18,7 +18,7 @@ from dagster._grpc.types import ExecuteRunArgs
 
 from ro_platform.config.settings import Settings, settings_in_force
 from ro_platform.contracts import EntryKind, Role
-from ro_platform.orchestration.dagster_launches_private import LaunchRunContext
+from ro_platform.dagster_private.launches import LaunchRunContext
 from ro_platform.plane import Plane, shared_plane
 from tests.acceptance.product import Deployment, small_deployment, small_manifest
 from tests.integration.people import published_roles

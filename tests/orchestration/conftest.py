@@ -8,8 +8,8 @@ import dagster as dg
 import pytest
 
 from ro_platform.contracts import JobAttemptRecord
+from ro_platform.dagster_private.definitions import subset_of
 from ro_platform.orchestration import govern
-from ro_platform.orchestration.dagster_definitions_private import subset_of
 from ro_platform.testing import EphemeralPlane, ephemeral_plane
 
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}

@@ -8,14 +8,14 @@ import dagster as dg
 import pytest
 
 from ro_platform.contracts import EntryKind, JobStatus
-from ro_platform.errors import BackendUnavailableError
-from ro_platform.orchestration import MANIFESTS, PlaneResource, gate, govern
-from ro_platform.orchestration.coordinator import REFUSED, REFUSED_BY, GovernedRunCoordinator
-from ro_platform.orchestration.dagster_private import (
+from ro_platform.dagster_private.running import (
     QueuedRunCoordinator,
     SubmitRunContext,
     parents_in_workspace,
 )
+from ro_platform.errors import BackendUnavailableError
+from ro_platform.orchestration import MANIFESTS, PlaneResource, gate, govern
+from ro_platform.orchestration.coordinator import REFUSED, REFUSED_BY, GovernedRunCoordinator
 from ro_platform.testing import EphemeralPlane
 
 Materialize = Callable[..., dg.ExecuteInProcessResult]

@@ -1,5 +1,5 @@
-"""Each thing taken from Dagster's insides means what the modules ``dagster_…_private`` assume it
-to mean."""
+"""Each thing taken from Dagster's insides means what ``ro_platform.dagster_private`` assumes it to
+mean, and is taken nowhere else."""
 
 import ast
 import re
@@ -12,17 +12,19 @@ import dagster as dg
 import pytest
 
 import ro_platform
-from ro_platform.orchestration import (
-    MANIFESTS,
-    dagster_definitions_private,
-    dagster_private,
-    gate,
-    govern,
-)
+from ro_platform.dagster_private import definitions, running
+from ro_platform.orchestration import MANIFESTS, gate, govern
 from ro_platform.testing import EphemeralPlane
 
 ROOT = Path(ro_platform.__file__).parent
 REPOSITORY = ROOT.parent
+PAGES = (
+    "CONTRIBUTING.md",
+    "docs/explanation/architecture.md",
+    "docs/reference/dagster.md",
+    "docs/model_spec/meta-layers/run_operate_plane/AGENTS.md",
+)
+"""Those that say what is taken from Dagster beyond its public interface."""
 Materialize = Callable[..., dg.ExecuteInProcessResult]
 
 
@@ -67,21 +69,21 @@ def logged(plane: EphemeralPlane, run_id: str, kind: dg.DagsterEventType) -> lis
 
 def test_the_order_of_a_jobs_assets_puts_producers_first() -> None:
     """And holds only what the job materializes."""
-    order = dagster_definitions_private.asset_order(job())
+    order = definitions.asset_order(job())
     assert set(order) == {FIRST, LEFT, RIGHT}
     assert order[0] == FIRST
 
 
 def test_a_jobs_gates_are_those_of_the_asset() -> None:
     """The checks of one asset, none for another."""
-    assert dagster_definitions_private.job_gates(job(), FIRST) == {CHECK}
-    assert dagster_definitions_private.job_gates(job(), LEFT) == frozenset()
+    assert definitions.job_gates(job(), FIRST) == {CHECK}
+    assert definitions.job_gates(job(), LEFT) == frozenset()
 
 
 def test_the_execution_set_is_what_one_step_makes_together() -> None:
     """A multi-asset's outputs come together; a plain asset comes alone."""
-    assert dagster_definitions_private.execution_set(job(), LEFT) == {LEFT, RIGHT}
-    assert dagster_definitions_private.execution_set(job(), FIRST) == {FIRST}
+    assert definitions.execution_set(job(), LEFT) == {LEFT, RIGHT}
+    assert definitions.execution_set(job(), FIRST) == {FIRST}
 
 
 def test_a_subset_runs_what_was_asked_for_and_nothing_else(governed: EphemeralPlane) -> None:
@@ -91,7 +93,7 @@ def test_a_subset_runs_what_was_asked_for_and_nothing_else(governed: EphemeralPl
         ([FIRST], [], ["deep__first"]),
         ([], [CHECK], ["deep__first_is_good"]),
     ):
-        subset = dagster_definitions_private.subset_of(job(), assets, checks)
+        subset = definitions.subset_of(job(), assets, checks)
         assert subset.name == "everything"
         result = subset.execute_in_process(instance=governed.instance, partition_key=fingerprint)
         done = [event.step_key for event in events(result, dg.DagsterEventType.STEP_SUCCESS)]
@@ -110,12 +112,12 @@ def test_planned_events_announce_the_partition_and_the_unit(governed: EphemeralP
     ):
         for event in logged(governed, result.run_id, kind):
             assert event.step_key
-            units += list(dagster_private.planned_units(event))
+            units += list(running.planned_units(event))
     assert sorted(units) == [
         (fingerprint, unit) for unit in ("deep/first", "deep/first#is_good", "left", "right")
     ]
     success = events(result, dg.DagsterEventType.STEP_SUCCESS)[0]
-    assert list(dagster_private.planned_units(success)) == []
+    assert list(running.planned_units(success)) == []
 
 
 def test_the_code_version_is_the_assets_own_and_never_the_runs_id(
@@ -126,17 +128,17 @@ def test_the_code_version_is_the_assets_own_and_never_the_runs_id(
     result = materialize([first, pair], fingerprint)
 
     versions = {
-        event.asset_key: dagster_private.code_version_of(event, result.run_id)
+        event.asset_key: running.code_version_of(event, result.run_id)
         for event in events(result, dg.DagsterEventType.ASSET_MATERIALIZATION)
     }
     assert versions == {FIRST: "5", LEFT: None, RIGHT: None}
     success = events(result, dg.DagsterEventType.STEP_SUCCESS)[0]
-    assert dagster_private.code_version_of(success, result.run_id) is None
+    assert running.code_version_of(success, result.run_id) is None
 
 
 def test_a_job_tells_the_code_version_that_each_of_its_assets_declares() -> None:
     """The digest of its code for one that declares none, and none of what it only reads."""
-    versions = dagster_definitions_private.code_versions(job())
+    versions = definitions.code_versions(job())
     assert versions.keys() == {FIRST, LEFT, RIGHT}
     assert versions[FIRST] == "5"
     assert str(versions[LEFT]).startswith("code1-")
@@ -160,15 +162,15 @@ def test_the_errors_of_a_failed_step_come_with_their_causes(
 
     fingerprint = governed.register()
     failed = events(materialize([broken], fingerprint), dg.DagsterEventType.STEP_FAILURE)[0]
-    assert [error.cls_name for error in dagster_private.errors_of(failed)][-2:] == [
+    assert [error.cls_name for error in running.errors_of(failed)][-2:] == [
         "ValueError",
         "KeyError",
     ]
     result = materialize([first, refuses], fingerprint)
     refused = events(result, dg.DagsterEventType.STEP_FAILURE)[0]
-    assert dagster_private.errors_of(refused)[-1].cls_name == "DagsterAssetCheckFailedError"
+    assert running.errors_of(refused)[-1].cls_name == "DagsterAssetCheckFailedError"
     success = events(result, dg.DagsterEventType.STEP_SUCCESS)[0]
-    assert dagster_private.errors_of(success) == []
+    assert running.errors_of(success) == []
 
 
 def test_a_reading_step_is_known_by_its_key_its_run_and_its_checks(
@@ -183,14 +185,14 @@ def test_a_reading_step_is_known_by_its_key_its_run_and_its_checks(
 
     class Watching(dg.IOManager):
         def handle_output(self, context: dg.OutputContext, obj: Any) -> None:
-            parents[context.asset_key.to_user_string()] = dagster_private.parents_of(context)
+            parents[context.asset_key.to_user_string()] = running.parents_of(context)
 
         def load_input(self, context: dg.InputContext) -> Any:
             seen.append(
                 (
-                    dagster_private.step_key_of_input(context),
-                    dagster_private.dagster_run_of_input(context),
-                    dagster_private.checks_of_step(context),
+                    running.step_key_of_input(context),
+                    running.dagster_run_of_input(context),
+                    running.checks_of_step(context),
                 )
             )
             return {}
@@ -210,7 +212,7 @@ def test_a_reading_step_is_known_by_its_key_its_run_and_its_checks(
     def judged(
         context: dg.AssetCheckExecutionContext, produced: dict[str, int]
     ) -> dg.AssetCheckResult:
-        keys.append(dagster_private.step_key_of(context))
+        keys.append(running.step_key_of(context))
         return dg.AssetCheckResult(passed=True)
 
     defs = dg.Definitions(
@@ -237,17 +239,17 @@ def test_the_recording_storage_is_dagsters_own_with_one_part_exchanged(
 ) -> None:
     """The instance that dagster.yaml describes stores events by the recording event log."""
     log = governed.instance.event_log_storage
-    assert isinstance(log, dagster_private.SqliteEventLogStorage)
+    assert isinstance(log, running.SqliteEventLogStorage)
     assert type(log).__name__ == "RecordingSqliteEventLog"
 
 
 @pytest.mark.parametrize("package", ["ro_platform", "assets", "resources", "sensors"])
 def test_nothing_else_imports_what_dagster_keeps_private(package: str) -> None:
-    """Only modules named ``dagster_..._private`` import ``dagster._...`` or what is behind it."""
+    """Only ``ro_platform.dagster_private`` imports ``dagster._...`` or what is behind it."""
     offenders = [
         f"{path.relative_to(REPOSITORY)}: {name}"
         for path in sorted((REPOSITORY / package).rglob("*.py"))
-        if not re.fullmatch(r"dagster_(\w+_)?private\.py", path.name)
+        if path.parent != ROOT / "dagster_private"
         for name in imports_of(path)
         if is_private(name)
     ]
@@ -255,12 +257,33 @@ def test_nothing_else_imports_what_dagster_keeps_private(package: str) -> None:
 
 
 def test_the_search_for_private_imports_finds_them() -> None:
-    """The module that is allowed to has them, so the test above could fail."""
-    names = imports_of(ROOT / "orchestration" / "dagster_private.py")
-    assert {name.split(".")[0] for name in names if is_private(name)} == {
-        "dagster",
-        "dagster_shared",
-    }
+    """Each module that is allowed to has some, so the test above could fail."""
+    found = {path.stem: private_names(path) for path in private_modules()}
+    assert {"definitions", "launches", "running", "webserver"} == found.keys()
+    assert all(found.values())
+    packages = {name.split(".")[0] for names in found.values() for name in names}
+    assert packages == {"dagster", "dagster_graphql", "dagster_shared", "dagster_webserver"}
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_the_pages_say_how_much_is_taken(page: str) -> None:
+    """The numbers of modules and of private names that a page gives are those of the code."""
+    modules = private_modules()
+    names = set().union(*map(private_names, modules))
+    text = " ".join((REPOSITORY / page).read_text().split())
+    said = re.findall(r"(\d+) private names in (\d+) modules", text)
+    assert said == [(str(len(names)), str(len(modules)))]
+
+
+def private_modules() -> list[Path]:
+    """The modules that may import what Dagster keeps private."""
+    found = (ROOT / "dagster_private").glob("*.py")
+    return sorted(path for path in found if path.name != "__init__.py")
+
+
+def private_names(path: Path) -> set[str]:
+    """The private names that a module imports, in full."""
+    return {name for name in imports_of(path) if is_private(name)}
 
 
 def imports_of(path: Path) -> list[str]:
@@ -291,13 +314,13 @@ def test_a_run_gives_its_slots_back_and_leaves_its_queue(governed: EphemeralPlan
     assert storage.claim_concurrency_slot("net", "other", "b").is_claimed
     assert not storage.claim_concurrency_slot("net", "dead", "c").is_claimed
     assert not storage.claim_concurrency_slot("db", "next", "d").is_claimed
-    assert dagster_private.slot_holders(governed.instance, "db") == [("dead", "a")]
+    assert running.slot_holders(governed.instance, "db") == [("dead", "a")]
 
-    dagster_private.free_slots_of_run(governed.instance, "dead")
-    dagster_private.free_slots_of_run(governed.instance, "unknown")
+    running.free_slots_of_run(governed.instance, "dead")
+    running.free_slots_of_run(governed.instance, "unknown")
 
-    assert dagster_private.slot_holders(governed.instance, "net") == [("other", "b")]
-    assert dagster_private.slot_holders(governed.instance, "db") == [("next", "d")]
+    assert running.slot_holders(governed.instance, "net") == [("other", "b")]
+    assert running.slot_holders(governed.instance, "db") == [("next", "d")]
     waiting = storage.get_concurrency_info("net").pending_steps
     assert "dead" not in {step.run_id for step in waiting}
 
@@ -307,12 +330,12 @@ def test_a_signal_that_dagster_holds_back_is_told_once() -> None:
     from dagster._utils.interrupts import capture_interrupts
 
     with capture_interrupts():
-        assert not dagster_private.is_interrupted()
+        assert not running.is_interrupted()
         signal.raise_signal(signal.SIGINT)
-        assert dagster_private.is_interrupted()
-        assert not dagster_private.is_interrupted()
+        assert running.is_interrupted()
+        assert not running.is_interrupted()
     with pytest.raises(BaseException, match="told to end") as raised:
-        dagster_private.raise_interrupted("told to end")
+        running.raise_interrupted("told to end")
     assert type(raised.value).__name__ == "DagsterExecutionInterruptedError"
 
 
@@ -336,18 +359,11 @@ def test_a_definitions_function_is_the_one_that_was_decorated() -> None:
         return part()  # type: ignore[no-any-return]
 
     names = [
-        function.__name__
-        for function in map(dagster_definitions_private.function_of, (made, judged))
-        if function
+        function.__name__ for function in map(definitions.function_of, (made, judged)) if function
     ]
     assert names == ["made", "judged"]
-    assert dagster_definitions_private.function_of(whole) is None
-    assert (
-        dagster_definitions_private.function_of(
-            dg.AssetsDefinition(specs=[dg.AssetSpec("outside")])
-        )
-        is None
-    )
+    assert definitions.function_of(whole) is None
+    assert definitions.function_of(dg.AssetsDefinition(specs=[dg.AssetSpec("outside")])) is None
 
 
 class _Setting(dg.ConfigurableResource):  # type: ignore[type-arg]
@@ -365,13 +381,13 @@ def test_the_resources_of_a_step_are_what_its_function_asks_for() -> None:
     def judged(made: int, setting: _Setting) -> dg.AssetCheckResult:
         return dg.AssetCheckResult(passed=made == setting.size)
 
-    assert dagster_definitions_private.resources_of(judged) == {"setting"}
+    assert definitions.resources_of(judged) == {"setting"}
 
     @dg.asset_check(asset=made, additional_ins={"x": dg.AssetIn("x", input_manager_key="mine")})
     def beside(made: int, x: int) -> dg.AssetCheckResult:
         return dg.AssetCheckResult(passed=made == x)
 
-    assert "mine" in dagster_definitions_private.resources_of(beside)
+    assert "mine" in definitions.resources_of(beside)
 
 
 def test_what_is_bound_to_a_resource_is_told_as_it_is_written() -> None:
@@ -383,7 +399,7 @@ def test_what_is_bound_to_a_resource_is_told_as_it_is_written() -> None:
 
     once = old.configured({"size": {"env": "SIZE"}})
     again = old.configured(lambda _: {"size": 2}, config_schema={}).configured({})
-    told = dagster_definitions_private.configured_with
+    told = definitions.configured_with
     assert told(old) == []
     assert told(once) == [{"size": {"env": "SIZE"}}]
     assert told(again) == [{}, {"size": 2}]
@@ -391,10 +407,10 @@ def test_what_is_bound_to_a_resource_is_told_as_it_is_written() -> None:
 
 def test_partitions_and_variables_are_told_by_what_they_are_of() -> None:
     """Dynamic partitions by their name, others by what they hold."""
-    told = dagster_definitions_private.partitions_told
+    told = definitions.partitions_told
     assert told(dg.DynamicPartitionsDefinition(name="some")) == "some"
     assert told(dg.StaticPartitionsDefinition(["a"])) != told(dg.StaticPartitionsDefinition(["b"]))
-    named = dagster_definitions_private.environment_of
+    named = definitions.environment_of
     assert [named(dg.EnvVar("X")), named(dg.EnvVar.int("X")), named("X")] == ["X", "X", None]
 
 
@@ -422,11 +438,9 @@ def test_a_job_gives_back_what_the_code_gave_as_a_resource() -> None:
     job = location.resolve_job_def("everything")
     found = {key: job.resource_defs[key] for key in given}
     for told in (given, found):
-        assert all(
-            dagster_definitions_private.given_as(told[key]) is given[key] for key in given
-        ), told
+        assert all(definitions.given_as(told[key]) is given[key] for key in given), told
     constant = dg.ResourceDefinition.hardcoded_resource(7)
-    assert dagster_definitions_private.given_as(constant) == 7
+    assert definitions.given_as(constant) == 7
 
 
 def test_a_resource_says_whether_a_launch_decides_what_it_is() -> None:
@@ -444,6 +458,6 @@ def test_a_resource_says_whether_a_launch_decides_what_it_is() -> None:
         return 1
 
     left = (_Setting.configure_at_launch(), Outer(inner=_Setting.configure_at_launch()), old)
-    assert all(map(dagster_definitions_private.is_left_to_launch, left))
+    assert all(map(definitions.is_left_to_launch, left))
     settled = (_Setting(size=2), Outer(inner=_Setting()), fixed, object)
-    assert not any(map(dagster_definitions_private.is_left_to_launch, settled))
+    assert not any(map(definitions.is_left_to_launch, settled))

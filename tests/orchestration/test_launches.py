@@ -29,10 +29,7 @@ from ro_platform.contracts import (
     Scope,
 )
 from ro_platform.contracts.access import SignedGrant
-from ro_platform.errors import AccessDeniedError, GrantRefusedError, NotAuthenticatedError
-from ro_platform.kernel.clock import moment_of
-from ro_platform.orchestration.coordinator import REFUSED, GovernedRunCoordinator
-from ro_platform.orchestration.dagster_launches_private import (
+from ro_platform.dagster_private.launches import (
     LaunchRunContext,
     PartitionBackfill,
     backfill_covers,
@@ -41,7 +38,10 @@ from ro_platform.orchestration.dagster_launches_private import (
     launch_facts,
     location_of,
 )
-from ro_platform.orchestration.dagster_private import QueuedRunCoordinator, SubmitRunContext
+from ro_platform.dagster_private.running import QueuedRunCoordinator, SubmitRunContext
+from ro_platform.errors import AccessDeniedError, GrantRefusedError, NotAuthenticatedError
+from ro_platform.kernel.clock import moment_of
+from ro_platform.orchestration.coordinator import REFUSED, GovernedRunCoordinator
 from ro_platform.orchestration.launcher import GovernedRunLauncher
 from ro_platform.orchestration.launches import (
     ACTOR,

@@ -11,12 +11,12 @@ from dagster._utils.tags import TagConcurrencyLimitsCounter
 
 from ro_platform.access.identity import acting_as
 from ro_platform.contracts import AdminActionType, JobStatus
+from ro_platform.dagster_private.launches import LaunchRunContext, location_of
+from ro_platform.dagster_private.running import SubmitRunContext
 from ro_platform.errors import BackendUnavailableError, PausedError
 from ro_platform.orchestration import govern, when_passed
 from ro_platform.orchestration.admin_job import admin_job
 from ro_platform.orchestration.coordinator import REFUSED, REFUSED_BY, GovernedRunCoordinator
-from ro_platform.orchestration.dagster_launches_private import LaunchRunContext, location_of
-from ro_platform.orchestration.dagster_private import SubmitRunContext
 from ro_platform.orchestration.inbox import manifest_inbox
 from ro_platform.orchestration.launcher import GovernedRunLauncher
 from ro_platform.orchestration.launches import ADMIN_JOB, HELD, pause_words

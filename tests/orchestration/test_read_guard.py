@@ -11,11 +11,11 @@ import pytest
 from ro_platform.artifacts.addressing import blob_name
 from ro_platform.artifacts.encodings import PICKLE
 from ro_platform.contracts import BoundRef, JobAttemptRecord, JobStatus
+from ro_platform.dagster_private.definitions import subset_of
 from ro_platform.gates.made import artifact_of
 from ro_platform.kernel.canonical import canonical_bytes
 from ro_platform.kernel.digest import digests_of
 from ro_platform.orchestration import MANIFESTS, PlaneResource, gate, govern
-from ro_platform.orchestration.dagster_definitions_private import subset_of
 from ro_platform.testing import EphemeralPlane
 
 Materialize = Callable[..., dg.ExecuteInProcessResult]

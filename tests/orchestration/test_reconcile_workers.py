@@ -14,7 +14,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from ro_platform.orchestration.dagster_private import (
+from ro_platform.dagster_private.running import (
     WorkerStatus,
     is_executing,
     was_on_this_host,

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ro_platform.contracts import EntryKind, GateRule, JobStatus
+from ro_platform.dagster_private.definitions import subset_of
 from ro_platform.errors import RunConfigError
 from ro_platform.orchestration import MANIFESTS, PlaneResource, gate, govern
-from ro_platform.orchestration.dagster_definitions_private import subset_of
 from ro_platform.orchestration.declarations import Declarations, DeclaredAsset, DeclaredGate
 from ro_platform.orchestration.run_config import (
     config_digest,

@@ -11,8 +11,8 @@ import pytest
 from ro_platform.access.policy import Access, PolicyInForce
 from ro_platform.access.roles import actions_of
 from ro_platform.contracts.access import AccessPolicy, Role
+from ro_platform.dagster_private.webserver import schema_names
 from ro_platform.errors import AccessDeniedError, RequestRefusedError
-from ro_platform.web.dagster_webserver_private import schema_names
 from ro_platform.web.firewall import Firewall, operation_name
 from ro_platform.web.graphql_requests import call_of
 from ro_platform.web.mutations import MUTATIONS, PERMISSIONS, SUBSCRIPTIONS, Targets, explained

@@ -19,10 +19,10 @@ from ro_platform.artifacts.addressing import blob_name
 from ro_platform.artifacts.encodings import PICKLE, encode
 from ro_platform.config.settings import Settings
 from ro_platform.contracts import BoundRef, GateRule, GateStatus
+from ro_platform.dagster_private.definitions import subset_of
 from ro_platform.gates.made import artifact_of
 from ro_platform.kernel.canonical import canonical_bytes
 from ro_platform.kernel.digest import digests_of
-from ro_platform.orchestration.dagster_definitions_private import subset_of
 from ro_platform.orchestration.draft import drafting
 from ro_platform.orchestration.instances import open_instance
 from ro_platform.orchestration.partitions import register_manifest

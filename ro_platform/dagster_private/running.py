@@ -1,10 +1,6 @@
 """What running, its events and its storage take from Dagster that Dagster does not promise.
 
-What definitions say of themselves is in :mod:`.dagster_definitions_private`, what launching takes
-in :mod:`.dagster_launches_private`, both under the same rule.
-
-``tests/orchestration/test_dagster_private.py`` shows each of these to mean what is assumed here,
-so that a new Dagster that changes one fails there, loudly, and not in somebody's run.
+``tests/orchestration/test_dagster_private.py`` shows each of these to mean what is assumed here.
 """
 
 from __future__ import annotations

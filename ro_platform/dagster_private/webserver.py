@@ -1,13 +1,13 @@
 """Everything the gateway takes from Dagster and its webserver, which promise none of it.
 
 ``tests/integration/test_web_dagster_private.py`` shows each of these to mean what is assumed here,
-so that a new Dagster that changes one fails there, loudly, and not at somebody's door.
+so that a new Dagster that changes one fails there, and not at somebody's door.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
 from inspect import isawaitable
@@ -28,17 +28,19 @@ from dagster._core.workspace.permissions import (
 from dagster_graphql.implementation.utils import ErrorCapture
 from dagster_graphql.schema import create_schema
 from dagster_webserver.webserver import DagsterWebserver
-from graphql import DocumentNode, GraphQLError, execute, validate
+from graphql import ASTValidationRule, DocumentNode, GraphQLSchema, execute
 from starlette.applications import Starlette
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import HTMLResponse, JSONResponse
-
-from ro_platform.web.documents import kept, parsed
 
 Explained = Mapping[str, tuple[bool, str]]
 """By Dagster's name of a permission: whether it holds, and why not."""
 Permitted = Callable[[], Explained]
 """What the actor of the current request may do."""
+Valid = Callable[[str], DocumentNode | None]
+"""The document of a query's text; None where it is not valid."""
+Validating = Callable[[GraphQLSchema, Collection[type[ASTValidationRule]]], Valid]
+"""What reads queries under a schema and its rules."""
 Strip = Callable[[], str]
 """The HTML that each page of the UI carries: who is signed in, and in which mode."""
 
@@ -105,6 +107,7 @@ class GovernedWebserver(DagsterWebserver[GovernedProcessContext, GovernedRequest
     """
 
     strip: Strip
+    validating: Validating
 
     async def gen_graphql_response(
         self,
@@ -140,19 +143,9 @@ class GovernedWebserver(DagsterWebserver[GovernedProcessContext, GovernedRequest
         return JSONResponse(said, status_code=status)
 
     @cached_property
-    def _valid(self) -> Callable[[str], DocumentNode | None]:
+    def _valid(self) -> Valid:
         schema = self._graphene_schema.graphql_schema
-
-        @kept
-        def valid(query: str) -> DocumentNode | None:
-            try:
-                document = parsed(query)
-            except GraphQLError:
-                return None
-            rules = self._graphql_validation_rules
-            return None if validate(schema, document, rules=rules) else document
-
-        return valid
+        return self.validating(schema, self._graphql_validation_rules)
 
     def index_html_endpoint(self, request: Request) -> HTMLResponse:
         """The page of the UI, with the strip at its end."""
@@ -169,12 +162,18 @@ class GovernedWebserver(DagsterWebserver[GovernedProcessContext, GovernedRequest
 class Webserver:
     """An open workspace and the application that serves it."""
 
-    def __init__(self, context: GovernedProcessContext, permitted: Permitted, strip: Strip) -> None:
+    def __init__(
+        self,
+        context: GovernedProcessContext,
+        permitted: Permitted,
+        strip: Strip,
+        validating: Validating,
+    ) -> None:
         context.permitted = permitted
         server = GovernedWebserver(
             context, live_data_poll_rate=_LIVE_DATA_MILLISECONDS, uses_app_path_prefix=False
         )
-        server.strip = strip
+        server.strip, server.validating = strip, validating
         self.app: Starlette = server.create_asgi_app()
         self._instance: dg.DagsterInstance = context.instance
 
@@ -197,13 +196,14 @@ def opened_webserver(
     workspace: Path | WorkspaceLoadTarget,
     permitted: Permitted,
     strip: Strip,
+    validating: Validating,
 ) -> Iterator[Webserver]:
     """The webserver over a workspace file; its code servers run until the block ends."""
     if isinstance(workspace, Path):
         workspace = WorkspaceFileTarget(paths=[str(workspace)])
     instance.optimize_for_webserver(_STATEMENT_MILLISECONDS, _POOL_RECYCLE_SECONDS, _POOL_OVERFLOW)
     with GovernedProcessContext(instance, workspace, version=dg.__version__) as context:
-        yield Webserver(context, permitted, strip)
+        yield Webserver(context, permitted, strip, validating)
 
 
 def schema_names() -> dict[str, frozenset[str]]:

@@ -1,5 +1,4 @@
-"""What launching takes from Dagster that Dagster does not promise: the second half of
-:mod:`ro_platform.orchestration.dagster_private`, under the same rule.
+"""What launching takes from Dagster that Dagster does not promise.
 
 ``tests/orchestration/test_launches.py`` shows each of these to mean what is assumed here.
 """
