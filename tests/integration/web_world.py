@@ -64,14 +64,14 @@ load_from:
 NOTING = '''
 """A coordinator that notes whose request it serves, and queues nothing."""
 from dagster._core.run_coordinator.queued_run_coordinator import QueuedRunCoordinator
-from ro_platform.access.identity import acting
+from ro_platform.access.identity import current_actor
 from ro_platform.config.settings import Settings
 
 
 class NotingCoordinator(QueuedRunCoordinator):
     def submit_run(self, context):
         with (Settings.load().root / "submitted").open("a") as file:
-            file.write(f"{context.dagster_run.run_id} {acting()}\\n")
+            file.write(f"{context.dagster_run.run_id} {current_actor()}\\n")
         return context.dagster_run
 '''
 LAUNCH = """
