@@ -38,7 +38,8 @@ from ro_platform.engine_formats.laws import EngineGateVerdict, EngineRule, LawOp
 from ro_platform.engine_formats.verification import verify_bundle
 from ro_platform.kernel.canonical import canonical_bytes
 from ro_platform.kernel.files import open_file
-from ro_platform.runs.external import ExternalArtifacts, ExternalVerdict, Registered
+from ro_platform.runs.external import ExternalArtifacts, Registered
+from ro_platform.runs.external_checks import ExternalVerdict
 
 EVIDENCE_SCHEMA = "ro.engine_gate_verdict.v0"
 

@@ -9,10 +9,7 @@ it was read and not as it was sent.
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import timedelta
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
@@ -25,16 +22,13 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ro_platform import errors
 from ro_platform.access.identity import acting_as
-from ro_platform.kernel.clock import Clock
+from ro_platform.web.admission import GRAPHQL, SIGN_OUT, Admission, Guards
 from ro_platform.web.authentication import (
-    PROXY_SECRET,
-    Authenticator,
     IncomingRequest,
     Principal,
-    Sessions,
 )
 from ro_platform.web.documents import request_refused
-from ro_platform.web.firewall import Firewall, operation_name
+from ro_platform.web.firewall import operation_name
 from ro_platform.web.graphql_requests import (
     GraphQLRequest,
     call_of_body,
@@ -58,37 +52,20 @@ from ro_platform.web.messages import (
     without_headers,
 )
 from ro_platform.web.pages import refusal_page
-from ro_platform.web.refusals import FORGED_HEADER, Refusals, RefusedRequest
 from ro_platform.web.refusals import SIGN_IN as SIGN_IN_TRIED
 from ro_platform.web.settings import WebSettings
 from ro_platform.web.signin import PATH as SIGN_IN
 from ro_platform.web.signin import SignIn, form_fields
-from ro_platform.web.sockets import MAX_SOCKETS, POLICY_VIOLATION, PROTOCOL, GuardedSocket
+from ro_platform.web.sockets import Websockets
 
 if TYPE_CHECKING:
     from ro_platform.web.oidc import OpenIdProvider
 
-GRAPHQL = "/graphql"
 HEALTH = "/healthz"
-SIGN_OUT = "/signout"
 OPERATIONS = "/operations"
-_RECHECK = timedelta(seconds=1)
-_CREDENTIALS = (b"authorization", b"cookie", PROXY_SECRET.encode())
 _BODY_HEADERS = (b"content-length", b"content-type", b"transfer-encoding")
 
 Onward = tuple[ASGIApp, Scope, Receive]
-
-
-@dataclass(frozen=True)
-class Guards:
-    """Those who decide, and who writes it down."""
-
-    authenticator: Authenticator
-    sessions: Sessions
-    firewall: Firewall
-    refusals: Refusals
-    web: WebSettings
-    clock: Clock
 
 
 class Gateway:
@@ -101,6 +78,7 @@ class Gateway:
     ) -> None:
         self._dagster = dagster
         self._guards = guards
+        self._admission = Admission(guards)
         self._web = guards.web
         self._sign_in = SignIn(
             guards.authenticator,
@@ -110,7 +88,7 @@ class Gateway:
             _provider(guards.web),
         )
         self._sign_in_app = self._sign_in.app()
-        self._sockets: Counter[str] = Counter()
+        self._websockets = Websockets(dagster, self._admission)
         self._operations = Router([Mount(OPERATIONS, routes=list(operations))])
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -118,7 +96,7 @@ class Gateway:
         if scope["type"] == "http":
             await self._http(scope, receive, with_security(send, self._web))
         elif scope["type"] == "websocket":
-            await self._websocket(scope, receive, send)
+            await self._websockets.serve(scope, receive, send)
         else:
             await self._dagster(scope, receive, send)
 
@@ -153,7 +131,7 @@ class Gateway:
             if not is_safe(incoming.method):
                 require_own_page(incoming.headers, self._web)
             return self._sign_in_app, incoming.scope, receive
-        principal = await run_in_threadpool(self._admit, incoming)
+        principal = await run_in_threadpool(self._admission.admit, incoming)
         if principal.ambient:
             (require_not_foreign if is_safe(incoming.method) else self._require_own)(
                 incoming.headers
@@ -166,23 +144,7 @@ class Gateway:
             return await self._own_pages(incoming, principal, receive, self._signing_out(incoming))
         if not is_safe(incoming.method):
             raise request_refused(f"{incoming.method} is not taken there.", status=405)
-        return self._dagster, self._bare(incoming), receive
-
-    def _admit(self, incoming: IncomingRequest) -> Principal:
-        """Who it is, if they may look at all."""
-        guards = self._guards
-        if guards.authenticator.forged(incoming.headers, incoming.peer):
-            why = "a header that only a named proxy may send was dropped"
-            self._record(incoming, "RO_REQUEST_REFUSED", why, operation=FORGED_HEADER)
-        principal = guards.authenticator.of(incoming.headers, incoming.cookies, incoming.peer)
-        if principal is None:
-            raise errors.NotAuthenticatedError(
-                "Nobody is signed in.", next_step="Sign in at /signin, or send a bearer token."
-            )
-        incoming.principal = principal
-        if incoming.path != SIGN_OUT:
-            guards.firewall.require_view(principal.actor)
-        return principal
+        return self._dagster, self._admission.bare(incoming), receive
 
     def _require_own(self, headers: Headers) -> None:
         require_own_page(headers, self._web)
@@ -192,7 +154,7 @@ class Gateway:
     async def _graphql(
         self, incoming: IncomingRequest, principal: Principal, receive: Receive
     ) -> Onward:
-        scope = self._bare(incoming)
+        scope = self._admission.bare(incoming)
         if is_safe(incoming.method):
             if not incoming.scope["query_string"]:
                 return self._dagster, scope, receive
@@ -222,7 +184,7 @@ class Gateway:
             names = ", ".join(sorted({name for name, _ in call.dropped}))
             why = f"{names}: only the server sets it, and what was sent was dropped"
             await run_in_threadpool(
-                self._record, incoming, "RO_REQUEST_REFUSED", why, operation="forged.tag"
+                self._admission.record, incoming, "RO_REQUEST_REFUSED", why, operation="forged.tag"
             )
         if all(operation.kind == "query" for operation in call.operations):
             return  # to look was allowed already
@@ -244,13 +206,6 @@ class Gateway:
         onward = {**scope, "method": "POST", "query_string": b"", "headers": headers}
         return self._dagster, onward, replayed(body, receive)
 
-    def _bare(self, incoming: IncomingRequest) -> Scope:
-        """The request without what says who it is from: further in, only :func:`acting` does."""
-        gone = [*_CREDENTIALS]
-        if self._web.proxy is not None:
-            gone.append(self._web.proxy.header.encode())
-        return {**incoming.scope, "headers": without_headers(incoming.scope, gone)}
-
     # --- pages of our own ------------------------------------------------------------------------
 
     async def _own_pages(
@@ -264,11 +219,11 @@ class Gateway:
             if principal.ambient and not sessions.is_form_token(bound, token):
                 raise request_refused("The form is not one that was shown to you.", status=403)
             receive = replayed(body, receive)
-        scope = self._bare(incoming)
+        scope = self._admission.bare(incoming)
         state = {
             "principal": principal,
             "form_token": sessions.form_token(bound),
-            "refused": lambda error, what: self._record(
+            "refused": lambda error, what: self._admission.record(
                 incoming, error.code, error.message, operation=what
             ),
         }
@@ -286,62 +241,13 @@ class Gateway:
 
         return app
 
-    # --- websockets ------------------------------------------------------------------------------
-
-    async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
-        incoming = IncomingRequest.of(scope)
-        try:
-            require_plain_path(scope)
-            require_known_host(incoming.headers, self._web)
-            principal = await run_in_threadpool(self._admit, incoming)
-            if principal.ambient:
-                require_own_page(incoming.headers, self._web)
-            if incoming.path != GRAPHQL or PROTOCOL not in scope.get("subprotocols", ()):
-                raise request_refused("There is no such websocket.", status=404)
-            if self._sockets[principal.actor] >= MAX_SOCKETS:
-                raise request_refused("Too many websockets of one actor.", status=429)
-        except errors.RunOperateError as error:
-            await self._record_error(incoming, error)
-            await receive()
-            await send({"type": "websocket.close", "code": POLICY_VIOLATION})
-            return
-        socket = self._guarded(incoming, receive, send)
-        self._sockets[principal.actor] += 1
-        try:
-            with acting_as(principal.actor):
-                await self._dagster(self._bare(incoming), socket.receive, socket.send)
-        finally:
-            self._sockets[principal.actor] -= 1
-
-    def _guarded(self, incoming: IncomingRequest, receive: Receive, send: Send) -> GuardedSocket:
-        clock, firewall = self._guards.clock, self._guards.firewall
-        checked = clock()
-
-        async def judge(call: GraphQLRequest) -> None:
-            principal = await run_in_threadpool(self._admit, incoming)
-            await run_in_threadpool(
-                firewall.require, call, principal.actor, mutations=False, subscriptions=True
-            )
-
-        async def still_stands() -> None:
-            nonlocal checked
-            now = clock()
-            if now - checked >= _RECHECK:
-                checked = now
-                await run_in_threadpool(self._admit, incoming)
-
-        async def record(error: errors.RunOperateError) -> None:
-            await self._record_error(incoming, error)
-
-        return GuardedSocket(receive, send, judge=judge, still_stands=still_stands, record=record)
-
     # --- refusals --------------------------------------------------------------------------------
 
     async def _refused(self, incoming: IncomingRequest, error: errors.RunOperateError) -> Response:
         nobody = isinstance(error, errors.NotAuthenticatedError)
         if not (nobody and incoming.navigates and not self._has_credential(incoming)):
             try:
-                await self._record_error(incoming, error)
+                await self._admission.record_error(incoming, error)
             except errors.RunOperateError as unrecorded:
                 return error_response(unrecorded, known=False)
         if nobody and incoming.navigates:
@@ -364,18 +270,9 @@ class Gateway:
             "authorization" in incoming.headers or self._guards.sessions.cookie in incoming.cookies
         )
 
-    async def _record_error(self, incoming: IncomingRequest, error: errors.RunOperateError) -> None:
-        await run_in_threadpool(self._record, incoming, error.code, error.message)
-
     def _sign_in_failed(self, request: Request, error: errors.NotAuthenticatedError) -> None:
         incoming = IncomingRequest.of(request.scope)
-        self._record(incoming, error.code, error.message, operation=SIGN_IN_TRIED)
-
-    def _record(
-        self, incoming: IncomingRequest, code: str, why: str, *, operation: str | None = None
-    ) -> None:
-        what = operation or incoming.operation
-        self._guards.refusals.record(RefusedRequest(incoming.actor, incoming.peer, what, code, why))
+        self._admission.record(incoming, error.code, error.message, operation=SIGN_IN_TRIED)
 
 
 def _provider(web: WebSettings) -> OpenIdProvider | None:

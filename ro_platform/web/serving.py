@@ -31,10 +31,11 @@ from ro_platform.config.settings import Settings, forget_token, settings_in_forc
 from ro_platform.dagster_private.webserver import opened_webserver
 from ro_platform.orchestration.instances import Instance, open_instance
 from ro_platform.plane import Plane, shared_plane
+from ro_platform.web.admission import Guards
 from ro_platform.web.authentication import Authenticator, Sessions
 from ro_platform.web.documents import validating
 from ro_platform.web.firewall import Firewall
-from ro_platform.web.gateway import Gateway, Guards
+from ro_platform.web.gateway import Gateway
 from ro_platform.web.mutations import Targets, explained
 from ro_platform.web.pages import strip
 from ro_platform.web.refusals import Refusals

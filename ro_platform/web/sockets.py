@@ -1,16 +1,26 @@
-"""Websockets: each message that starts something is judged, and a session that ends is cut off."""
+"""Websockets: who may open one, and what passes through it.
+
+Each message that starts something is judged, and a session that ends is cut off.
+"""
 
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 from typing import Any
 
-from starlette.types import Message, Receive, Send
+from starlette.concurrency import run_in_threadpool
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ro_platform import errors
+from ro_platform.access.identity import acting_as
+from ro_platform.web.admission import GRAPHQL, Admission
+from ro_platform.web.authentication import IncomingRequest
 from ro_platform.web.documents import request_refused
 from ro_platform.web.graphql_requests import GraphQLRequest, call_of, json_of
+from ro_platform.web.messages import require_known_host, require_own_page, require_plain_path
 
 MAX_MESSAGE_CHARS = 256_000
 MAX_RUNNING = 200
@@ -19,6 +29,8 @@ MAX_SOCKETS = 50
 PROTOCOL = "graphql-ws"
 POLICY_VIOLATION = 1008
 _TOO_BIG = 1009
+_RECHECK = timedelta(seconds=1)
+"""A page gets many answers a second; who signed out is cut off within this time all the same."""
 _PLAIN = frozenset({"connection_init", "connection_terminate", "stop"})
 
 Record = Callable[[errors.RunOperateError], Awaitable[None]]
@@ -109,3 +121,61 @@ class GuardedSocket:
         if not self._closed:
             self._closed = True
             await self._send({"type": "websocket.close", "code": POLICY_VIOLATION})
+
+
+class Websockets:
+    """All websockets: each is admitted at its handshake, and again while it is open."""
+
+    def __init__(self, dagster: ASGIApp, admission: Admission) -> None:
+        self._dagster = dagster
+        self._admission = admission
+        self._guards = admission.guards
+        self._open: Counter[str] = Counter()
+
+    async def serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection, from its handshake to its end."""
+        incoming = IncomingRequest.of(scope)
+        try:
+            require_plain_path(scope)
+            require_known_host(incoming.headers, self._guards.web)
+            principal = await run_in_threadpool(self._admission.admit, incoming)
+            if principal.ambient:
+                require_own_page(incoming.headers, self._guards.web)
+            if incoming.path != GRAPHQL or PROTOCOL not in scope.get("subprotocols", ()):
+                raise request_refused("There is no such websocket.", status=404)
+            if self._open[principal.actor] >= MAX_SOCKETS:
+                raise request_refused("Too many websockets of one actor.", status=429)
+        except errors.RunOperateError as error:
+            await self._admission.record_error(incoming, error)
+            await receive()
+            await send({"type": "websocket.close", "code": POLICY_VIOLATION})
+            return
+        socket = self._guarded(incoming, receive, send)
+        self._open[principal.actor] += 1
+        try:
+            with acting_as(principal.actor):
+                await self._dagster(self._admission.bare(incoming), socket.receive, socket.send)
+        finally:
+            self._open[principal.actor] -= 1
+
+    def _guarded(self, incoming: IncomingRequest, receive: Receive, send: Send) -> GuardedSocket:
+        clock, firewall = self._guards.clock, self._guards.firewall
+        checked = clock()
+
+        async def judge(call: GraphQLRequest) -> None:
+            principal = await run_in_threadpool(self._admission.admit, incoming)
+            await run_in_threadpool(
+                firewall.require, call, principal.actor, mutations=False, subscriptions=True
+            )
+
+        async def still_stands() -> None:
+            nonlocal checked
+            now = clock()
+            if now - checked >= _RECHECK:
+                checked = now
+                await run_in_threadpool(self._admission.admit, incoming)
+
+        async def record(error: errors.RunOperateError) -> None:
+            await self._admission.record_error(incoming, error)
+
+        return GuardedSocket(receive, send, judge=judge, still_stands=still_stands, record=record)

@@ -18,8 +18,7 @@ from websockets.typing import Subprotocol
 from ro_platform.contracts import EntryKind
 from ro_platform.errors import BackendUnavailableError
 from ro_platform.ledger.log import Ledger
-from ro_platform.web import gateway as face_module
-from ro_platform.web import messages
+from ro_platform.web import messages, sockets
 from ro_platform.web.graphql_requests import DAGSTERS_OWN, is_reserved
 from tests.integration.web_world import LAUNCH, World, served_world
 
@@ -115,7 +114,7 @@ def test_an_actor_has_a_limited_number_of_websockets(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The next is refused, somebody else's is not, and one that ended makes room."""
-    monkeypatch.setattr(face_module, "MAX_SOCKETS", 2)
+    monkeypatch.setattr(sockets, "MAX_SOCKETS", 2)
     with _socket(world, "HUMAN::reader"):
         with (
             _socket(world, "HUMAN::reader"),

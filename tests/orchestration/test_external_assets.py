@@ -8,7 +8,7 @@ import dagster as dg
 
 from ro_platform.contracts import GateRule, GateStatus, JobAttemptRecord, JobStatus
 from ro_platform.orchestration import MANIFESTS, gate
-from ro_platform.runs.external import ExternalVerdict
+from ro_platform.runs.external_checks import ExternalVerdict
 from ro_platform.testing import EphemeralPlane
 from tests.acting import revoke_pass
 

@@ -46,7 +46,8 @@ from ro_platform.ledger.backends.base import LedgerTransaction
 from ro_platform.ledger.backends.memory import MemoryLedgerBackend
 from ro_platform.plane import Plane
 from ro_platform.runs.engine_bundle import SealedBundle, register_bundle
-from ro_platform.runs.external import ExternalVerdict, Registered
+from ro_platform.runs.external import Registered
+from ro_platform.runs.external_checks import ExternalVerdict
 from ro_platform.runs.manifest import ManifestFile
 from tests.acting import revoke_pass
 
