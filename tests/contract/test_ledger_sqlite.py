@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import json
+import os
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
+from ro_platform.cli.ledger import command
+from ro_platform.config.settings import Settings, settings_in_force
 from ro_platform.contracts.attempt import CorrelationIds
 from ro_platform.contracts.ledger import EntryKind
 from ro_platform.errors import (
@@ -25,6 +30,7 @@ from ro_platform.ledger.backends.base import Selection
 from ro_platform.ledger.backends.sqlite import SqliteLedgerBackend
 from ro_platform.ledger.entry import EntryDraft
 from ro_platform.ledger.log import Ledger
+from tests.unit.other_user import as_somebody_else, put, readable_folder
 
 GUARDS = (
     "entry_no_update",
@@ -460,3 +466,120 @@ def test_a_read_only_connection_is_read_and_not_written(path: Path) -> None:
         ledger.append(draft(40))
     with pytest.raises(sqlite3.OperationalError, match="readonly"):
         reader.execute("INSERT INTO node VALUES (4, 9, zeroblob(32))")
+
+
+# --- where nothing may be written -----------------------------------------------------------------
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """Where others read."""
+    with readable_folder() as found:
+        yield found
+
+
+def test_a_copy_in_a_folder_that_may_not_be_written_is_read_and_verified(
+    path: Path, folder: Path
+) -> None:
+    """By somebody else: every entry, by its index and in order, under the same root; nothing is
+    appended, and nothing is left beside it."""
+    own, copy = at(path).verify(), put(folder, path)
+    with as_somebody_else():
+        with pytest.raises(sqlite3.OperationalError):
+            sqlite3.connect(f"file:{copy}?mode=ro", uri=True).execute("SELECT * FROM entry")
+        ledger = at(copy)
+        assert (ledger.verify().size, ledger.verify().root) == (40, own.root)
+        assert [entry.seq for entry in ledger.scan(mention="name-7")] == [7]
+        assert len(list(ledger.scan())) == 40
+        with pytest.raises(StoreNotWritableError):
+            ledger.append(draft(40))
+    assert list(folder.iterdir()) == [copy]
+
+
+def test_damage_of_such_a_copy_is_found(path: Path, folder: Path) -> None:
+    """It is read as it is, and not excused."""
+    tamper(path, BY_BYTES.format('"number":7', '"number":8') + " WHERE seq = 7")
+    copy = put(folder, path)
+    with as_somebody_else(), pytest.raises(LedgerCorruptError):
+        at(copy).verify()
+
+
+def test_a_copy_whose_log_lies_beside_it_is_not_read_without_the_log(
+    path: Path, folder: Path
+) -> None:
+    """Entries would be missing that nobody removed: it is said what is wanted. With the index that
+    SQLite needs beside it, it is read whole."""
+    writer = at(path)
+    writer.append(draft(40))
+    wal, shm = (path.with_name(f"{path.name}-{name}") for name in ("wal", "shm"))
+    copy = put(folder, path, wal)
+    with as_somebody_else(), pytest.raises(BackendUnavailableError, match="cannot be opened") as it:
+        at(copy).size()
+    assert "beside it" in it.value.next_step
+    put(folder, path, wal, shm)
+    with as_somebody_else():
+        assert at(copy).size() == 41
+
+
+def test_who_reads_a_copy_goes_on_with_what_is_there_now(path: Path, folder: Path) -> None:
+    """Replaced, or written to by its owner: no page of what was there before is believed."""
+    copy = put(folder, path)
+    reader = at(copy)
+    with as_somebody_else():
+        assert reader.size() == 40
+    writer = at(path)
+    writer.append(draft(40))
+    writer.close()
+    put(folder, path)
+    with as_somebody_else():
+        assert reader.size() == 41
+    folder.chmod(0o755)
+    copy.chmod(0o644)
+    owner = at(copy)
+    owner.append(draft(41))  # its log is beside it now, and what it says counts
+    with as_somebody_else():
+        assert reader.size() == 42
+    owner.close()
+    reader.close()
+
+
+def test_a_copy_that_is_changed_while_it_is_asked_is_not_called_damaged(
+    path: Path, folder: Path
+) -> None:
+    """What was read then is not believed, whatever it looked like; asked again, it is as it is."""
+    copy = put(folder, path)
+    backend = SqliteLedgerBackend(copy)
+    with as_somebody_else():
+        assert Ledger(backend, ManualClock()).size() == 40
+
+    def meanwhile() -> None:
+        with backend._reader.asking():
+            os.utime(copy)
+            raise sqlite3.DatabaseError("malformed")
+
+    with pytest.raises(BackendUnavailableError, match="was changed while it was read"):
+        meanwhile()
+    with as_somebody_else():
+        assert Ledger(backend, ManualClock()).size() == 40
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_anybody_verifies_a_copy_with_the_command(
+    path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, jobs: int
+) -> None:
+    """Without a home, a key, a token or a folder to write in: size and root, against what was kept;
+    also in several processes."""
+    words = ["verify", "--json", "--jobs", str(jobs)]
+    with settings_in_force(Settings.load({"RO_LEDGER_URL": f"sqlite://{path}"}, cwd=folder)):
+        own = json.loads(CliRunner().invoke(command, words).stdout)  # and all is imported now
+    copy = put(folder, path)
+    env = {"RO_ROOT": str(folder), "RO_LEDGER_URL": f"sqlite://{copy}"}
+    monkeypatch.chdir(folder)
+    with as_somebody_else(), settings_in_force(Settings.load(env, cwd=folder)):
+        answer = CliRunner().invoke(command, [*words, "--against", f"40:{own['root']}"])
+        longer = CliRunner().invoke(command, [*words, "--against", f"41:{own['root']}"])
+    assert answer.exit_code == 0, answer.output
+    told = json.loads(answer.stdout)
+    assert (told["size"], told["root"]) == (40, own["root"])
+    assert longer.exit_code == 6, longer.output
+    assert list(folder.iterdir()) == [copy]

@@ -225,7 +225,7 @@ class SqliteLedgerBackend(_SqliteRows, LedgerBackend):
             connection = self._reader.get()
             if connection is None:
                 return Census(0, 0)
-            with translated(self.path):
+            with self._reader.asking():
                 connection.execute("BEGIN")
                 try:
                     return _census(connection)
@@ -256,7 +256,7 @@ class SqliteLedgerBackend(_SqliteRows, LedgerBackend):
             connection = self._reader.get()
             if connection is None:
                 return []
-            with translated(self.path):
+            with self._reader.asking():
                 return connection.execute(sql, values).fetchall()
 
 

@@ -4,6 +4,11 @@ A new file is built complete beside its place and linked into it, so that no pro
 a ledger and two creators cannot collide: the second one finds the first one's. A crash while
 creating leaves at most a folder ``.ledger-…`` beside it, which may be deleted.
 
+Readers and writers of a write-ahead log share an index in a file beside it, which a reader has to
+make where it is not there. A copy in a folder that may not be written has none, so it is read as a
+file that nobody changes; that nobody did is looked at before and after each question, and where a
+log lies beside it, it is not read so: what is in the log would be missing.
+
 SQLite's error codes as this library's errors: what happened, where, and what to do next.
 """
 
@@ -17,12 +22,16 @@ import threading
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import TypeVar
 
 from ro_platform import errors
 from ro_platform.kernel.files import sync_folder
 from ro_platform.ledger.backends.base import close_before_forks
 
+C = TypeVar("C", bound=sqlite3.Connection)
 _PRIMARY_CODE = 0xFF
+_NOTHING_BESIDE = {sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY}
+"""How SQLite says that it cannot make the index of a write-ahead log."""
 _UNWRITABLE = {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_AUTH}
 _DAMAGED = {
     sqlite3.SQLITE_CORRUPT,
@@ -143,6 +152,38 @@ _OBJECTS = "SELECT type, name, sql FROM sqlite_schema WHERE name NOT LIKE 'sqlit
 _SETTINGS = "PRAGMA synchronous = FULL; PRAGMA cache_size = -32768; PRAGMA trusted_schema = OFF;"
 
 
+class StillCopy(sqlite3.Connection):
+    """A connection to a file that nobody changes, where nothing can be put beside it.
+
+    SQLite takes no locks there and sees no change, so whoever asks compares ``seen`` with the file.
+    """
+
+    seen: tuple[int, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class undisturbed:  # noqa: N801  (as above)
+    """Let only documented errors out of the block, and none of what was read while the file was
+    changed: what then looks like damage is none."""
+
+    path: Path
+    seen: tuple[int, ...] | None
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: object
+    ) -> None:
+        if _unchanging(self.path) != self.seen:
+            raise errors.BackendUnavailableError(
+                f"The ledger {self.path} was changed while it was read as a copy.",
+                next_step="Try again; or read it where SQLite may keep files beside it.",
+                ledger=self.path,
+            ) from None
+        translated(self.path).__exit__(kind, error, trace)
+
+
 class Connection:
     """One connection of one process, opened when needed, guarded by its lock.
 
@@ -161,12 +202,22 @@ class Connection:
     def get(self) -> sqlite3.Connection | None:
         """The connection, or None if there is no such file. Call it with the lock held."""
         found = _identity(self.path)
-        if found != self._file:
+        if found != self._file or self._has_changed():
             # The file was created, removed or replaced: what is open is not what the path names.
             self.close()
         if found is not None and self._open is None:
             self._open, self._file = self._connect(), found
         return self._open
+
+    def asking(self) -> translated | undisturbed:
+        """What a question to the open connection stands in."""
+        if isinstance(self._open, StillCopy):
+            return undisturbed(self.path, self._open.seen)
+        return translated(self.path)
+
+    def _has_changed(self) -> bool:
+        """Whether a copy that nobody changes was changed, or is written to now."""
+        return isinstance(self._open, StillCopy) and self._open.seen != _unchanging(self.path)
 
     def close(self) -> None:
         """Close it. Call it with the lock held."""
@@ -189,27 +240,46 @@ class Connection:
 def open_file(path: Path, *, writable: bool, busy_timeout_seconds: float) -> sqlite3.Connection:
     """Connect to the ledger at that path, of whichever version, with every setting it relies on.
 
-    Raises :class:`SettingsError` for what is not a ledger.
+    To read, also where SQLite can make nothing beside it: then as a :class:`StillCopy`. Raises
+    :class:`SettingsError` for what is not a ledger.
     """
     if not path.is_file():
         raise not_a_ledger(path, "is not a file")
     with translated(path, writing=writable):
-        connection = sqlite3.connect(
-            f"{path.absolute().as_uri()}?mode={'rw' if writable else 'ro'}",
-            uri=True,
-            timeout=busy_timeout_seconds,
-            isolation_level=None,
-            check_same_thread=False,
-        )
+        if writable:
+            return _connected(path, "mode=rw", busy_timeout_seconds)
+        seen = _unchanging(path)
         try:
-            (application,) = connection.execute("PRAGMA application_id").fetchone()
-            if application != APPLICATION_ID:
-                raise not_a_ledger(path, "is a file that is not a ledger")
-            connection.executescript(_SETTINGS)
-        except BaseException:
-            connection.close()
-            raise
-        return connection
+            return _connected(path, "mode=ro", busy_timeout_seconds)
+        except sqlite3.OperationalError as error:
+            if seen is None or error.sqlite_errorcode & _PRIMARY_CODE not in _NOTHING_BESIDE:
+                raise
+    with undisturbed(path, seen):
+        copy = _connected(path, "mode=ro&immutable=1", busy_timeout_seconds, StillCopy)
+        copy.seen = seen
+        return copy
+
+
+def _connected(
+    path: Path, how: str, busy_timeout_seconds: float, kind: type[C] = sqlite3.Connection
+) -> C:
+    connection = sqlite3.connect(
+        f"{path.absolute().as_uri()}?{how}",
+        uri=True,
+        timeout=busy_timeout_seconds,
+        isolation_level=None,
+        check_same_thread=False,
+        factory=kind,
+    )
+    try:
+        (application,) = connection.execute("PRAGMA application_id").fetchone()
+        if application != APPLICATION_ID:
+            raise not_a_ledger(path, "is a file that is not a ledger")
+        connection.executescript(_SETTINGS)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
 
 
 def schema_version(connection: sqlite3.Connection, path: Path) -> int:
@@ -301,6 +371,20 @@ def _identity(path: Path) -> tuple[int, int] | None:
             ledger=path,
         ) from None
     return status.st_dev, status.st_ino
+
+
+def _unchanging(path: Path) -> tuple[int, ...] | None:
+    """What tells whether the file was changed; None where a log or a journal lies beside it, so
+    that it may be written to now, or is not whole without that."""
+    for name in (f"{path}-wal", f"{path}-journal"):
+        with contextlib.suppress(OSError):
+            if os.stat(name).st_size:  # noqa: PTH116  (as above)
+                return None
+    try:
+        status = os.stat(path)  # noqa: PTH116  (as above)
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
 def _make_folder(folder: Path) -> None:
