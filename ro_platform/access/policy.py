@@ -123,15 +123,21 @@ class Access:
         """The decision, if it is yes. Raises :class:`AccessDeniedError` with its reason."""
         decision = self.decide(actor, action, target)
         if not decision.allowed:
-            raise errors.AccessDeniedError(
-                f"{decision.actor} may not {action} {target.name}: {decision.why}",
-                next_step="`ro access explain` says what would allow it; an admin grants roles.",
-                actor=decision.actor,
-                action=action.value,
-                target=target.name,
-                policy=decision.policy_digest,
-            )
+            raise self.denied(decision)
         return decision
+
+    @staticmethod
+    def denied(decision: Decision) -> errors.AccessDeniedError:
+        """A decision that is no, in words."""
+        action, target = decision.action, decision.target
+        return errors.AccessDeniedError(
+            f"{decision.actor} may not {action} {target.name}: {decision.why}",
+            next_step="`ro access explain` says what would allow it; an admin grants roles.",
+            actor=decision.actor,
+            action=action.value,
+            target=target.name,
+            policy=decision.policy_digest,
+        )
 
     def require_anywhere(self, actor: str, actions: Collection[Action]) -> None:
         """Raise :class:`AccessDeniedError` for an actor who may do none of these anywhere: what

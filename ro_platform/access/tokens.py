@@ -18,6 +18,7 @@ import hmac
 import re
 import secrets
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from hashlib import sha256
@@ -190,6 +191,7 @@ class Tokens:
         """
         if actor != self._access.single_user or self._access.in_force is None:
             raise _no_recovery(f"{actor} is not the user of a deployment that is locked out")
+        self._key()  # who may not read it hears nothing of who is admin, or has a token
         if not self._may_issue(holder):
             raise _no_recovery(f"{holder} is no admin")
         if standing := sorted(one for one in self.holders() if self._may_issue(one)):
@@ -245,13 +247,14 @@ class Tokens:
     def revoke(self, token_id: str, *, reason: str, actor: str) -> TokenRecord:
         """End a token, at once and for good; again changes nothing, and the first reason stands.
 
-        Its holder may always do that. Raises :class:`NotFoundError` for an id that is on no record,
-        :class:`AccessDeniedError` unless the actor may, :class:`ContractError` for a blank reason.
+        Its holder may always do that. Raises :class:`AccessDeniedError` unless the actor may, in
+        the same words whether it is there or not; then :class:`NotFoundError` for an id that is on
+        no record, and :class:`ContractError` for a blank reason.
         """
+        if not self._is_own(token_id, actor):
+            target = self._access.target(f"token {token_id[:40]}")
+            self._access.require(actor, Action.REVOKE_TOKEN, target)
         entry = self._entry(token_id)
-        holder = body_of(entry, TokenIssued).holder
-        if holder != actor:
-            self._require(actor, Action.REVOKE_TOKEN, holder)
         draft = revocation(token_id, reason, actor)
         key = str(draft.key)
 
@@ -307,6 +310,11 @@ class Tokens:
         entry = self._entry(token_id)
         expires = body_of(entry, TokenIssued).expires_at_utc
         return moment_of(expires) - moment_of(entry.recorded_at_utc)
+
+    def _is_own(self, token_id: str, actor: str) -> bool:
+        with suppress(errors.NotFoundError):
+            return body_of(self._entry(token_id), TokenIssued).holder == actor
+        return False
 
     def _entry(self, token_id: str) -> LedgerEntry:
         entry = self._ledger.find(names.token_name(token_id)) if is_token_id(token_id) else None

@@ -46,6 +46,11 @@ class AdminAction(ABC, Generic[P]):
     def targets(self, request: AdminRequest) -> tuple[str, ...]:
         """The names of what it is done to."""
 
+    def named(self, request: AdminRequest) -> str:
+        """What it is done to, in no other words than the request's: who is refused hears nothing
+        that had to be looked up."""
+        return ", ".join(self.targets(request))
+
     def workload(self, request: AdminRequest) -> str | None:  # noqa: ARG002 - most have none
         """The one workload that it concerns, so that a role narrowed to that one is enough."""
         return None
@@ -56,9 +61,8 @@ class AdminAction(ABC, Generic[P]):
 
     def target(self, request: AdminRequest, environment: str) -> Target:
         """Where: what roles are held against."""
-        named = ", ".join(self.targets(request))
         return Target(
-            named,
+            self.named(request),
             environment=environment,
             workload=self.workload(request),
             stream=self.stream(request),

@@ -83,8 +83,7 @@ class Directives:
         :class:`DirectiveRefusedError` in the single-user mode, where there is no second person,
         and what the action raises for a request that cannot be done.
         """
-        request = self._service.normal(request)
-        self._service.authorised(request, actor)
+        request, _ = self._service.permitted(request, actor)
         self._require_policy()
         name = directive_id(key or self._service.key_for(request))
         lasts = min(lifetime, MAX_LIFETIME)
@@ -166,7 +165,7 @@ class Directives:
         :class:`DirectiveRefusedError` where it is not approved, expired, or its approval does not
         stand any more; then it has failed, with the words. Raises what the action raises.
         """
-        found = self.get(name)
+        found = self.found(name, actor)
         self._service.authorised(found.request, actor)
         if found.status is not DirectiveStatus.EXECUTED:
             require_status(found, DirectiveStatus.APPROVED)
@@ -184,6 +183,41 @@ class Directives:
     def get(self, name: str) -> DirectiveRecord:
         """One directive as it stands. Raises :class:`NotFoundError`."""
         return self._standing.get(name)
+
+    def found(self, name: str, actor: str, *, called: str | None = None) -> DirectiveRecord:
+        """One directive as it stands, for who may look at directives, or do something about it.
+
+        To anybody else :class:`AccessDeniedError` says the same whether it is there or not: they
+        may not view what they ``called`` it. Of one that is there the refusal is recorded.
+        """
+        if self.may_look(actor):
+            return self.get(name)
+        target = self._access.target(f"directive {called or name}")
+        error = self._access.denied(self._access.decide(actor, Action.VIEW, target))
+        try:
+            found = self.get(name)
+        except errors.NotFoundError:
+            raise error from None
+        if not self.concerns(found, actor):
+            raise self._service.refused(found.request, actor, error)
+        return found
+
+    def may_look(self, actor: str) -> bool:
+        """Whether the actor may look at all directives."""
+        target = self._access.target("directives")
+        return self._access.decide(actor, Action.VIEW, target).allowed
+
+    def concerns(self, found: DirectiveRecord, actor: str) -> bool:
+        """Whether the actor proposed it, may approve it, or may do what it asks for."""
+        if actor == found.proposer:
+            return True
+        try:
+            action = self._action(found)
+            target = action.target(found.request, self._access.environment)
+        except errors.RunOperateError:
+            return False  # this process cannot say what it is about
+        rights = (Action.APPROVE, action.right(found.request))
+        return any(self._access.decide(actor, right, target).allowed for right in rights)
 
     def list(self, *, only_open: bool = False) -> Iterator[DirectiveRecord]:
         """Every directive as it stands, newest first."""
@@ -255,7 +289,7 @@ class Directives:
         draft: Callable[[LedgerReader, DirectiveRecord], DirectiveMoved],
     ) -> DirectiveRecord:
         """Append a move that ``draft`` decides on the state as nobody else can change it."""
-        found = self.get(name)
+        found = self.found(name, actor)
         if found.status is DirectiveStatus.EXPIRED:
             self._standing.record_expiry(found, actor=actor)
 

@@ -127,6 +127,13 @@ class ReplayAction(AdminAction[ReplayParameters]):
         """The workload: what a query finds may be more by the time that it is repeated."""
         return (names.workload_target(self.plan(request).workload),)
 
+    def named(self, request: AdminRequest) -> str:
+        """The workload or the manifests, as they were asked for."""
+        asked = self.asked(request)
+        if asked.workload:
+            return names.workload_target(asked.workload)
+        return ", ".join(f"manifest {fingerprint}" for fingerprint in asked.manifests)
+
     def workload(self, request: AdminRequest) -> str | None:
         """The one workload."""
         return self.plan(request).workload

@@ -122,8 +122,7 @@ class AdminService:
         key). After a :class:`BackendUnavailableError` or :class:`OutcomeUnknownError` repeat it
         with the same key.
         """
-        request = self.normal(request)
-        decision = self.authorised(request, actor)
+        request, decision = self.permitted(request, actor)
         if decision.needs_second:
             raise self.refused(request, actor, second_person(request))
         require_free_key(key)
@@ -138,10 +137,24 @@ class AdminService:
 
     def authorised(self, request: AdminRequest, actor: str) -> Decision:
         """The decision, if it is yes. A refusal is recorded, and raised."""
+        return self.permitted(request, actor)[1]
+
+    def permitted(self, request: AdminRequest, actor: str) -> tuple[AdminRequest, Decision]:
+        """The request with its targets (:meth:`normal`), and the decision, if it is yes.
+
+        A refusal is recorded, and raised. What is named and is not there is raised only for who may
+        do it wherever it were; to anybody else it is said in the words of what is not theirs.
+        """
         action = self.action(request.action_type)
-        target = action.target(request, self._access.environment)
+        right = action.right(request)
         try:
-            return self._access.require(actor, action.right(request), target)
+            try:
+                request = self.normal(request)
+                target = action.target(request, self._access.environment)
+            except errors.RunOperateError:
+                self._access.require(actor, right, self._access.target(action.named(request)))
+                raise
+            return request, self._access.require(actor, right, target)
         except errors.AccessDeniedError as error:
             raise self.refused(request, actor, error) from None
 

@@ -67,9 +67,9 @@ def _perform(plane: Plane, request: AdminRequest, values: Values) -> None:
         _plan(plane, administration, request, as_json=values["as_json"])
         return
     service = administration.service
-    _warn_of_a_new_name(plane, request)
     key = values["key"] or service.key_for(request)
     outcome = service.perform(request, actor=plane.identity.actor(), key=key)
+    _warn_of_a_new_name(plane, request)
     if values["as_json"]:
         say_json(outcome_facts(outcome, key))
     else:
@@ -214,7 +214,7 @@ def _plan(
     service = administration.service
     action = service.action(request.action_type)
     assert isinstance(action, ReplayAction)
-    service.authorised(service.normal(request), plane.identity.actor())
+    service.authorised(request, plane.identity.actor())
     plan = action.plan(request)
     if as_json:
         say_json({"dry_run": True, **plan.facts(), "manifests": [*plan.fingerprints]})

@@ -257,7 +257,10 @@ def get(target: str, destination: Path, as_json: bool) -> None:
 )
 @click.option("--full", is_flag=True, help="Check both digests, not only the faster one.")
 @json_option
-@public("it tells what is intact, sizes and the place of damage, and no content")
+@public(
+    "with --all it tells what is intact, sizes and the place of damage, and no content; of one "
+    "TARGET it asks for view"
+)
 def verify(target: str | None, everything: bool, full: bool, as_json: bool) -> None:
     """Read artifacts and check every byte against the digests they are named by.
 
@@ -268,7 +271,7 @@ def verify(target: str | None, everything: bool, full: bool, as_json: bool) -> N
         raise errors.InvalidInputError("name one TARGET, or --all.", next_step="Try `--all`.")
     plane = shared_plane(Settings.load())
     if target is not None:
-        found = plane.lookup.find(target)
+        found = _found(plane, Action.VIEW, target)
         findings = [plane.audit.artifact(item.asset, item.ref, full=full) for item in found]
         for finding in findings:
             if finding.error:

@@ -50,12 +50,15 @@ def asks(action: Action, target: str) -> Callable[[F], F]:
     return _declaring(Declared((action,), target), require)
 
 
-def asks_within(*actions: Action) -> Callable[[F], F]:
-    """The command asks for one of these actions itself, once it knows what it is about."""
+def asks_within(*actions: Action, or_own: bool = False) -> Callable[[F], F]:
+    """The command asks for one of these actions itself, once it knows what it is about; ``or_own``:
+    what is one's own needs none of them, so it asks in any case, before it says what is there."""
 
     def require() -> None:
         plane = _plane()
-        plane.access.require_anywhere(plane.identity.actor(), actions)
+        actor = plane.identity.actor()
+        if not or_own:
+            plane.access.require_anywhere(actor, actions)
 
     return _declaring(Declared(actions), require)
 

@@ -97,7 +97,7 @@ def list_directives(everything: bool, as_json: bool) -> None:
 def show(directive: str, as_json: bool) -> None:
     """Show a directive, and what it would change now."""
     plane = shared_plane(Settings.load())
-    found = _find(plane.directives, directive)
+    found = _find(plane, directive)
     directives = _directives(plane, found.request)
     diff, state = _difference(directives, found)
     if as_json:
@@ -126,7 +126,7 @@ def show(directive: str, as_json: bool) -> None:
 def approve(directive: str, reason: str, state: str | None, as_json: bool) -> None:
     """Approve what somebody else proposed, if what it would change has not changed since."""
     plane = shared_plane(Settings.load())
-    found = _find(plane.directives, directive)
+    found = _find(plane, directive)
     directives = _directives(plane, found.request)
     actor = plane.identity.actor()
     _say_moved(
@@ -149,7 +149,7 @@ def approve(directive: str, reason: str, state: str | None, as_json: bool) -> No
 def reject(directive: str, reason: str, as_json: bool) -> None:
     """Reject what was proposed, or withdraw what you proposed."""
     plane = shared_plane(Settings.load())
-    found = _find(plane.directives, directive)
+    found = _find(plane, directive)
     directives = _directives(plane, found.request)
     actor = plane.identity.actor()
     moved = directives.reject(found.directive_id, reason=reason, actor=actor)
@@ -164,7 +164,7 @@ def execute(directive: str, as_json: bool) -> None:
     """Do what was approved, once: refused if what it would change has changed since."""
     plane = shared_plane(Settings.load())
     say_mode(plane)
-    found = _find(plane.directives, directive)
+    found = _find(plane, directive)
     directives = _directives(plane, found.request)
     outcome = directives.execute(found.directive_id, actor=plane.identity.actor())
     if as_json:
@@ -177,9 +177,20 @@ def _directives(plane: Plane, request: AdminRequest) -> Directives:
     return administration_for(plane, [request.action_type]).directives
 
 
-def _find(directives: Directives, prefix: str) -> DirectiveRecord:
-    """The directive that a name, or its first digits, name."""
+def _find(plane: Plane, prefix: str) -> DirectiveRecord:
+    """The directive that a name, or its first digits, name.
+
+    Who may not look at directives finds those about which they may do something. Of any other they
+    hear the same as of what is not there.
+    """
+    actor, directives = plane.identity.actor(), plane.directives
     found = [item for item in directives.list() if item.directive_id.startswith(prefix)]
+    if not directives.may_look(actor):
+        own = [i for i in found if _directives(plane, i.request).concerns(i, actor)]
+        if not own:
+            (name,) = [i.directive_id for i in found] if len(found) == 1 else [prefix]
+            return directives.found(name, actor, called=prefix)
+        found = own
     if len(found) > 1 or len(prefix) < MIN_PREFIX:
         raise errors.InvalidInputError(
             f"{prefix!r} is the beginning of {len(found)} directives.",

@@ -145,7 +145,7 @@ def list_tokens(as_json: bool) -> None:
 @click.argument("token_id", metavar="ID")
 @_reason_option("Why it is not taken any more")
 @json_option
-@asks_within(Action.REVOKE_TOKEN)
+@asks_within(Action.REVOKE_TOKEN, or_own=True)
 def revoke(token_id: str, reason: str, as_json: bool) -> None:
     """Revoke the token with that ID, at once and for good. Its holder may always do that.
 

@@ -7,20 +7,30 @@ import pytest
 from ro_platform.access.identity import EPHEMERAL_USER
 from ro_platform.access.policy import POLICY_CONFIG
 from ro_platform.admin.pausing import PauseAction
-from ro_platform.contracts import AdminActionType, DirectiveStatus
+from ro_platform.contracts import (
+    AdminActionType,
+    AdminRequest,
+    DirectiveStatus,
+    ErrorResponse,
+    Role,
+)
 from ro_platform.errors import (
+    AccessDeniedError,
     ConflictError,
     ContractError,
     InvalidInputError,
     RetentionError,
 )
+from ro_platform.kernel.canonical import canonical_bytes
 from ro_platform.kernel.clock import system_clock
 from ro_platform.ledger.events import admin_event_draft
 from ro_platform.ledger.names import PAUSES
-from tests.unit.access_world import published
+from tests.unit.access_world import binding, published
 from tests.unit.admin_world import (
     ADMIN,
+    CASES,
     DEPLOYER,
+    READER,
     WHY,
     AdminWorld,
     Killed,
@@ -64,6 +74,42 @@ def test_a_decision_of_a_policy_that_changed_meanwhile_is_no_authority() -> None
         service.perform(pause(), actor=EPHEMERAL_USER, key="k")
     assert world.events("intended") == []
     assert world.plane.pauses.standing() == ()
+
+
+ELSEWHERE = "HUMAN::elsewhere"
+"""May do everything, to another workload."""
+
+
+@pytest.mark.parametrize("kind", CASES)
+@pytest.mark.parametrize("actor", [READER, ELSEWHERE])
+def test_who_may_not_hears_nothing_of_what_is_there(kind: AdminActionType, actor: str) -> None:
+    """Asked for alone or proposed: of a manifest, an artifact, bytes or a run that is there it is
+    said byte for byte what is said of one that is not, and each refusal is on record."""
+    roles = (Role.OPERATOR, Role.DEPLOYER, Role.ADMIN)
+    world = AdminWorld(people(*(binding(ELSEWHERE, role, workload="elsewhere") for role in roles)))
+    there = CASES[kind][0](world)
+    ids = {
+        world.fingerprint: "f" * 64,
+        world.made_one.digest: "e" * 64,
+        world.made_two.digest: "d" * 64,
+        "run-1": "run-9",
+    }
+
+    def without(text: str) -> str:
+        for known, unknown in ids.items():
+            text = text.replace(known, unknown)
+        return text
+
+    missing = AdminRequest.from_json(without(canonical_bytes(there).decode()).encode())
+    told = []
+    for request in (there, missing):
+        for way in (world.admin.service.perform, world.admin.directives.propose):
+            with pytest.raises(AccessDeniedError) as refused:
+                way(request, actor=actor, key="k")
+            assert refused.value.recorded
+            told.append(without(canonical_bytes(ErrorResponse.of(refused.value)).decode()))
+    assert len(set(told)) == 1, told
+    assert "workload/w" not in told[0] or "workload/w" in canonical_bytes(there).decode()
 
 
 def test_an_erasure_that_a_kill_stopped_is_not_completed_on_another_state() -> None:

@@ -31,8 +31,9 @@ from tests.unit.small_world import SmallWorld
 NOBODY, REVOKED, NO_ROLE, ELSEWHERE = "no token", "revoked token", "no role", "reader elsewhere"
 ALL_ELSEWHERE, HERE_ONLY, HERE = "everything elsewhere", "reader here", "w"
 PEOPLE = [NOBODY, REVOKED, NO_ROLE, ELSEWHERE, *(role.value for role in Role)]
-ASK_THEMSELVES = {"token renew", "token recover", "access explain"}
-"""Public commands that need a token or a key, and no role: they refuse by themselves."""
+ASK_THEMSELVES = {"token renew", "token recover", "access explain", "artifact verify"}
+"""Public commands that need a token or a key, or a role for some of what they are asked: they
+refuse by themselves."""
 REFUSALS = {"RO_ACCESS_DENIED", "RO_NOT_AUTHENTICATED"}
 
 
@@ -289,7 +290,8 @@ SPOT = [
     ("no role", "gate list", False),
     ("no token", "config show", False),
     ("no token", "ledger verify", True),
-    ("no token", "artifact verify", True),
+    ("no token", "artifact verify", False),
+    ("reader", "artifact verify", True),
     ("reader elsewhere", "artifact list", False),
     ("publisher", "gate evidence", False),
 ]
@@ -338,6 +340,57 @@ def test_verification_tells_no_content(house: House) -> None:
         assert answer.exit_code == 0, answer
         assert house.world.fingerprint not in answer.stdout + answer.stderr
         assert "HUMAN::" not in answer.stdout + answer.stderr
+
+
+UNEQUAL = (
+    ("artifact verify", NO_ROLE),
+    ("directive approve", NO_ROLE),
+    ("directive execute", NO_ROLE),
+    ("directive reject", NO_ROLE),
+    ("token revoke", NO_ROLE),
+    *((name, ELSEWHERE) for name in ("artifact verify", "directive approve", "token revoke")),
+    *((name, ALL_ELSEWHERE) for name in ("artifact verify", "directive execute")),
+)
+
+
+@pytest.mark.parametrize(("name", "who"), UNEQUAL, ids=lambda item: str(item))
+def test_permission_is_asked_before_anything_is_looked_up(
+    house: House, name: str, who: str
+) -> None:
+    """Who may not hears of a directive, a token or an artifact that is there byte for byte what
+    they hear of one that is not; and that they were refused is on record."""
+    lines = [house.line(name, values) for values in (house.there, house.missing)]
+    answers = [house.ask(who, line) for line in lines]
+    assert {answer.code for answer in answers} == {"RO_ACCESS_DENIED"}, answers
+    assert _without(answers[0], house.there) == _without(answers[1], house.missing)
+    refused = [
+        entry.body.get("code") or entry.body.get("result")
+        for kind in (EntryKind.ACCESS_REFUSED, EntryKind.ADMIN_EVENT)
+        for entry in house.plane.ledger.scan(kind=kind)
+        if entry.body.get("actor") == house.actor(who)
+    ]
+    assert {"RO_ACCESS_DENIED", "refused"} & set(refused)
+
+
+def test_a_token_is_its_holders_to_end(house: House) -> None:
+    """Whatever their role, and nobody else's."""
+    issued = token_for(house.plane, house.actor("reader"), actor=house.actor("admin"))
+    words = ["token", "revoke", issued.token_id, "--reason", "lost", "--json"]
+    assert house.ask("auditor", words).code == "RO_ACCESS_DENIED"
+    assert house.ask("reader", words).exit_code == 0
+    assert [one.state for one in house.plane.tokens.list() if one.token_id == issued.token_id] == [
+        "revoked"
+    ]
+
+
+def test_a_directive_is_withdrawn_by_who_proposed_it_and_looks_at_no_other(house: House) -> None:
+    """An admin who may view is told what is not there; nobody's prefix tells who has which."""
+    missing = house.missing["directive"]
+    assert house.ask("admin", ["directive", "execute", missing, "--json"]).code == "RO_NOT_FOUND"
+    short = house.there["directive"][:7]
+    answer = house.ask(NO_ROLE, ["directive", "reject", short, "--reason", "x", "--json"])
+    assert answer.code == "RO_ACCESS_DENIED"
+    assert house.there["directive"] not in answer.stdout + answer.stderr
 
 
 def test_a_declaration_names_its_target() -> None:

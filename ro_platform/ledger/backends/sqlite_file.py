@@ -22,13 +22,11 @@ import threading
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TypeVar
 
 from ro_platform import errors
 from ro_platform.kernel.files import sync_folder
 from ro_platform.ledger.backends.base import close_before_forks
 
-C = TypeVar("C", bound=sqlite3.Connection)
 _PRIMARY_CODE = 0xFF
 _NOTHING_BESIDE = {sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY}
 """How SQLite says that it cannot make the index of a write-ahead log."""
@@ -247,22 +245,23 @@ def open_file(path: Path, *, writable: bool, busy_timeout_seconds: float) -> sql
         raise not_a_ledger(path, "is not a file")
     with translated(path, writing=writable):
         if writable:
-            return _connected(path, "mode=rw", busy_timeout_seconds)
+            return _connected(path, "mode=rw", busy_timeout_seconds, sqlite3.Connection)
         seen = _unchanging(path)
         try:
-            return _connected(path, "mode=ro", busy_timeout_seconds)
+            return _connected(path, "mode=ro", busy_timeout_seconds, sqlite3.Connection)
         except sqlite3.OperationalError as error:
             if seen is None or error.sqlite_errorcode & _PRIMARY_CODE not in _NOTHING_BESIDE:
                 raise
     with undisturbed(path, seen):
         copy = _connected(path, "mode=ro&immutable=1", busy_timeout_seconds, StillCopy)
+        assert isinstance(copy, StillCopy)
         copy.seen = seen
         return copy
 
 
 def _connected(
-    path: Path, how: str, busy_timeout_seconds: float, kind: type[C] = sqlite3.Connection
-) -> C:
+    path: Path, how: str, busy_timeout_seconds: float, kind: type[sqlite3.Connection]
+) -> sqlite3.Connection:
     connection = sqlite3.connect(
         f"{path.absolute().as_uri()}?{how}",
         uri=True,
