@@ -130,6 +130,12 @@ def inputs_without_value(definition: dg.AssetsDefinition) -> frozenset[dg.AssetK
     )
 
 
+def metadata_of_inputs(definition: dg.AssetsDefinition) -> dict[str, dict[str, Any]]:
+    """The metadata that a definition gives its inputs, by name, where it gives any."""
+    inputs = definition.node_def.input_dict
+    return {name: dict(each.metadata) for name, each in sorted(inputs.items()) if each.metadata}
+
+
 def assets_without_value(definition: dg.AssetsDefinition) -> frozenset[dg.AssetKey]:
     """The assets that a definition makes and hands over no value of, by their outputs' types; of a
     graph-backed asset by the step that its output comes from."""

@@ -101,6 +101,8 @@ class DeclaredAsset:
 
     ``is_empty``: it hands over no value, so nothing of it can be bound, judged or read.
     ``is_needed``: something governed depends on it or judges it, so it has to.
+    ``is_ranged``: one step makes it for several manifests at once (its backfill policy), and
+    returns a dict by fingerprint, also where it happens to be for one.
     """
 
     asset: str
@@ -109,6 +111,7 @@ class DeclaredAsset:
     unloaded: tuple[str, ...] = ()
     is_empty: bool = False
     is_needed: bool = False
+    is_ranged: bool = False
 
     def rules(self) -> tuple[GateRule, ...]:
         """Its gates as the catalogue keeps them."""
@@ -153,6 +156,11 @@ class Declarations:
         """Whether something governed here depends on an asset or judges it."""
         declared = self._assets.get(asset)
         return declared is not None and declared.is_needed
+
+    def is_ranged(self, asset: str) -> bool:
+        """Whether a step of this code location makes an asset for several manifests at once."""
+        declared = self._assets.get(asset)
+        return declared is not None and declared.is_ranged
 
     def gates_of(self, asset: str) -> tuple[GateRule, ...]:
         """The gates that this code location gives an asset."""

@@ -7,10 +7,12 @@ severity WARN is a PASS that is on record as a warning, as Dagster does not let 
 """
 
 import asyncio
+import contextvars
 import functools
 import inspect
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -295,13 +297,24 @@ def _refuse_launch_config(context: dg.AssetCheckExecutionContext, gate_id: str) 
 def _answer(result: Any) -> Any:
     """What a check answers, whether it returns, yields or awaits it, as Dagster lets it."""
     if inspect.iscoroutine(result):
-        return asyncio.run(result)
+        return _awaited(result)
     if inspect.isasyncgen(result):
-        return asyncio.run(_yielded(result))
+        return _awaited(_yielded(result))
     if inspect.isgenerator(result):
         answers = list(result)
         return answers[0] if len(answers) == 1 else answers
     return result
+
+
+def _awaited(result: Coroutine[Any, Any, Any]) -> Any:
+    """What a coroutine answers. Under a loop that runs already, as in a notebook, it gets a thread
+    with a loop of its own, and with the context of this one."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(result)
+    with ThreadPoolExecutor(max_workers=1) as executor:
+        return executor.submit(contextvars.copy_context().run, asyncio.run, result).result()
 
 
 async def _yielded(results: Any) -> Any:

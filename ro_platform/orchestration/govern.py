@@ -214,7 +214,13 @@ def _declared(
                 ),
                 is_empty=key in empty,
                 is_needed=asset in needed,
+                is_ranged=_is_ranged(definition),
             )
+
+
+def _is_ranged(definition: dg.AssetsDefinition) -> bool:
+    policy = definition.backfill_policy
+    return policy is not None and policy.max_partitions_per_run != 1
 
 
 def _refuse_unbound(asset: str, spec: dg.AssetSpec, *, kept_here: bool) -> None:

@@ -32,6 +32,7 @@ import dagster as dg
 from ro_platform import errors
 from ro_platform.artifacts.encodings import PICKLE, decode, encode
 from ro_platform.contracts import BoundRef, JobStatus, NamedArtifact
+from ro_platform.dagster_private.launches import RANGE_START
 from ro_platform.dagster_private.running import (
     assets_of_input,
     checks_of_step,
@@ -140,8 +141,10 @@ class ArtifactIOManager(dg.ConfigurableIOManager):
         is not deterministic), and when something that went into it does not stand any more.
         """
         with shown_by_dagster():
-            asset, values = _asset_of(context), _by_partition(context, obj)
-            plane, declared = self.plane.plane, self.plane.declarations
+            asset, declared = _asset_of(context), self.plane.declarations
+            is_ranged = declared.is_ranged(asset) or RANGE_START in context.step_context.run_tags
+            values = _by_partition(context, obj, is_ranged=is_ranged)
+            plane = self.plane.plane
             for fingerprint in values:
                 plane.runs.require_registered(fingerprint)
             session = require_session(plane, context.run_id, context.step_key)
@@ -290,8 +293,12 @@ def _asset_of(context: dg.OutputContext) -> str:
     return unit_of(context.asset_key)
 
 
-def _by_partition(context: dg.OutputContext, value: Any) -> dict[str, Any]:
-    """What a step returned, by manifest."""
+def _by_partition(context: dg.OutputContext, value: Any, *, is_ranged: bool) -> dict[str, Any]:
+    """What a step returned, by manifest.
+
+    Of one manifest's, only a step that may have several returns it in a dict: any other asset may
+    have a value that looks like that.
+    """
     asset = unit_of(context.asset_key)
     keys = list(context.asset_partition_keys) if context.has_asset_partitions else []
     if not keys:
@@ -306,9 +313,10 @@ def _by_partition(context: dg.OutputContext, value: Any) -> dict[str, Any]:
                 next_step="Partition it by MANIFESTS: `ro manifest register FILE` adds the "
                 "partition.",
             )
-    if len(keys) == 1 and not (isinstance(value, dict) and set(value) == set(keys)):
+    is_by_manifest = isinstance(value, dict) and value.keys() == set(keys)
+    if len(keys) == 1 and not (is_by_manifest and (is_ranged or isinstance(value, ByManifest))):
         return {keys[0]: value}
-    if not isinstance(value, dict) or sorted(value) != sorted(keys):
+    if not is_by_manifest:
         raise errors.EncodingError(
             f"asset {asset!r} ran for {len(keys)} partitions at once, and did not return a dict "
             "with a value for each.",

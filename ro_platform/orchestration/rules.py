@@ -24,6 +24,7 @@ from ro_platform.dagster_private.definitions import (
     function_of,
     given_as,
     is_left_to_launch,
+    metadata_of_inputs,
     partitions_told,
     resources_of,
 )
@@ -106,6 +107,7 @@ class Gate:
             "inputs": dict(sorted(definition.keys_by_input_name.items())),
             "types": _types_of(self.check, definition.keys_by_input_name),
             "resources": dict(used),
+            **_asked_of(definition),
         }
         try:
             listing = listing_of(subject, home=_home_of(self.check), leaf=_leaf)
@@ -163,12 +165,25 @@ def asset_code(definition: dg.AssetsDefinition) -> tuple[str | None, str | None]
         "asset": function,
         "inputs": dict(sorted(definition.keys_by_input_name.items())),
         "types": _types_of(function, definition.keys_by_input_name),
+        **_asked_of(definition),
     }
     try:
         listing = listing_of(subject, home=_home_of(function), leaf=_leaf)
     except NotListed as refused:
         return None, str(refused)
     return remember(CODE, listing), None
+
+
+def _asked_of(definition: dg.AssetsDefinition) -> dict[str, Any]:
+    """How inputs are asked for, where it is said: their metadata, which an IO manager reads, and
+    which partitions of them are loaded. Empty where nothing is said."""
+    mappings = {
+        name: mapping
+        for name, key in sorted(definition.keys_by_input_name.items())
+        if (mapping := definition.get_partition_mapping(key)) is not None
+    }
+    asked = {"metadata": metadata_of_inputs(definition), "mappings": mappings}
+    return {"asked": said} if (said := {name: each for name, each in asked.items() if each}) else {}
 
 
 def _home_of(function: Any) -> str:
@@ -207,6 +222,8 @@ def _leaf(walk: Walk, item: Any) -> Any:
         return _assets(walk, item)
     if (variable := environment_of(item)) is not None:
         return {"environment": variable}
+    if isinstance(item, dg.PartitionMapping):
+        return _mapping(walk, item)
     if isinstance(item, dg.PartitionsDefinition):
         return {"partitions": type(item).__name__, "of": partitions_told(item)}
     if isinstance(item, dg.MetadataValue | dg.TableSchema):
@@ -223,6 +240,15 @@ def _leaf(walk: Walk, item: Any) -> Any:
         bound = configured_with(item)
         return {**form, "configured": walk.value(bound, "its config")} if bound else form
     return None
+
+
+def _mapping(walk: Walk, item: dg.PartitionMapping) -> Any:
+    """A partition mapping: Dagster's own as it stores them, another by its class and attributes."""
+    if type(item).__module__.startswith("dagster."):
+        told: Any = item  # Dagster's own type of what it can serialize is not a public one
+        return {"mapping": dg.serialize_value(told)}
+    kind = walk.value(type(item), type(item).__name__)
+    return {"mapping": kind, "fields": walk.values(vars(item), type(item).__name__)}
 
 
 def _assets(walk: Walk, item: dg.AssetsDefinition) -> Any:

@@ -370,6 +370,16 @@ class _Setting(dg.ConfigurableResource):  # type: ignore[type-arg]
     size: int = 1
 
 
+def test_the_metadata_of_inputs_are_what_they_were_declared_with() -> None:
+    """Of assets and checks, by the input's name; an input without any is not named."""
+
+    @dg.asset(ins={"a": dg.AssetIn(metadata={"columns": ["x"]}), "b": dg.AssetIn()})
+    def made(a: int, b: int) -> int:
+        return a + b
+
+    assert definitions.metadata_of_inputs(made) == {"a": {"columns": ["x"]}}
+
+
 def test_the_resources_of_a_step_are_what_its_function_asks_for() -> None:
     """And the IO managers that its inputs name; the usual one goes without saying."""
 

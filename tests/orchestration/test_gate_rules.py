@@ -1,5 +1,6 @@
 """A verdict's rule is all that the verdict depends on, from the decorator to the read guard."""
 
+import asyncio
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -15,6 +16,7 @@ from ro_platform.orchestration import MANIFESTS, PlaneResource, gate, govern
 from ro_platform.orchestration.gate import rule_of
 from ro_platform.orchestration.govern import NO_CODE
 from ro_platform.orchestration.listings import known_listing
+from ro_platform.orchestration.rules import asset_code
 from ro_platform.plane import DAGSTER_ACTOR
 from ro_platform.runs.registry import blob_ref
 from ro_platform.testing import EphemeralPlane
@@ -451,6 +453,57 @@ def test_checks_that_await_or_yield_their_result_are_run(
     recorded = governed.plane.receipts.latest("rows.judge", fingerprint, ref.digest)
     assert recorded is not None
     assert recorded.status.value == "PASS"
+
+
+def test_a_check_that_awaits_is_run_under_a_loop_as_well(
+    governed: EphemeralPlane, materialize: Materialize
+) -> None:
+    """A notebook has a loop that runs: the check is awaited beside it, and judges as ever."""
+
+    async def notebook() -> dg.ExecuteInProcessResult:
+        return materialize([rows, gate(asset=rows, name="judge")(_awaited)], governed.register())
+
+    assert asyncio.run(notebook()).success
+
+
+def test_how_an_input_is_asked_for_is_part_of_the_rule() -> None:
+    """An IO manager reads the metadata of an input, so other metadata are another rule; none at
+    all is the rule of before."""
+
+    def judged_beside(**options: Any) -> str:
+        def judge(rows: list[int], beside: list[int]) -> dg.AssetCheckResult:
+            return dg.AssetCheckResult(passed=rows == beside)
+
+        beside = {"beside": dg.AssetIn("other", **options)}
+        return rule(gate(asset=rows, additional_ins=beside)(judge)).code_version
+
+    plain, one, two = (
+        judged_beside(**options)
+        for options in ({}, {"metadata": {"columns": "a"}}, {"metadata": {"columns": "b"}})
+    )
+    assert len({plain, one, two}) == 3
+    assert plain == judged_beside(metadata={})
+
+
+class Previous(dg.IdentityPartitionMapping):
+    """A mapping of somebody's own."""
+
+
+def test_which_partitions_an_asset_loads_is_part_of_its_code() -> None:
+    """Dagster's own mapping by what it stores of it, another by its class."""
+
+    def code(mapping: dg.PartitionMapping | None) -> str:
+        @dg.asset(partitions_def=MANIFESTS, ins={"rows": dg.AssetIn(partition_mapping=mapping)})
+        def later(rows: list[int]) -> int:
+            return sum(rows)
+
+        version, why = asset_code(later)
+        assert version, why
+        return version
+
+    mappings = (None, dg.IdentityPartitionMapping(), dg.LastPartitionMapping(), Previous())
+    assert len({code(mapping) for mapping in mappings}) == 4
+    assert code(Previous()) == code(Previous())
 
 
 def test_a_check_that_yields_two_results_gives_no_verdict(

@@ -404,3 +404,65 @@ def shown_for(governed: EphemeralPlane, asset: str) -> dict[str, Any]:
     materialization = event.asset_materialization
     assert materialization is not None
     return dict(materialization.metadata)
+
+
+def test_a_value_that_looks_like_one_by_manifest_is_kept_as_it_is(
+    governed: EphemeralPlane, materialize: Materialize
+) -> None:
+    """A dict whose one key is the manifest's own fingerprint is the value of an asset that is made
+    for one manifest at a time."""
+    fingerprint = governed.register()
+    seen: list[Any] = []
+
+    @dg.asset(partitions_def=MANIFESTS)
+    def made(context: dg.AssetExecutionContext) -> dict[str, int]:
+        return {context.partition_key: 1}
+
+    @dg.asset(partitions_def=MANIFESTS)
+    def used(made: dict[str, int]) -> str:
+        seen.append(made)
+        return "ok"
+
+    assert materialize([made, used], fingerprint).success
+    assert seen == [{fingerprint: 1}]
+
+
+@pytest.mark.parametrize("policy", [dg.BackfillPolicy.single_run(), dg.BackfillPolicy.multi_run(5)])
+def test_an_asset_of_ranges_returns_the_same_form_for_one_manifest(
+    governed: EphemeralPlane, materialize: Materialize, policy: dg.BackfillPolicy
+) -> None:
+    """What it returns is by fingerprint, also in a run for a single partition."""
+    fingerprint = governed.register(parameters={"n": 7})
+
+    @dg.asset(partitions_def=MANIFESTS, backfill_policy=policy)
+    def made(context: dg.AssetExecutionContext, plane: PlaneResource) -> dict[str, Any]:
+        return {key: dict(run.parameters) for key, run in plane.runs(context).items()}
+
+    assert materialize([made], fingerprint).success
+    ref = governed.plane.store.binding("made", fingerprint)
+    assert ref is not None
+    assert governed.plane.store.read(ref) == b'{"n":7}'
+
+
+def test_keys_of_several_kinds_are_refused_in_our_words(
+    governed: EphemeralPlane, attempts: Attempts
+) -> None:
+    """A step over several partitions that returns a dict with other keys: RO_ENCODING for each."""
+    keys = [governed.register(parameters={"n": n}) for n in range(2)]
+
+    @dg.asset(partitions_def=MANIFESTS, backfill_policy=dg.BackfillPolicy.single_run())
+    def made() -> dict[Any, int]:
+        return {1: 1, "a": 2}
+
+    job = dg.define_asset_job("range", selection="*")
+    bound = govern(dg.Definitions(assets=[made], jobs=[job]))
+    done = bound.resolve_job_def("range").execute_in_process(
+        instance=governed.instance,
+        tags={
+            "dagster/asset_partition_range_start": keys[0],
+            "dagster/asset_partition_range_end": keys[1],
+        },
+        raise_on_error=False,
+    )
+    assert not done.success
+    assert {attempts(key)["made"].error_code for key in keys} == {"RO_ENCODING"}
