@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any, NoReturn
 
 import dagster as dg
+import sqlalchemy
 from dagster._config import Field, StringSource
 from dagster._core.definitions.asset_checks.asset_check_evaluation import (
     AssetCheckEvaluationPlanned,
@@ -25,12 +27,14 @@ from dagster._core.events import (
 )
 from dagster._core.execution.context.system import StepExecutionContext
 from dagster._core.execution.plan.objects import StepFailureData, StepRetryData
+from dagster._core.instance import MayHaveInstanceWeakref
 from dagster._core.launcher.base import CheckRunHealthResult, WorkerStatus
 from dagster._core.run_coordinator.base import SubmitRunContext
 from dagster._core.run_coordinator.queued_run_coordinator import QueuedRunCoordinator
 from dagster._core.storage.event_log import EventLogStorage, SqliteEventLogStorage
 from dagster._core.storage.local_compute_log_manager import LocalComputeLogManager
 from dagster._core.storage.root import LocalArtifactStorage
+from dagster._core.storage.runs import RunStorage
 from dagster._core.storage.sqlite_storage import DagsterSqliteStorage
 from dagster._core.storage.tags import GRPC_INFO_TAG
 from dagster._grpc.client import DagsterGrpcClient
@@ -58,9 +62,13 @@ __all__ = [
     "checks_of_step",
     "code_version_of",
     "dagster_run_of_input",
+    "engine_of",
     "errors_of",
+    "events_folder",
+    "exchange_parts",
     "executed_nodes",
     "free_slots_of_run",
+    "instance_of",
     "is_executing",
     "is_interrupted",
     "is_of_output",
@@ -75,6 +83,39 @@ __all__ = [
     "step_key_of_input",
     "was_on_this_host",
 ]
+
+
+def instance_of(part: MayHaveInstanceWeakref[Any]) -> dg.DagsterInstance:
+    """The instance that a storage, a coordinator or a launcher is a part of.
+
+    Raises Dagster's own error for one that is part of none.
+    """
+    instance: dg.DagsterInstance = part._instance
+    return instance
+
+
+def events_folder(events: Any) -> Path:
+    """Where an event log in SQLite keeps its files."""
+    return Path(events._base_dir)
+
+
+def exchange_parts(
+    storage: Any, *, runs: RunStorage, events: EventLogStorage, schedules: Any = None
+) -> None:
+    """Have Dagster's storage use these in the place of its own runs, events and schedules.
+
+    ``storage`` is Dagster's, in SQLite or PostgreSQL; schedules that are not given stay its own.
+    """
+    storage._run_storage = runs
+    storage._event_log_storage = events
+    if schedules is not None:
+        storage._schedule_storage = schedules
+
+
+def engine_of(storage: Any) -> sqlalchemy.Engine:
+    """The engine through which a storage in PostgreSQL asks its database."""
+    engine: sqlalchemy.Engine = storage._engine
+    return engine
 
 
 def step_key_of(context: dg.AssetExecutionContext | dg.AssetCheckExecutionContext) -> str:

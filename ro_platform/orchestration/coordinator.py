@@ -19,6 +19,7 @@ from ro_platform.dagster_private.launches import RunQueueConfig, with_limits
 from ro_platform.dagster_private.running import (
     QueuedRunCoordinator,
     SubmitRunContext,
+    instance_of,
     parents_in_workspace,
     report_refusal,
 )
@@ -48,14 +49,14 @@ class GovernedRunCoordinator(QueuedRunCoordinator):
             self._admit(plane, run)
         except errors.AccessDeniedError as error:
             record_refusal(plane, run, error)
-            cancel_refused(self._instance, run, error)
-            return self._instance.get_run_by_id(run.run_id) or run
+            cancel_refused(instance_of(self), run, error)
+            return instance_of(self).get_run_by_id(run.run_id) or run
         refusals = list(plane.admission.refusals(_edges(plane, context)))
         if not refusals:
             return super().submit_run(context)
         plane.admission.record(run.run_id, refusals)
         self._refuse(run, refusals)
-        return self._instance.get_run_by_id(run.run_id) or run
+        return instance_of(self).get_run_by_id(run.run_id) or run
 
     def get_run_queue_config(self) -> RunQueueConfig:
         """What the daemon reads before each look at the queue: nothing leaves it that is paused.
@@ -73,7 +74,7 @@ class GovernedRunCoordinator(QueuedRunCoordinator):
         return with_limits(super().get_run_queue_config(), limits)
 
     def _admit(self, plane: Plane, run: dg.DagsterRun) -> None:
-        launches = Launches.of(plane, self._instance)
+        launches = Launches.of(plane, instance_of(self))
         launches.require(run)
         if not launches.is_automatic(run):
             launches.require_running(run)
@@ -81,11 +82,11 @@ class GovernedRunCoordinator(QueuedRunCoordinator):
     def _refuse(self, run: dg.DagsterRun, refusals: list[RefusedEdge]) -> None:
         first = refusals[0].error
         by = first.diagnostics().get("gate") or refusals[0].edge.producer
-        self._instance.add_run_tags(run.run_id, {REFUSED: first.code, REFUSED_BY: by})
+        instance_of(self).add_run_tags(run.run_id, {REFUSED: first.code, REFUSED_BY: by})
         for refusal in refusals[:_MOST_SHOWN]:
-            report_refusal(self._instance, run, str(refusal.error), shown_refusal(refusal))
+            report_refusal(instance_of(self), run, str(refusal.error), shown_refusal(refusal))
         more = f" ({len(refusals)} edges are refused)" if len(refusals) > 1 else ""
-        self._instance.report_run_canceled(run, message=f"Refused. {first}{more}")
+        instance_of(self).report_run_canceled(run, message=f"Refused. {first}{more}")
 
 
 def _edges(plane: Plane, context: SubmitRunContext) -> list[Edge]:

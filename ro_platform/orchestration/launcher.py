@@ -19,6 +19,7 @@ from ro_platform.dagster_private.launches import LaunchRunContext, enqueue_again
 from ro_platform.dagster_private.running import (
     CheckRunHealthResult,
     WorkerStatus,
+    instance_of,
     is_executing,
     was_on_this_host,
 )
@@ -37,11 +38,11 @@ class GovernedRunLauncher(dg.DefaultRunLauncher):
         try:
             self._require(plane, run)
         except errors.PausedError as error:
-            self._instance.add_run_tags(run.run_id, {HELD: error.diagnostics()["target"]})
+            instance_of(self).add_run_tags(run.run_id, {HELD: error.diagnostics()["target"]})
             self._put_back(run, error)
         except errors.AccessDeniedError as error:
             record_refusal(plane, run, error)
-            cancel_refused(self._instance, run, error)
+            cancel_refused(instance_of(self), run, error)
         except errors.RunOperateError as error:
             if not error.retryable:
                 raise
@@ -50,7 +51,7 @@ class GovernedRunLauncher(dg.DefaultRunLauncher):
             super().launch_run(context)
 
     def _require(self, plane: Plane, run: dg.DagsterRun) -> None:
-        launches = Launches.of(plane, self._instance)
+        launches = Launches.of(plane, instance_of(self))
         launches.require(run)
         if launches.is_used(run.run_id):
             raise errors.GrantRefusedError(
@@ -62,8 +63,8 @@ class GovernedRunLauncher(dg.DefaultRunLauncher):
         launches.require_running(run)
 
     def _put_back(self, run: dg.DagsterRun, error: errors.RunOperateError) -> None:
-        self._instance.report_engine_event(f"It waits in the queue. {error}", run)
-        enqueue_again(self._instance, run)
+        instance_of(self).report_engine_event(f"It waits in the queue. {error}", run)
+        enqueue_again(instance_of(self), run)
 
     @property
     def supports_check_run_worker_health(self) -> bool:

@@ -25,6 +25,8 @@ from ro_platform.dagster_private.running import (
     LocalComputeLogManager,
     SqliteEventLogStorage,
     StringSource,
+    events_folder,
+    exchange_parts,
 )
 from ro_platform.orchestration.storage_recording import RecordingEventLog, RecordingRuns
 
@@ -48,7 +50,7 @@ class RecordingSqliteEventLog(RecordingEventLog, SqliteEventLogStorage):
         self, partitions_def_name: str, partition_keys: Sequence[str]
     ) -> None:
         """Add those that are not there. Dagster looks and then inserts: one process at a time."""
-        with _one_process_at_a_time(Path(self._base_dir)):
+        with _one_process_at_a_time(events_folder(self)):
             super().add_dynamic_partitions(partitions_def_name, partition_keys)
 
 
@@ -81,8 +83,11 @@ class RecordingSqliteStorage(_BelowHome, DagsterSqliteStorage):
 
     def __init__(self, base_dir: str, inst_data: ConfigurableClassData | None = None) -> None:
         super().__init__(base_dir, inst_data)
-        self._run_storage = RecordingSqliteRuns.from_local(runs_folder(base_dir))
-        self._event_log_storage = RecordingSqliteEventLog(self._event_log_storage._base_dir)
+        exchange_parts(
+            self,
+            runs=RecordingSqliteRuns.from_local(runs_folder(base_dir)),
+            events=RecordingSqliteEventLog(str(events_folder(self.event_log_storage))),
+        )
 
     @classmethod
     def from_config_value(cls, inst_data: ConfigurableClassData | None, config_value: Any) -> Any:

@@ -19,7 +19,7 @@ from sqlalchemy.exc import DisconnectionError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
 from ro_platform import errors
-from ro_platform.dagster_private.running import ConfigurableClassData
+from ro_platform.dagster_private.running import ConfigurableClassData, engine_of, exchange_parts
 from ro_platform.ledger.backends.postgres_address import PostgresAddress, postgres_address
 from ro_platform.orchestration.storage_recording import RecordingEventLog, RecordingRuns
 
@@ -32,8 +32,6 @@ class _Reconnecting:
     """The webserver keeps connections open; one that the server let go of is opened again unnoticed
     instead of failing whatever was asked first. It stands before one of Dagster's own classes."""
 
-    _engine: sqlalchemy.Engine
-
     def optimize_for_webserver(
         self, statement_timeout: int, pool_recycle: int, max_overflow: int
     ) -> None:
@@ -44,7 +42,8 @@ class _Reconnecting:
             pool_recycle=pool_recycle,
             max_overflow=max_overflow,
         )
-        dialect = self._engine.dialect
+        engine = engine_of(self)
+        dialect = engine.dialect
 
         def require_alive(connection: Any, *_: object) -> None:
             try:
@@ -52,7 +51,7 @@ class _Reconnecting:
             except dialect.loaded_dbapi.Error:
                 raise DisconnectionError from None
 
-        sqlalchemy.event.listen(self._engine, "checkout", require_alive)
+        sqlalchemy.event.listen(engine, "checkout", require_alive)
 
 
 class RecordingPostgresEventLog(_Reconnecting, RecordingEventLog, PostgresEventLogStorage):
@@ -76,10 +75,11 @@ class RecordingPostgresStorage(DagsterPostgresStorage):
         with _one_creator_at_a_time(driver_url, address):
             super().__init__(driver_url, inst_data=inst_data)
         # The tables are there now.
-        self._run_storage = _Runs(driver_url, should_autocreate_tables=False)
-        self._schedule_storage = _Schedules(driver_url, should_autocreate_tables=False)
-        self._event_log_storage = RecordingPostgresEventLog(
-            driver_url, should_autocreate_tables=False
+        exchange_parts(
+            self,
+            runs=_Runs(driver_url, should_autocreate_tables=False),
+            events=RecordingPostgresEventLog(driver_url, should_autocreate_tables=False),
+            schedules=_Schedules(driver_url, should_autocreate_tables=False),
         )
 
 

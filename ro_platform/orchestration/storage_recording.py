@@ -21,6 +21,7 @@ from ro_platform.dagster_private.running import (
     ClaimStatus,
     EventLogStorage,
     executed_nodes,
+    instance_of,
 )
 from ro_platform.orchestration import sessions
 from ro_platform.orchestration.launches import Launches
@@ -68,14 +69,14 @@ class RecordingEventLog(EventLogStorage):
 
         Answers the digest of the config that the code gives its job.
         """
-        run = self._instance.get_run_by_id(dagster_run_id) if self.has_instance else None
+        run = instance_of(self).get_run_by_id(dagster_run_id) if self.has_instance else None
         if run is None:
             raise errors.GrantRefusedError(
                 f"Dagster has no run {dagster_run_id} on record, so nobody launched it.",
                 next_step="Launch it through a Dagster instance with this storage.",
                 dagster_run_id=dagster_run_id,
             )
-        launches = Launches.of(_plane(), self._instance)
+        launches = Launches.of(_plane(), instance_of(self))
         begun = launches.has_begun(dagster_run_id) or self._has_other_steps(dagster_run_id)
         try:
             launches.require(run, begun=begun)
@@ -95,7 +96,7 @@ class RecordingEventLog(EventLogStorage):
         job = sessions.declarations_of(run.run_id).job_of(run.job_name)
         if not run.run_config and job is None:
             return None
-        executed = executed_nodes(self._instance, run)
+        executed = executed_nodes(instance_of(self), run)
         return require_own_config(job, run, fingerprints, executed)
 
     def _has_other_steps(self, dagster_run_id: str) -> bool:
@@ -106,7 +107,7 @@ class RecordingEventLog(EventLogStorage):
         return len(self.get_step_stats_for_run(dagster_run_id)) > 1
 
     def _run_is_over(self, dagster_run_id: str) -> bool:
-        run = self._instance.get_run_by_id(dagster_run_id) if self.has_instance else None
+        run = instance_of(self).get_run_by_id(dagster_run_id) if self.has_instance else None
         return run is not None and run.is_finished
 
     def store_event(self, event: dg.EventLogEntry) -> None:
@@ -116,12 +117,12 @@ class RecordingEventLog(EventLogStorage):
         if not event.run_id and event.dagster_event_type in _REPORTS:
             _require_reporter()
         if self.has_instance:
-            sign_on(self._instance, event)
+            sign_on(instance_of(self), event)
         # Abstract in this base, but the class after this one in line has it.
         self._recorder.record(event, super().store_event)  # type: ignore[safe-super]
         kind = event.dagster_event.event_type if event.dagster_event else None
         if kind in _ENDINGS and self.has_instance:
-            free_slots(self._instance, event.run_id)
+            free_slots(instance_of(self), event.run_id)
 
     def claim_concurrency_slot(
         self, concurrency_key: str, run_id: str, step_key: str, priority: int | None = None

@@ -2,6 +2,8 @@
 mean, and is taken nowhere else."""
 
 import ast
+import importlib
+import inspect
 import re
 import signal
 from collections.abc import Callable, Iterator
@@ -18,6 +20,7 @@ from ro_platform.testing import EphemeralPlane
 
 ROOT = Path(ro_platform.__file__).parent
 REPOSITORY = ROOT.parent
+OF_NAMED_TUPLES = {"_replace", "_asdict", "_fields"}
 PAGES = (
     "CONTRIBUTING.md",
     "docs/explanation/architecture.md",
@@ -241,6 +244,8 @@ def test_the_recording_storage_is_dagsters_own_with_one_part_exchanged(
     log = governed.instance.event_log_storage
     assert isinstance(log, running.SqliteEventLogStorage)
     assert type(log).__name__ == "RecordingSqliteEventLog"
+    assert running.instance_of(log) is governed.instance
+    assert any(running.events_folder(log).glob("*.db"))
 
 
 @pytest.mark.parametrize("package", ["ro_platform", "assets", "resources", "sensors"])
@@ -256,12 +261,24 @@ def test_nothing_else_imports_what_dagster_keeps_private(package: str) -> None:
     assert offenders == []
 
 
+def test_nothing_else_uses_what_dagsters_classes_keep_private() -> None:
+    """A class that extends one of Dagster's reads, sets and overrides no private attribute of it,
+    and nobody reads one of another object."""
+    found = {str(path.relative_to(ROOT)): attributes_of(path) for path in dagster_modules()}
+    outside = {name: used for name, used in found.items() if "dagster_private/" not in name}
+    assert {name: used for name, used in outside.items() if used} == {}
+    assert len(outside) > 20
+    assert "_instance" in found["dagster_private/running.py"]
+    assert "_make_request_context" in found["dagster_private/webserver.py"]
+
+
 def test_the_search_for_private_imports_finds_them() -> None:
     """Each module that is allowed to has some, so the test above could fail."""
     found = {path.stem: private_names(path) for path in private_modules()}
     assert {"definitions", "launches", "running", "webserver"} == found.keys()
     assert all(found.values())
-    packages = {name.split(".")[0] for names in found.values() for name in names}
+    everything = set().union(*found.values())
+    packages = {name.split(".")[0] for name in everything if "." in name}
     assert packages == {"dagster", "dagster_graphql", "dagster_shared", "dagster_webserver"}
 
 
@@ -282,8 +299,50 @@ def private_modules() -> list[Path]:
 
 
 def private_names(path: Path) -> set[str]:
-    """The private names that a module imports, in full."""
-    return {name for name in imports_of(path) if is_private(name)}
+    """The private names that a module imports, in full, and the private attributes it uses."""
+    return {name for name in imports_of(path) if is_private(name)} | attributes_of(path)
+
+
+def dagster_modules() -> list[Path]:
+    """The modules of the library that import Dagster, or a class of ours that extends Dagster's."""
+    return sorted(path for path in ROOT.rglob("*.py") if "dagster" in path.read_text())
+
+
+def attributes_of(path: Path) -> set[str]:
+    """The private attributes of Dagster's objects that a module reads, sets or overrides."""
+    text = path.read_text()
+    tree = ast.parse(text)
+    found = {
+        node.attr
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute)
+        and ast.unparse(node.value) not in ("self", "cls")
+        and not re.search(rf"(self\.|def ){node.attr}\b", text)  # a class of this module has it
+    }
+    if "class " in text:
+        parts = path.relative_to(REPOSITORY).with_suffix("").parts
+        module = importlib.import_module(".".join(parts).removesuffix(".__init__"))
+        for node in (item for item in tree.body if isinstance(item, ast.ClassDef)):
+            found |= names_in(node) & of_dagster(getattr(module, node.name))
+    return {name for name in found if re.match(r"_[a-z]", name)} - OF_NAMED_TUPLES
+
+
+def names_in(definition: ast.ClassDef) -> set[str]:
+    """The attributes that a class uses of itself, and the methods that it has."""
+    return {
+        node.attr if isinstance(node, ast.Attribute) else node.name
+        for node in ast.walk(definition)
+        if isinstance(node, ast.Attribute | ast.FunctionDef | ast.AsyncFunctionDef)
+    }
+
+
+def of_dagster(kind: type) -> set[str]:
+    """What the classes of Dagster that a class extends have, set in ``self`` or defined."""
+    bases = [base for base in kind.__mro__ if base.__module__.startswith("dagster")]
+    said = re.compile(r"self\.(\w+)")
+    return {
+        name for base in bases for name in (*vars(base), *said.findall(inspect.getsource(base)))
+    }
 
 
 def imports_of(path: Path) -> list[str]:
