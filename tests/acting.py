@@ -69,9 +69,9 @@ def erase_bytes(
 ) -> Erasure:
     """Erase bytes; answers what is on record, with what this call removed."""
     asked: JsonObject = {"digest": digest, "all_bindings": all_bindings}
-    kind = AdminActionType.ERASE_ARTIFACT
+    kind, files = AdminActionType.ERASE_ARTIFACT, plane.erasures.files(digest)
     outcome = act(plane, kind, asked, reason=reason, actor=actor, key=key)
-    found = plane.erasures.on_record(digest)
+    found = plane.erasures.on_record(digest, files)
     if not outcome.new:
         return found
     blobs, size = (int(str(outcome.after[name])) for name in ("blobs", "bytes"))

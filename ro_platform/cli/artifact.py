@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -95,9 +95,9 @@ def _erase(plane: Plane, digest: str, reason: str, all_bindings: bool) -> Erasur
         reason=reason,
         parameters={"digest": digest, "all_bindings": all_bindings},
     )
-    key = plane.admin.key_for(request)
+    key, files = plane.admin.key_for(request), plane.erasures.files(digest)
     outcome = plane.admin.perform(request, actor=plane.identity.actor(), key=key)
-    return _shown(plane, digest, outcome)
+    return _shown(plane, digest, outcome, files)
 
 
 def _completed(plane: Plane, actor: str) -> Iterator[Erasure]:
@@ -108,9 +108,9 @@ def _completed(plane: Plane, actor: str) -> Iterator[Erasure]:
             yield _shown(plane, str(outcome.request.parameters["digest"]), outcome)
 
 
-def _shown(plane: Plane, digest: str, outcome: Outcome) -> Erasure:
-    """The erasure on record, with what this call removed."""
-    found = plane.erasures.on_record(digest)
+def _shown(plane: Plane, digest: str, outcome: Outcome, files: Collection[str] = ()) -> Erasure:
+    """The erasure on record, with what this call removed, and what it kept of those files."""
+    found = plane.erasures.on_record(digest, files)
     if not outcome.new:
         return found
     counts = {name: outcome.after.get(name) for name in ("blobs", "bytes")}

@@ -16,7 +16,7 @@ what it holds, and whoever publishes after it finds the file gone and is refused
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from ro_platform import errors
@@ -133,8 +133,18 @@ class Erasures:
             _require_meant(digest, [*bound, *inputs], all_bindings=all_bindings)
         return bound, inputs
 
-    def on_record(self, digest: str) -> Erasure:
-        """An erasure as it is on record, and what of it stays because something else holds it.
+    def files(self, digest: str) -> tuple[str, ...]:
+        """The digests of the files of a tree, while the list of them is there; of anything else,
+        and afterwards, none."""
+        trees = (ref for ref in _bindings(self._ledger, digest).values() if ref.media_type == TREE)
+        ref = next(trees, None)
+        if ref is None or not self._store.has(ref):
+            return ()
+        return tuple(dict.fromkeys(item.digest for item in self._store.members(ref)))
+
+    def on_record(self, digest: str, files: Collection[str] = ()) -> Erasure:
+        """An erasure as it is on record, and what of it, and of those ``files`` of a tree, stays
+        because something else holds it.
 
         Raises :class:`ArtifactNotFoundError` where those bytes were never erased.
         """
@@ -142,7 +152,8 @@ class Erasures:
         if entry is None:
             raise errors.ArtifactNotFoundError(f"sha256:{digest} was never erased.", digest=digest)
         body = body_of(entry, ArtifactErased)
-        kept = dict(self._holdings.of([*self._members(body), digest], self._ledger))
+        parts = {*files, *self._members(body), digest}
+        kept = dict(self._holdings.of(parts, self._ledger))
         return Erasure(entry, body, False, 0, 0, kept)
 
     def completed(self, digest: str) -> ArtifactErased | None:

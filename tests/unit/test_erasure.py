@@ -58,13 +58,6 @@ def erase(world: SmallWorld, ref: BoundRef, *, all_bindings: bool = False) -> Er
     return erase_bytes(world.plane, ref.digest, reason=WHY, all_bindings=all_bindings)
 
 
-def holders(world: SmallWorld, *contents: bytes) -> dict[str, tuple[str, ...]]:
-    """By the digest of each of these that something un-erased holds: what that is."""
-    plane = world.plane
-    rooms = BlobReferences(plane.store, plane.configs, plane.runs)
-    return dict(rooms.of({sha256_hex(data) for data in contents}, plane.ledger))
-
-
 def tree(world: SmallWorld, asset: str, folder: Path, *files: bytes, under: str = "") -> BoundRef:
     """A tree with these files, published as an asset's."""
     folder.mkdir(exist_ok=True)
@@ -245,9 +238,8 @@ def test_of_a_tree_only_what_nobody_else_holds_goes(tmp_path: Path) -> None:
     stays = tree(world, "b", tmp_path / "b", b"common", b"other")
     done = erase(world, gone)
     assert (done.body.members, done.blobs) == (3, 2)
-    kept = holders(world, b"personal", b"licence", b"common")
-    assert set(kept) == {sha256_hex(b"licence"), sha256_hex(b"common")}
-    assert kept[sha256_hex(b"common")] == (f"a file of {stays.ref}",)
+    assert set(done.kept) == {sha256_hex(b"licence"), sha256_hex(b"common")}
+    assert done.kept[sha256_hex(b"common")] == (f"a file of {stays.ref}",)
     assert not held(world, b"personal")
     assert world.read(shared) == b"licence"
     world.store.verify(stays)
@@ -468,8 +460,7 @@ def test_who_publishes_before_the_bytes_go_keeps_them(tmp_path: Path) -> None:
         lambda: later.append(tree(world, "b", tmp_path / "b", b"common", b"other")),
     ]
     done = erase(world, gone)
-    assert done.blobs == 2, "its own file and the list of them"
-    assert list(holders(world, b"personal", b"common")) == [sha256_hex(b"common")]
+    assert list(done.kept) == [sha256_hex(b"common")]
     world.store.verify(later[0])
     assert not held(world, b"personal")
 
@@ -594,6 +585,17 @@ def test_the_command_refuses_half_a_request(world: SmallWorld) -> None:
     )
     assert [ask("artifact", "erase", *args).exit_code for args in wrong] == [3, 3, 3, 3]
     assert world.read(ref) == b"a"
+
+
+def test_the_command_says_what_of_a_folder_stays_and_who_holds_it(
+    world: SmallWorld, tmp_path: Path
+) -> None:
+    """A file that another artifact holds; the list of the folder's files is gone by then."""
+    shared = world.made("licence", data=b"licence")
+    gone = tree(world, "a", tmp_path / "a", b"personal", b"licence")
+    told = ask("artifact", "erase", gone.digest, "--reason", WHY).stdout
+    assert f"kept: sha256:{shared.digest}, {shared.ref}" in told
+    assert told.count("kept:") == 1
 
 
 def test_shared_bytes_are_named_by_the_command(world: SmallWorld) -> None:

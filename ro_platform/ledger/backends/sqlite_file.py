@@ -22,6 +22,7 @@ import threading
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from ro_platform import errors
 from ro_platform.kernel.files import sync_folder
@@ -30,7 +31,12 @@ from ro_platform.ledger.backends.base import close_before_forks
 _PRIMARY_CODE = 0xFF
 _NOTHING_BESIDE = {sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY}
 """How SQLite says that it cannot make the index of a write-ahead log."""
-_UNWRITABLE = {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_AUTH}
+_UNREACHABLE = {
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_READONLY,  # also where a reader would have to make the index of a log
+    sqlite3.SQLITE_PERM,
+    sqlite3.SQLITE_AUTH,
+}
 _DAMAGED = {
     sqlite3.SQLITE_CORRUPT,
     sqlite3.SQLITE_CONSTRAINT,
@@ -84,7 +90,7 @@ def _meaning(
             next_step="Nothing was recorded. Make room and try again.",
             ledger=path,
         )
-    if code in _UNWRITABLE or (writing and code == sqlite3.SQLITE_CANTOPEN):
+    if writing and code in _UNREACHABLE:
         return errors.StoreNotWritableError(
             f"The ledger {path} cannot be written: {error}.",
             next_step="Nothing was recorded. Make the file and its folder writable.",
@@ -96,7 +102,7 @@ def _meaning(
             next_step="Check the disk, read back, and repeat the call with the same keys.",
             ledger=path,
         )
-    if code == sqlite3.SQLITE_CANTOPEN:
+    if code in _UNREACHABLE:
         return errors.BackendUnavailableError(
             f"The ledger {path} cannot be opened: {error}.",
             next_step="Check the permissions of the file and of its folder: SQLite shares state "
@@ -173,7 +179,8 @@ class undisturbed:  # noqa: N801  (as above)
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: object
     ) -> None:
-        if _unchanging(self.path) != self.seen:
+        interrupted = error is not None and not isinstance(error, Exception)
+        if not interrupted and _unchanging(self.path) != self.seen:
             raise errors.BackendUnavailableError(
                 f"The ledger {self.path} was changed while it was read as a copy.",
                 next_step="Try again; or read it where SQLite may keep files beside it.",
@@ -245,30 +252,30 @@ def open_file(path: Path, *, writable: bool, busy_timeout_seconds: float) -> sql
         raise not_a_ledger(path, "is not a file")
     with translated(path, writing=writable):
         if writable:
-            return _connected(path, "mode=rw", busy_timeout_seconds, sqlite3.Connection)
+            return _connected(path, "mode=rw", busy_timeout_seconds)
         seen = _unchanging(path)
         try:
-            return _connected(path, "mode=ro", busy_timeout_seconds, sqlite3.Connection)
+            return _connected(path, "mode=ro", busy_timeout_seconds)
         except sqlite3.OperationalError as error:
             if seen is None or error.sqlite_errorcode & _PRIMARY_CODE not in _NOTHING_BESIDE:
                 raise
     with undisturbed(path, seen):
-        copy = _connected(path, "mode=ro&immutable=1", busy_timeout_seconds, StillCopy)
+        copy = _connected(path, "mode=ro&immutable=1", busy_timeout_seconds, factory=StillCopy)
         assert isinstance(copy, StillCopy)
         copy.seen = seen
         return copy
 
 
 def _connected(
-    path: Path, how: str, busy_timeout_seconds: float, kind: type[sqlite3.Connection]
+    path: Path, how: str, busy_timeout_seconds: float, **more: Any
 ) -> sqlite3.Connection:
-    connection = sqlite3.connect(
+    connection: sqlite3.Connection = sqlite3.connect(
         f"{path.absolute().as_uri()}?{how}",
         uri=True,
         timeout=busy_timeout_seconds,
         isolation_level=None,
         check_same_thread=False,
-        factory=kind,
+        **more,
     )
     try:
         (application,) = connection.execute("PRAGMA application_id").fetchone()
