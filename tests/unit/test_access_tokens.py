@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from ro_platform.access.identity import Credentials
 from ro_platform.access.keys import access_key
-from ro_platform.access.tokens import MAX_LIFETIME
+from ro_platform.access.tokens import MAX_LIFETIME, Tokens
 from ro_platform.artifacts.backends.memory import MemoryBackend
 from ro_platform.contracts import Action, EntryKind, Role, TokenIssued
 from ro_platform.errors import (
@@ -448,6 +448,20 @@ def test_there_is_no_other_way_around_an_admin(holder: str, actor: str, days: in
     with pytest.raises(AccessDeniedError, match="nothing to recover"):
         plane.tokens.recover(holder, lifetime=DAY, reason="why", actor=actor)
     assert plane.ledger.size() == size
+
+
+@pytest.mark.parametrize("holder", [BOSS, READER])
+def test_who_may_not_read_the_access_key_hears_nothing_by_recovering(holder: str) -> None:
+    """Neither who is an admin, nor who has a token: the key is asked for first."""
+    plane = plane_of()
+    published(plane, sound_policy())
+
+    def unreadable() -> bytes:
+        raise SettingsError("The access key cannot be read.")
+
+    tokens = Tokens(plane.ledger, unreadable, plane.clock, plane.access)
+    with pytest.raises(SettingsError, match="cannot be read"):
+        tokens.recover(holder, lifetime=DAY, reason="locked out", actor=BOSS)
 
 
 def test_without_a_policy_there_is_nothing_to_recover() -> None:
