@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+import sqlite3
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,6 +29,7 @@ from ro_platform.ledger.entry import body_of
 from ro_platform.plane import Plane
 from tests.acting import publish_config
 from tests.unit.access_world import binding, policy, token_for
+from tests.unit.other_user import as_somebody_else, readable_folder
 from tests.unit.small_world import SmallWorld
 
 NOBODY, REVOKED, NO_ROLE, ELSEWHERE = "no token", "revoked token", "no role", "reader elsewhere"
@@ -345,6 +349,34 @@ def test_verification_tells_no_content(house: House) -> None:
         assert answer.exit_code == 0, answer
         assert house.world.fingerprint not in answer.stdout + answer.stderr
         assert "HUMAN::" not in answer.stdout + answer.stderr
+
+
+def test_an_outsider_verifies_a_copy(house: House) -> None:
+    """Another user, with a copy of store and ledger where nothing may be written, and without keys,
+    a token or a home: all of it verifies, and what is listed still asks."""
+    assert house.ask(NOBODY, ["artifact", "verify", "--all"]).exit_code == 0  # all is imported now
+    home = house.folder / "h"
+    with readable_folder() as folder:
+        shutil.copytree(home / "store", folder / "store")
+        with (
+            closing(sqlite3.connect(home / "ledger.sqlite")) as source,
+            closing(sqlite3.connect(folder / "ledger.sqlite")) as copy,
+        ):
+            source.backup(copy)
+        for path in (*folder.rglob("*"), folder):
+            path.chmod(0o555 if path.is_dir() else 0o444)
+        places = {
+            "RO_ROOT": str(folder),
+            "RO_HOME": str(folder / "none"),
+            "RO_STORE_URL": f"file://{folder}/store",
+            "RO_LEDGER_URL": f"sqlite://{folder}/ledger.sqlite",
+        }
+        with as_somebody_else(), settings_in_force(Settings.load(places, cwd=folder)):
+            lines = (["artifact", "verify", "--all"], ["ledger", "verify"], ["artifact", "list"])
+            codes = [CliRunner().invoke(ro, line).exit_code for line in lines]
+        for path in (folder, *folder.rglob("*")):
+            path.chmod(0o755)
+    assert codes == [0, 0, 11]
 
 
 UNEQUAL = (
