@@ -32,12 +32,14 @@ ADMINISTRATIVE = tuple(action for action in Action if action.value in {*AdminAct
 @dataclass(frozen=True, slots=True)
 class Declared:
     """What a command needs: any of ``actions``, on ``target`` or on what it names; or nothing, and
-    ``why``. ``by_service``: the administrative service asks."""
+    ``why``. ``by_service``: the administrative service asks. ``or_own``: what is one's own needs
+    none of them."""
 
     actions: tuple[Action, ...] = ()
     target: str = ""
     why: str = ""
     by_service: bool = False
+    or_own: bool = False
 
 
 def asks(action: Action, target: str) -> Callable[[F], F]:
@@ -60,7 +62,7 @@ def asks_within(*actions: Action, or_own: bool = False) -> Callable[[F], F]:
         if not or_own:
             plane.access.require_anywhere(actor, actions)
 
-    return _declaring(Declared(actions), require)
+    return _declaring(Declared(actions, or_own=or_own), require)
 
 
 def asks_itself(*actions: Action) -> Callable[[F], F]:

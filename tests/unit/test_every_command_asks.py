@@ -453,7 +453,8 @@ def reference() -> str:
             needs = "the action of what is named" + (
                 ", or `automate`" if Action.AUTOMATE in said.actions else ""
             )
-        rows.append(f"| `ro {name}` | {needs} |")
+        own = "; of what is one's own, nothing" if said.or_own else ""
+        rows.append(f"| `ro {name}` | {needs}{own} |")
     return "\n".join(rows) + "\n"
 
 
