@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import timedelta
 
 import click
@@ -186,9 +187,9 @@ def _find(plane: Plane, prefix: str) -> DirectiveRecord:
     actor, directives = plane.identity.actor(), plane.directives
     found = [item for item in directives.list() if item.directive_id.startswith(prefix)]
     if not directives.may_look(actor):
-        own = [i for i in found if _directives(plane, i.request).concerns(i, actor)]
-        if not own:
-            (name,) = [i.directive_id for i in found] if len(found) == 1 else [prefix]
+        own = [item for item in found if _concerns(plane, item, actor)]
+        if not own:  # which is refused, whatever there is
+            name = found[0].directive_id if len(found) == 1 else prefix
             return directives.found(name, actor, called=prefix)
         found = own
     if len(found) > 1 or len(prefix) < MIN_PREFIX:
@@ -201,6 +202,16 @@ def _find(plane: Plane, prefix: str) -> DirectiveRecord:
             f"there is no directive {prefix!r}.", next_step="See `ro directive list --all`."
         )
     return found[0]
+
+
+def _concerns(plane: Plane, found: DirectiveRecord, actor: str) -> bool:
+    """Whether somebody may do something about a directive. For who can do nothing of the kind
+    anywhere the orchestrator is not opened, whose faults would tell that there is one."""
+    with suppress(errors.RunOperateError):
+        if actor != found.proposer:
+            plane.access.require_anywhere(actor, (Action.APPROVE, *ADMINISTRATIVE))
+        return _directives(plane, found.request).concerns(found, actor)
+    return False
 
 
 def _difference(directives: Directives, found: DirectiveRecord) -> tuple[list[str], str | None]:

@@ -409,6 +409,32 @@ def test_permission_is_asked_before_anything_is_looked_up(
     assert {"RO_ACCESS_DENIED", "refused"} & set(refused)
 
 
+@pytest.mark.parametrize("who", [NO_ROLE, ELSEWHERE, ALL_ELSEWHERE])
+@pytest.mark.parametrize("move", ["approve", "execute", "reject"])
+def test_a_directive_that_needs_dagster_is_hidden_as_well(
+    house: House, who: str, move: str
+) -> None:
+    """Where Dagster cannot be reached: its fault would tell that the directive is there."""
+    request = admin_request(
+        AdminActionType.REPLAY_REQUEST,
+        reason="an audit",
+        parameters={
+            "manifests": [house.world.fingerprint],
+            "purpose": "an audit",
+            "basis": "recorded",
+        },
+    )
+    directives = house.plane.administration.directives
+    found = directives.propose(request, actor=house.actor("operator"), key="replay")
+    answers = []
+    for name in (found.directive_id, house.missing["directive"]):
+        more = [] if move == "execute" else ["--reason", "x"]
+        answer = house.ask(who, ["directive", move, name, *more, "--json"])
+        assert answer.code == "RO_ACCESS_DENIED", answer
+        answers.append(seen(answer, {"directive": name}))
+    assert answers[0] == answers[1]
+
+
 def test_a_token_is_its_holders_to_end(house: House) -> None:
     """Whatever their role, and nobody else's."""
     issued = token_for(house.plane, house.actor("reader"), actor=house.actor("admin"))
