@@ -94,14 +94,17 @@ class Administration:
 
         Needs the right to automate, or to do that action oneself; what the actor may not complete,
         what needs an orchestrator that is not there, and what cannot be reached now, is answered
-        with its error and stays open.
+        with its error and stays open. Of what is not theirs, who may not look hears nothing.
         """
+        access = self.rooms.access
+        looks = access.decide(actor, Action.VIEW, access.target("open actions")).allowed
         for intent in self.service.open_intents():
             try:
                 self._require_reconciler(actor, intent)
                 outcome = self.service.complete(intent, by=actor)
             except errors.RunOperateError as error:
-                yield Reconciled(intent, error=error)
+                if looks or not isinstance(error, errors.AccessDeniedError):
+                    yield Reconciled(intent, error=error)
             else:
                 yield Reconciled(intent, outcome)
         self.directives.record_ends(actor=actor)

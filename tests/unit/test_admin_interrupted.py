@@ -9,17 +9,20 @@ import pytest
 from ro_platform.admin.intents import Intent
 from ro_platform.admin.pausing import PauseAction
 from ro_platform.contracts import AdminActionType, AdminRequest, DirectiveStatus, Role
-from ro_platform.errors import ConflictError, RunOperateError
+from ro_platform.errors import AccessDeniedError, ConflictError, RunOperateError
+from tests.unit.access_world import binding
 from tests.unit.admin_world import (
     ADMIN,
     DEPLOYER,
     OPS,
+    READER,
     SECOND,
     WHY,
     AdminWorld,
     Killed,
     ask,
     pause,
+    people,
     publish,
     retention,
     take_back,
@@ -113,3 +116,15 @@ def test_what_was_left_open_and_closed_meanwhile_is_not_done() -> None:
     with pytest.raises(RunOperateError):
         world.admin.directives.execute(name, actor=ADMIN)
     assert world.plane.erasures.find(world.made_two.digest) is None
+
+
+def test_who_may_not_look_hears_of_no_open_action_of_others() -> None:
+    """An operator of another workload reconciles nothing and is told nothing; who may look at the
+    plane is told what is not theirs to complete, and it stays open."""
+    other = "HUMAN::other"
+    world = AdminWorld(people(binding(other, Role.OPERATOR, workload="elsewhere")))
+    killed_after_the_intent(world, lambda: world.do(pause(), OPS))
+    assert list(world.admin.reconcile(actor=other)) == []
+    (item,) = world.admin.reconcile(actor=READER)
+    assert isinstance(item.error, AccessDeniedError)
+    assert len(list(world.admin.service.open_intents())) == 1
