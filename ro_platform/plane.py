@@ -78,7 +78,20 @@ _LOCAL = CheckpointPolicy()
 
 @dataclass(frozen=True)
 class Plane:
-    """Every room of one environment, open for use."""
+    """Every part of one environment, open for use.
+
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from ro_platform import Plane, Settings
+    >>> home = tempfile.TemporaryDirectory()
+    >>> plane = Plane.open(Settings.load({"RO_HOME": home.name}, cwd=Path(home.name)))
+    >>> ref = plane.store.put_bytes(b"what is kept", media_type="text/plain")
+    >>> plane.store.read(ref)
+    b'what is kept'
+    >>> plane.ledger.size()
+    0
+    >>> home.cleanup()
+    """
 
     store: ArtifactStore
     ledger: Ledger

@@ -31,6 +31,12 @@ class Settings:
     process says who it is; nor ``web``, the variables ``RO_WEB_*`` of the UI's gateway, which
     :mod:`ro_platform.web.settings` reads. ``drafts`` says whether drafts are allowed; a draft's own
     settings (:mod:`ro_platform.config.drafts`) name as ``draft_of`` those of what it drafts on.
+
+    >>> from pathlib import Path
+    >>> from ro_platform import Settings
+    >>> settings = Settings.load({"RO_HOME": "/srv/plane"}, cwd=Path("/"))
+    >>> settings.store_url, settings.ledger_url
+    ('file:///srv/plane/store', 'sqlite:///srv/plane/ledger.sqlite')
     """
 
     root: Path

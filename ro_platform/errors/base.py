@@ -14,6 +14,13 @@ class RunOperateError(Exception):
     """A fault of this program. Every other error derives from it, and has a code of its own.
 
     ``next_step`` tells a person what to do about the very case, ``advice`` about any of its code.
+
+    >>> from ro_platform import RunOperateError, Settings
+    >>> try:
+    ...     Settings.load({"RO_ENVIRONMENT": "no name!"})
+    ... except RunOperateError as error:
+    ...     print(error.code, error.exit_code, error.retryable)
+    RO_SETTINGS 3 False
     """
 
     code: ClassVar[str] = "RO_INTERNAL"

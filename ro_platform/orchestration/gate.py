@@ -66,8 +66,26 @@ def gate(
 ) -> Callable[[Check], dg.AssetChecksDefinition]:
     """Make a check function a gate of an asset.
 
+    >>> import dagster as dg
+    >>> from ro_platform import MANIFESTS, gate
+    >>> @dg.asset(partitions_def=MANIFESTS)
+    ... def orders() -> dict[str, int]:
+    ...     return {"count": 3}
+    >>> @gate(asset=orders)
+    ... def orders_are_many(orders: dict[str, int]) -> dg.AssetCheckResult:
+    ...     return dg.AssetCheckResult(passed=orders["count"] > 2)
+    >>> [key.name for key in orders_are_many.check_keys]
+    ['orders_are_many']
+
+    The check runs as Dagster runs a blocking asset check. Its verdict becomes a receipt about
+    exactly these bytes, and without a PASS no other step reads them.
+
     ``configs`` are the only configs it may read. ``code_version`` says when its logic changes, so
     that verdicts of older logic go stale; left out, the rule is the digest of all that it reads.
+    Other ``options`` are those of :func:`dagster.asset_check`.
+
+    Raises :class:`SettingsError` for a name that no receipt can hold and for a check that takes run
+    config. A crash while it judges leaves no verdict, and the artifact unread.
     """
 
     def decorate(check: Check) -> dg.AssetChecksDefinition:

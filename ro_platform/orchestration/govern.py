@@ -44,6 +44,15 @@ Gates = Mapping[str, list[GateRule]]
 def govern(definitions: dg.Definitions) -> dg.Definitions:
     """The same definitions, with every asset and gate of theirs bound to the plane.
 
+    >>> import dagster as dg
+    >>> from ro_platform import govern
+    >>> @dg.asset
+    ... def orders() -> dict[str, int]:
+    ...     return {"count": 3}
+    >>> defs = govern(dg.Definitions(assets=[orders]))
+    >>> defs.resolve_asset_graph().get(orders.key).partitions_def.name
+    'manifests'
+
     An asset that has no partitions and leaves its bytes to ``io_manager`` is partitioned by
     manifests. Raises :class:`SettingsError` for what would only look governed.
     """
@@ -77,7 +86,16 @@ def plane_resources(
     *,
     within: Callable[[], dg.Definitions] | None = None,
 ) -> dict[str, Any]:
-    """The resources ``plane`` and ``io_manager`` for these assets and checks.
+    """The resources ``plane`` and ``io_manager`` for these assets and checks, for Definitions that
+    are put together by hand; :func:`govern` does it for all of them.
+
+    >>> import dagster as dg
+    >>> from ro_platform import MANIFESTS, plane_resources
+    >>> @dg.asset(partitions_def=MANIFESTS)
+    ... def orders() -> dict[str, int]:
+    ...     return {"count": 3}
+    >>> sorted(plane_resources([orders], []))
+    ['io_manager', 'plane']
 
     ``resources`` are the others that gates among them use. ``within`` answers, once they are made,
     the Definitions that they are put into: a job may have the config that those give it. Without

@@ -129,7 +129,17 @@ def _gates_under_way(
 
 
 class ArtifactIOManager(dg.ConfigurableIOManager):
-    """Every governed asset's IO manager."""
+    """Every governed asset's IO manager: what an asset returns is stored under its digest, bound to
+    asset and manifest, and recorded; what a step loads is verified and has passed its gates.
+
+    :func:`~ro_platform.orchestration.govern` provides it as ``io_manager``.
+
+    >>> import dagster as dg
+    >>> from ro_platform import ArtifactIOManager, govern
+    >>> defs = govern(dg.Definitions())
+    >>> isinstance(defs.resources["io_manager"], ArtifactIOManager)
+    True
+    """
 
     plane: dg.ResourceDependency[PlaneResource]
 

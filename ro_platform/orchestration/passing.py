@@ -42,6 +42,12 @@ def when_passed(
 ) -> dg.SensorDefinition:
     """A sensor that launches ``target`` for each manifest whose producers all stand.
 
+    >>> import dagster as dg
+    >>> from ro_platform import when_passed
+    >>> report = dg.define_asset_job("report", selection="report")
+    >>> when_passed(report).name
+    'report_when_passed'
+
     ``target`` is a job of ``define_asset_job``, or an ``AssetSelection`` (which needs a ``name``).
     Its producers are the assets that it depends on, loaded or not, and does not make itself. They
     count for every manifest, or for those of the given ``workloads`` only. A tick launches at most

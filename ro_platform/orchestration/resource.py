@@ -44,6 +44,17 @@ class DagsterRunScope(RunScope):
 class PlaneResource(dg.ConfigurableResource):  # type: ignore[type-arg]
     """The run at hand, attempts and admin events. Where it keeps them is in the settings.
 
+    An asset or a gate asks for it by the name ``plane``:
+
+    >>> import dagster as dg
+    >>> from ro_platform import MANIFESTS, PlaneResource, gate
+    >>> @dg.asset(partitions_def=MANIFESTS)
+    ... def sample(context: dg.AssetExecutionContext, plane: PlaneResource) -> list[int]:
+    ...     run = plane.run(context)
+    ...     return [run.seed or 0] * int(run.parameters["rows"])
+    >>> sorted(sample.required_resource_keys)
+    ['io_manager', 'plane']
+
     Its config schema is empty: nothing of the plane is set at launch.
     """
 

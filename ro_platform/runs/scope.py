@@ -29,7 +29,15 @@ def only_declared_configs(names: frozenset[str]) -> Iterator[None]:
 
 
 class RunScope:
-    """One run as its assets and gates see it. ``used`` is told of each artifact that is read."""
+    """One run as its assets and gates see it. ``used`` is told of each artifact that is read.
+
+    ``plane.run(context)`` gives it to an asset or a gate:
+
+    >>> from ro_platform import RunScope
+    >>> def rows(run: RunScope) -> int:
+    ...     limits = run.config("limits")  # in the version that the manifest pins
+    ...     return min(int(run.parameters["rows"]), int(limits["rows"]))
+    """
 
     def __init__(
         self,
