@@ -27,6 +27,7 @@ MAY_BE_IMPORTED = {"ro_platform"} | DATA | STORAGE | TRUST | SURFACES | ORCHESTR
 a client of a model, an agent runtime, or a package of this deployment."""
 
 LOADS_WHAT_IT_IS_TOLD = {
+    "ro_platform/__init__.py": "loads the public names from their homes",
     "ro_platform/kernel/code/listing.py": "finds the code of a workload's rule, to list it",
     "ro_platform/orchestration/code_location.py": "loads the deployment that it is given",
 }
