@@ -21,6 +21,7 @@ from typing import Any
 import pytest
 
 from tests.acceptance.product import ROOT, Deployment
+from tests.archives import unpack
 from tests.servers import PostgresServer, binary, postgres_server
 
 HOMES = ROOT / "tests/fixtures/homes"
@@ -81,10 +82,7 @@ def home(
     after the other."""
     archive: Path = request.param
     folder = tmp_path_factory.mktemp("kept")
-    with tarfile.open(archive) as tar:
-        # Python has the filter from 3.11.4 on, and Debian 12 has 3.11.2.
-        tar.extraction_filter = getattr(tarfile, "data_filter", lambda member, _: member)
-        tar.extractall(folder)
+    unpack(archive, folder)
     shutil.copytree(HOMES / "deployment", folder / "deployment")
     for name in ("dagster.yaml", "workspace.yaml"):
         shutil.copy(ROOT / name, folder / "deployment")

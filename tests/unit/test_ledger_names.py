@@ -6,7 +6,6 @@ import doctest
 import inspect
 import json
 import sqlite3
-import tarfile
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -18,6 +17,7 @@ from hypothesis import strategies as st
 
 from ro_platform.ledger import names
 from ro_platform.ledger.names import PLACES, NameForm, Part
+from tests.archives import unpack
 from tests.effort import times
 
 ROOT = Path(__file__).parents[2]
@@ -164,8 +164,7 @@ def test_every_name_in_a_kept_ledger_is_of_one_kind(archive: Path, tmp_path: Pat
 
 
 def _stored(archive: Path, folder: Path) -> Iterator[tuple[str, str]]:
-    with tarfile.open(archive) as kept:
-        kept.extractall(folder, filter="data")
+    unpack(archive, folder)
     (ledger,) = folder.rglob("ledger.sqlite")
     with closing(sqlite3.connect(ledger)) as database:
         rows = [json.loads(row[0]) for row in database.execute("SELECT entry FROM entry")]
