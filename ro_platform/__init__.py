@@ -12,7 +12,7 @@ nor pandas.
 'manifests'
 """
 
-from importlib import import_module, metadata
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -65,6 +65,8 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     """A public name, from its home. Raises AttributeError for any other."""
     if name == "__version__":
+        from importlib import metadata  # costs every start as much as all of ro_platform.errors
+
         return metadata.version("ro-platform")
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -232,7 +232,7 @@ def test_starting_loads_neither_dagster_nor_pandas() -> None:
     done = _python(
         "import importlib, sys, ro_platform.cli.main\n"
         "for noun in sys.argv[1:]: importlib.import_module(f'ro_platform.cli.{noun}')\n"
-        "heavy = {'dagster', 'pandas', 'pyarrow', 'sklearn', 'sqlalchemy'}\n"
+        "heavy = {'dagster', 'pandas', 'psycopg2', 'pyarrow', 'sklearn', 'sqlalchemy'}\n"
         "print(sorted(heavy & set(sys.modules)))",
         *nouns,
     )

@@ -4,7 +4,7 @@ Writers take turns with ``ro_ledger.take_turn()``, that is, with ``LOCK TABLE
 ro_ledger.ledger_schema IN EXCLUSIVE MODE``: until the commit, so commits are in the order of
 ``seq``; on a table that never changes, so neither readers nor autovacuum wait; and by a name that
 nobody else uses, which an advisory lock's number is not. The function belongs to the schema's
-owner, so a role that may only insert and select can call it (:mod:`.postgres_roles`).
+owner, so a role that may only insert and select can call it (:mod:`.postgres_tables`).
 ``synchronous_commit = on`` whatever the server's default: a transaction that returned survives a
 crash of the server, if it runs with ``fsync``. Triggers refuse UPDATE, DELETE, TRUNCATE and gaps to
 every client, and ``census`` compares them with the schema. The first write creates the schema. Use
@@ -37,12 +37,9 @@ from ro_platform.ledger.backends.base import (
     Selection,
     Tip,
 )
-from ro_platform.ledger.backends.postgres_address import (
-    PostgresAddress,
-    postgres_address,
-    translated,
-)
+from ro_platform.ledger.backends.postgres_address import PostgresAddress, postgres_address
 from ro_platform.ledger.backends.postgres_connection import Connection, PostgresSession
+from ro_platform.ledger.backends.postgres_errors import translated
 from ro_platform.ledger.backends.postgres_tables import (
     BEGIN,
     CENSUS,

@@ -16,11 +16,8 @@ import psycopg2
 from psycopg2 import extensions
 
 from ro_platform.ledger.backends.base import close_before_forks
-from ro_platform.ledger.backends.postgres_address import (
-    PostgresAddress,
-    SilentServerError,
-    connection_lost,
-)
+from ro_platform.ledger.backends.postgres_address import PostgresAddress
+from ro_platform.ledger.backends.postgres_errors import SilentServerError, connection_lost
 
 _STALLED_WRITER_SECONDS = 300.0
 """How long a writer may hold its turn without a word before the server ends it."""
@@ -139,7 +136,7 @@ class PostgresSession:
 class Connection:
     """The session of one process for one purpose, opened when needed, guarded by its lock.
 
-    Sockets must not cross a fork: see :mod:`.forking`.
+    Sockets must not cross a fork: see :func:`.base.close_before_forks`.
     """
 
     def __init__(self, address: PostgresAddress, *, writable: bool, limit_seconds: float) -> None:

@@ -16,14 +16,9 @@ from typing import Any, NoReturn
 
 from ro_platform import errors
 from ro_platform.ledger.backends.base import Selection
-from ro_platform.ledger.backends.postgres_address import (
-    PostgresAddress,
-    not_a_ledger,
-    outdated,
-    postgres_address,
-    translated,
-)
+from ro_platform.ledger.backends.postgres_address import PostgresAddress, postgres_address
 from ro_platform.ledger.backends.postgres_connection import PostgresSession
+from ro_platform.ledger.backends.postgres_errors import not_a_ledger, outdated, translated
 
 VERSION = 2
 """Of the schema; :mod:`ro_platform.ledger.migrations` holds the way from each to the next."""

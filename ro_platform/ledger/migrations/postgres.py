@@ -9,13 +9,8 @@ import psycopg2
 from sqlalchemy import Connection, create_engine
 from sqlalchemy.pool import NullPool
 
-from ro_platform.ledger.backends.postgres_address import (
-    PostgresAddress,
-    altered_before,
-    not_a_ledger,
-    postgres_address,
-    translated,
-)
+from ro_platform.ledger.backends.postgres_address import PostgresAddress, postgres_address
+from ro_platform.ledger.backends.postgres_errors import altered_before, not_a_ledger, translated
 from ro_platform.ledger.backends.postgres_tables import (
     PROBE,
     VERSION,
