@@ -1,4 +1,4 @@
-"""The plane: the one place that wires backends into the rooms."""
+"""The plane: the one place that wires the parts to their backends."""
 
 from __future__ import annotations
 
@@ -243,7 +243,7 @@ class Plane:
         references = BlobReferences(store, configs, runs)
         revocations = Revocations(ledger)
         erasures = Erasures(store, ledger, references, runs, clock)
-        rooms = Dependencies(
+        dependencies = Dependencies(
             store, ledger, configs, guard, revocations, runs, erasures, access, clock
         )
         return cls(
@@ -274,7 +274,7 @@ class Plane:
             archive=Archive(store, ledger),
             tracer=Tracer(ledger),
             checkpoints=Checkpoints(blobs, ledger, clock, checkpoints),
-            administration=Administration.of(rooms),
+            administration=Administration.of(dependencies),
             clock=clock,
         )
 

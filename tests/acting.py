@@ -22,6 +22,13 @@ from ro_platform.runs.erasure import Erasure
 
 WHY = "because the test asks for it"
 
+NOT_BUILT = frozenset(
+    {AdminActionType.ROTATE_SECRET, AdminActionType.APPLY_STREAMS, AdminActionType.DEPLOY}
+)
+"""Names of the closed set that no action has yet."""
+OWN_WAY = frozenset({AdminActionType.GRANT_LEDGER, AdminActionType.MIGRATE_LEDGER})
+"""What commands of their own do where the ledger is kept, and record."""
+
 
 @dataclass(frozen=True)
 class Withdrawn:

@@ -64,7 +64,7 @@ class Reconciled:
 class Administration:
     """The service with the actions that this process can do, and what they leave."""
 
-    rooms: Dependencies
+    dependencies: Dependencies
     pauses: Pauses
     channels: Channels
     retentions: Retentions
@@ -72,20 +72,22 @@ class Administration:
     directives: Directives
 
     @classmethod
-    def of(cls, rooms: Dependencies) -> Administration:
+    def of(cls, dependencies: Dependencies) -> Administration:
         """Everything that needs no orchestrator."""
-        ledger, clock = rooms.ledger, rooms.clock
+        ledger, clock = dependencies.ledger, dependencies.clock
         retentions = Retentions(ledger, clock)
-        actions = {action.action_type: action for action in _actions(rooms, retentions)}
-        service = AdminService(ledger, rooms.access, clock, actions)
-        second = SecondPeople(rooms.access, lambda digest: policy_of(rooms.configs.kept(digest)))
+        actions = {action.action_type: action for action in _actions(dependencies, retentions)}
+        service = AdminService(ledger, dependencies.access, clock, actions)
+        second = SecondPeople(
+            dependencies.access, lambda digest: policy_of(dependencies.configs.kept(digest))
+        )
         return cls(
-            rooms,
+            dependencies,
             Pauses(ledger),
             Channels(ledger),
             retentions,
             service,
-            Directives(ledger, rooms.access, service, second, clock),
+            Directives(ledger, dependencies.access, service, second, clock),
         )
 
     def reconcile(self, *, actor: str) -> Iterator[Reconciled]:
@@ -96,7 +98,7 @@ class Administration:
         what needs an orchestrator that is not there, and what cannot be reached now, is answered
         with its error and stays open. Of what is not theirs, who may not look hears nothing.
         """
-        access = self.rooms.access
+        access = self.dependencies.access
         looks = access.decide(actor, Action.VIEW, access.target("open actions")).allowed
         for intent in self.service.open_intents():
             try:
@@ -110,7 +112,7 @@ class Administration:
         self.directives.record_ends(actor=actor)
 
     def _require_reconciler(self, actor: str, intent: Intent) -> None:
-        access = self.rooms.access
+        access = self.dependencies.access
         action = self.service.action(intent.event.action_type)
         target = Target("open actions", environment=access.environment)
         if not access.decide(actor, Action.AUTOMATE, target).allowed:
@@ -120,25 +122,25 @@ class Administration:
     def over(self, orchestrator: Orchestrator) -> Administration:
         """The same, with the actions that need the orchestrator: ``cancel_run``, and launching a
         ``replay_request``."""
-        ledger, runs = self.rooms.ledger, self.rooms.runs
+        ledger, runs = self.dependencies.ledger, self.dependencies.runs
         service = self.service.extended(
             [CancelRunAction(ledger, orchestrator), ReplayAction(ledger, runs, orchestrator)]
         )
         return replace(self, service=service, directives=self.directives.over(service))
 
 
-def _actions(rooms: Dependencies, retentions: Retentions) -> list[AdminAction[Any]]:
-    ledger, artifacts = rooms.ledger, Artifacts(rooms.ledger, rooms.runs)
+def _actions(dependencies: Dependencies, retentions: Retentions) -> list[AdminAction[Any]]:
+    ledger, artifacts = dependencies.ledger, Artifacts(dependencies.ledger, dependencies.runs)
     return [
         PauseAction(ledger),
         ResumeAction(ledger),
         DrainAction(ledger),
-        RevokePassAction(rooms.revocations, artifacts),
-        EraseArtifactAction(rooms.erasures, artifacts, retentions),
-        PublishConfigAction(rooms.configs),
-        GrantRoleAction(rooms.configs),
-        RevokeRoleAction(rooms.configs),
-        PromoteAction(ledger, rooms.guard, artifacts),
+        RevokePassAction(dependencies.revocations, artifacts),
+        EraseArtifactAction(dependencies.erasures, artifacts, retentions),
+        PublishConfigAction(dependencies.configs),
+        GrantRoleAction(dependencies.configs),
+        RevokeRoleAction(dependencies.configs),
+        PromoteAction(ledger, dependencies.guard, artifacts),
         ChangeRetentionAction(ledger, retentions),
-        ReplayAction(ledger, rooms.runs, None),
+        ReplayAction(ledger, dependencies.runs, None),
     ]

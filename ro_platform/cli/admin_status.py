@@ -85,7 +85,7 @@ def _say_status(administration: Administration) -> None:
 
 def _status_facts(administration: Administration) -> dict[str, Any]:
     return {
-        "single_user": administration.rooms.access.in_force is None,
+        "single_user": administration.dependencies.access.in_force is None,
         "paused": [item.to_json_value() for item in administration.pauses.standing()],
         "channels": [item.to_json_value() for item in administration.channels.all()],
         "retention": administration.retentions.standing(),

@@ -149,28 +149,27 @@ class Declarations:
 
     def is_empty(self, asset: str) -> bool:
         """Whether this code location makes an asset and hands over nothing of it."""
-        declared = self._assets.get(asset)
-        return declared is not None and declared.is_empty
+        return self._of(asset).is_empty
 
     def is_needed(self, asset: str) -> bool:
         """Whether something governed here depends on an asset or judges it."""
-        declared = self._assets.get(asset)
-        return declared is not None and declared.is_needed
+        return self._of(asset).is_needed
 
     def is_ranged(self, asset: str) -> bool:
         """Whether a step of this code location makes an asset for several manifests at once."""
-        declared = self._assets.get(asset)
-        return declared is not None and declared.is_ranged
+        return self._of(asset).is_ranged
 
     def gates_of(self, asset: str) -> tuple[GateRule, ...]:
         """The gates that this code location gives an asset."""
-        declared = self._assets.get(asset)
-        return declared.rules() if declared else ()
+        return self._of(asset).rules()
 
     def unloaded_by(self, asset: str) -> tuple[str, ...]:
         """What an asset depends on without loading it."""
-        declared = self._assets.get(asset)
-        return declared.unloaded if declared else ()
+        return self._of(asset).unloaded
+
+    def _of(self, asset: str) -> DeclaredAsset:
+        """What is declared of an asset: nothing of one that is not known here."""
+        return self._assets.get(asset) or DeclaredAsset(asset, made_here=False)
 
     def rule(self, asset: str, gate_id: str) -> GateRule | None:
         """One gate of an asset."""

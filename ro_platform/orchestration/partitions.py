@@ -10,12 +10,13 @@ from typing import Any
 import dagster as dg
 
 from ro_platform import errors
+from ro_platform.dagster_private.launches import PARTITION, RANGE_START
 from ro_platform.plane import Plane
 from ro_platform.runs.manifest import ManifestFile
 
 MANIFESTS = dg.DynamicPartitionsDefinition(name="manifests")
 
-MANIFEST_TAGS = frozenset({"dagster/partition", "dagster/asset_partition_range_start"})
+MANIFEST_TAGS = frozenset({PARTITION, RANGE_START})
 """The tags by which Dagster says for which partition, or range of them, a run is."""
 
 _FINGERPRINT = re.compile(r"[a-f0-9]{64}\Z")

@@ -66,7 +66,8 @@ class Admission:
         return principal
 
     def bare(self, incoming: IncomingRequest) -> Scope:
-        """The request without what says who it is from: further in, only :func:`acting` does."""
+        """The request without what says who it is from: further in only the context does
+        (:func:`~ro_platform.access.identity.current_actor`)."""
         gone = [*_CREDENTIALS]
         if self.guards.web.proxy is not None:
             gone.append(self.guards.web.proxy.header.encode())

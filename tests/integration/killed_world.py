@@ -97,8 +97,8 @@ def administration_at(home: Path) -> Iterator[Administration]:
 def facts(home: Path) -> dict[str, Any]:
     """What is so: whatever any of the actions can change, without times and places."""
     with administration_at(home) as administration:
-        rooms = administration.rooms
-        versions = [item.version for item in rooms.configs.list()]
+        dependencies = administration.dependencies
+        versions = [item.version for item in dependencies.configs.list()]
         return {
             "paused": [(item.target, item.draining) for item in administration.pauses.standing()],
             "channels": [(item.name, item.digest) for item in administration.channels.all()],
@@ -116,10 +116,10 @@ def events(administration: Administration, *results: str) -> list[AdminEvent]:
     """The service's own events with one of these results, oldest first."""
     found = [
         body_of(entry, AdminEvent)
-        for entry in administration.rooms.ledger.scan(kind=EntryKind.ADMIN_EVENT)
+        for entry in administration.dependencies.ledger.scan(kind=EntryKind.ADMIN_EVENT)
     ]
     return [event for event in found if event.key and event.result in results]
 
 
 def _count(administration: Administration, kind: EntryKind) -> int:
-    return sum(1 for _ in administration.rooms.ledger.scan(kind=kind))
+    return sum(1 for _ in administration.dependencies.ledger.scan(kind=kind))

@@ -140,7 +140,7 @@ def _cancel(administration: Administration, world: World) -> object:
 
 
 def _perform(administration: Administration, request: AdminRequest) -> object:
-    actor = administration.rooms.access.single_user
+    actor = administration.dependencies.access.single_user
     return administration.service.perform(request, actor=actor, key="k")
 
 
@@ -161,7 +161,7 @@ def _killed_everywhere(
                 act(administration, world)
                 _reconciled(administration)
                 check(administration, world)
-                administration.rooms.ledger.verify()
+                administration.dependencies.ledger.verify()
 
         assert in_child(work)[0] == 0, f"killed at {number}: {said[number:][:1]}"
         shutil.rmtree(copy)
@@ -183,7 +183,7 @@ def _in_copy(template: Path, copy: Path, act: Asked, trap: Trap) -> list[str] | 
 
 
 def _reconciled(administration: Administration) -> None:
-    actor = administration.rooms.access.single_user
+    actor = administration.dependencies.access.single_user
     assert [item.error for item in administration.reconcile(actor=actor) if item.error] == []
     assert list(administration.reconcile(actor=actor)) == []
 

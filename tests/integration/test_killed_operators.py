@@ -19,6 +19,7 @@ import pytest
 from ro_platform.access.roles import ALWAYS_FOUR_EYES
 from ro_platform.admin.administration import Administration
 from ro_platform.contracts import AdminActionType, AdminRequest, DirectiveStatus, EntryKind
+from tests.acting import NOT_BUILT, OWN_WAY
 from tests.integration.crash_points.cells import in_child
 from tests.integration.crash_points.faults import Fault
 from tests.integration.crash_points.publication import Pipe
@@ -46,12 +47,6 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Template:
     requests = world.requests()
     world.plane.ledger.close()
     return Template(home, requests)
-
-
-NOT_BUILT = {AdminActionType.ROTATE_SECRET, AdminActionType.APPLY_STREAMS, AdminActionType.DEPLOY}
-"""Names of the closed set that no action has yet."""
-OWN_WAY = {AdminActionType.GRANT_LEDGER, AdminActionType.MIGRATE_LEDGER}
-"""What commands of their own do where the ledger is kept, and record."""
 
 
 def test_the_actions_that_are_killed_are_all_actions(template: Template) -> None:
@@ -106,7 +101,7 @@ def test_killed_at_any_write_a_directive_is_executed_once(
         act(administration)
         _reconciled(administration, actor)
         assert administration.directives.get(name).status is DirectiveStatus.EXECUTED
-        moves = administration.rooms.ledger.scan(kind=EntryKind.DIRECTIVE_MOVED)
+        moves = administration.dependencies.ledger.scan(kind=EntryKind.DIRECTIVE_MOVED)
         assert [move.body["status"] for move in moves] == ["proposed", "approved", "executed"]
 
     assert _killed_everywhere(home, tmp_path, act, check) >= 8
@@ -142,7 +137,7 @@ def test_killed_at_any_write_a_directive_moved_once_or_not_at_all(
         _reconciled(administration, actor)
         found = [
             entry.body["status"]
-            for entry in administration.rooms.ledger.scan(kind=EntryKind.DIRECTIVE_MOVED)
+            for entry in administration.dependencies.ledger.scan(kind=EntryKind.DIRECTIVE_MOVED)
         ]
         assert (
             found
@@ -195,7 +190,7 @@ def _in_child(home: Path, act: Act, tripwire: Tripwire | None = None) -> int:
         with administration_at(home) as administration:
             if tripwire is None:
                 act(administration)
-                administration.rooms.ledger.verify()
+                administration.dependencies.ledger.verify()
                 return
             with tripwire.armed():
                 act(administration)

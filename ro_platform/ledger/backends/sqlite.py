@@ -34,12 +34,12 @@ from ro_platform.ledger.backends.base import (
     Selection,
     Tip,
 )
+from ro_platform.ledger.backends.sqlite_errors import translated
 from ro_platform.ledger.backends.sqlite_file import (
     Connection,
     create,
     require_version,
     schema_faults,
-    translated,
 )
 
 _COLUMNS = "seq, entry, leaf, kind, subject, key, run_id, dagster_run_id"

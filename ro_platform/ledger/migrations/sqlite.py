@@ -10,13 +10,12 @@ from pathlib import Path
 from sqlalchemy import Connection, create_engine
 from sqlalchemy.pool import NullPool
 
+from ro_platform.ledger.backends.sqlite_errors import altered_before, translated
 from ro_platform.ledger.backends.sqlite_file import (
     VERSION,
-    altered_before,
     open_file,
     schema_faults,
     schema_version,
-    translated,
 )
 from ro_platform.ledger.migrations.chain import Migration, carry_out, drivers_own_errors
 

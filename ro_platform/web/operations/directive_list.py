@@ -58,11 +58,11 @@ def directives_part(plane: Plane) -> Node:
     return [*_shown(directives_before(plane)), el("p", parts.link(_address(), "All directives"))]
 
 
-def directives_page(_desk: PageServices, context: PageContext) -> Page:
+def directives_page(services: PageServices, context: PageContext) -> Page:
     """Those that are open, or all. Raises :class:`InvalidInputError` for an address that makes
     none."""
     ended = context.query.get("state") == "all"
-    found = directives_before(_desk.plane, parts.before_of(context.query), ended=ended)
+    found = directives_before(services.plane, parts.before_of(context.query), ended=ended)
     choices = [_choice("open", chosen=not ended), _choice("all", chosen=ended)]
     body = [
         el("nav", listed(choices), aria_label="Directives by state"),

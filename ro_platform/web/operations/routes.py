@@ -47,7 +47,7 @@ def operations(plane: Plane, settings: Settings) -> Sequence[BaseRoute]:
 
 
 def routes_of(services: PageServices) -> Sequence[BaseRoute]:
-    """The pages over a desk."""
+    """The pages of one deployment."""
     pages = Pages(services)
     return [
         *(
@@ -78,7 +78,7 @@ class Pages:
     """Makes routes of what shows and of what does: in the frame, with every error as a page."""
 
     def __init__(self, services: PageServices) -> None:
-        self._desk = services
+        self._services = services
 
     def showing(self, path: str, show: Show) -> Route:
         """A page."""
@@ -109,7 +109,7 @@ class Pages:
         return Route(path, answer, methods=["POST"])
 
     def _framed(self, context: PageContext, page: Page) -> Response:
-        services = self._desk
+        services = self._services
         frame = Frame(
             context.actor, services.plane.access.environment, services.single_user, context.path
         )

@@ -11,6 +11,7 @@ from typing import Any
 from ro_platform.contracts import Action, AdminActionType
 from tests.acceptance.who_may.mutations import Subjects
 from tests.acceptance.who_may.people import ASKS, BOSS, HANDS, LEAVING, SECOND, WORKLOAD
+from tests.acting import NOT_BUILT, OWN_WAY
 
 WHY = ("--reason", "to see who may")
 Words = tuple[str, ...]
@@ -29,11 +30,6 @@ class Typed:
     restore: tuple[str, Words] | None = None
 
 
-_NOT_BUILT = frozenset(
-    {AdminActionType.ROTATE_SECRET, AdminActionType.APPLY_STREAMS, AdminActionType.DEPLOY}
-)
-_OWN_WAY = frozenset({AdminActionType.GRANT_LEDGER, AdminActionType.MIGRATE_LEDGER})
-"""What commands of their own do where the ledger is kept."""
 _PLACE = f"workload/{WORKLOAD}"
 _RESUMED = (HANDS, ("admin", "resume", _PLACE, *WHY))
 
@@ -154,7 +150,7 @@ BESIDES = (
 def missing() -> set[str]:
     """Actions of the closed set that are built, and not typed here."""
     typed = {one.name for one in ADMINISTRATIVE}
-    built = set(AdminActionType) - _NOT_BUILT - _OWN_WAY
+    built = set(AdminActionType) - NOT_BUILT - OWN_WAY
     return {item.value for item in built} - typed
 
 
